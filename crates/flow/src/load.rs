@@ -1,0 +1,294 @@
+//! From paths to a [`Project`]: the only part of this crate that touches the disk.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::classify::{FileKind, classify};
+use crate::include;
+use crate::lower::lower;
+use crate::model::Flow;
+use crate::project::{FileId, FlowFile, PathFact, Presence, Project, RequirementsFile, SourceFile};
+use crate::requirements::{self, OptionKind};
+use crate::text::LineIndex;
+use crate::yaml;
+
+/// How many files `-r` and `-c` may pull in.
+const MAX_REQUIREMENTS_FILES: usize = 64;
+/// How many names of a folder are offered as candidates.
+const MAX_CANDIDATES: usize = 256;
+/// Folders that hold no flow of their own: tools write copies there.
+const SKIPPED_FOLDERS: [&str; 6] = [".git", ".runs", ".promptflow", "node_modules", "__pycache__", "site-packages"];
+
+/// What can be read: the disk, or the disk behind unsaved buffers.
+pub trait FileSystem {
+    /// A file's bytes, at most `limit` of them.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>>;
+
+    /// Names in a folder, with true for folders; links count as what they lead to.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>>;
+}
+
+/// The disk.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Disk;
+
+impl FileSystem for Disk {
+    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        let file = std::fs::File::open(path)?;
+        // A named pipe or a device would block or never end.
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(limit as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            let is_folder = if kind.is_symlink() { entry.path().is_dir() } else { kind.is_dir() };
+            // A link that leads nowhere is not there.
+            if kind.is_symlink() && !entry.path().exists() {
+                continue;
+            }
+            if let Ok(name) = entry.file_name().into_string() {
+                names.push((name, is_folder));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// Files in memory, for tests and for text that is not on the disk.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    /// Texts by path; folders are implied.
+    pub files: HashMap<PathBuf, Vec<u8>>,
+}
+
+impl FileSystem for Memory {
+    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.files.get(&include::lexical(path)).ok_or(io::ErrorKind::NotFound)?;
+        Ok(bytes[..bytes.len().min(limit)].to_vec())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
+        let folder = include::lexical(folder);
+        let mut names: Vec<_> = self
+            .files
+            .keys()
+            .filter_map(|path| {
+                let rest = path.strip_prefix(&folder).ok()?;
+                let first = rest.components().next()?.as_os_str().to_str()?.to_owned();
+                Some((first, rest.components().count() > 1))
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        if names.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(names) }
+    }
+}
+
+/// Every flow file below `root` (or `root` itself, if it is one), in order of path. Hidden
+/// folders, ignored files, and copies that tools leave behind are skipped; so are virtual
+/// environments.
+///
+/// # Errors
+/// The first folder or file that could not be read, with its path in the message.
+pub fn discover(root: &Path) -> io::Result<Vec<PathBuf>> {
+    if root.is_file() {
+        return Ok(vec![root.to_owned()]);
+    }
+    let mut found = Vec::new();
+    let walk = ignore::WalkBuilder::new(root)
+        .require_git(false)
+        .filter_entry(|entry| {
+            let name = entry.file_name().to_str().unwrap_or("");
+            entry.depth() == 0 || !(SKIPPED_FOLDERS.contains(&name) || entry.path().join("pyvenv.cfg").is_file())
+        })
+        .build();
+    for entry in walk {
+        let entry = entry.map_err(io::Error::other)?;
+        if classify(entry.path()) == FileKind::Flow && entry.file_type().is_some_and(|kind| kind.is_file()) {
+            found.push(entry.into_path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Reads one flow with everything that it names.
+pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
+    let folder = flow_file.parent().unwrap_or(Path::new("")).to_owned();
+    let mut loader = Loader { fs, listings: HashMap::new(), project: Project { folder, ..Project::default() } };
+    let file = loader.read(flow_file, yaml::MAX_BYTES);
+    let text = loader.project.text(file).to_owned();
+    let document = yaml::read(&text);
+    let flow = lower(&document);
+    loader.facts(&flow);
+    let requirements = loader.requirements_path(&flow);
+    loader.project.flow = Some(FlowFile { file, document, flow });
+    if let Some(path) = requirements {
+        loader.requirements(path, false);
+    }
+    loader.project
+}
+
+/// Reads one requirements file that no flow is known to own.
+pub fn load_requirements(fs: &dyn FileSystem, path: &Path) -> Project {
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut loader = Loader { fs, listings: HashMap::new(), project: Project { folder, ..Project::default() } };
+    loader.requirements(path.to_owned(), false);
+    loader.project
+}
+
+struct Loader<'f> {
+    fs: &'f dyn FileSystem,
+    listings: HashMap<PathBuf, Vec<(String, bool)>>,
+    project: Project,
+}
+
+impl Loader<'_> {
+    fn read(&mut self, path: &Path, limit: usize) -> FileId {
+        let (text, unreadable) = match self.fs.read(path, limit + 1) {
+            Err(error) => (String::new(), Some(format!("cannot read the file: {}", reason(&error)))),
+            Ok(bytes) if bytes.len() > limit => (String::new(), Some(format!("the file is longer than {} MiB, which is the most that flowgate reads", limit >> 20))),
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => (text, None),
+                Err(error) => (String::new(), Some(not_utf8(error.as_bytes(), error.utf8_error().valid_up_to()))),
+            },
+        };
+        let file = SourceFile { path: path.to_owned(), lines: LineIndex::new(&text), text: text.into(), unreadable };
+        self.project.files.push(file);
+        FileId(self.project.files.len() - 1)
+    }
+
+    fn facts(&mut self, flow: &Flow) {
+        let includes: Vec<&str> = flow.additional_includes.iter().map(|i| i.value.as_str()).collect();
+        let nodes = flow.nodes.iter().chain(flow.variants.iter().map(|v| &v.node));
+        let mut named: Vec<&str> = nodes.filter_map(|n| n.source.as_ref()?.path.as_ref().map(|p| p.value.as_str())).collect();
+        named.extend(flow.environment.iter().filter_map(|e| Some(e.python_requirements_txt.as_ref()?.value.as_str())));
+        for path in named {
+            if !self.project.paths.contains_key(path) {
+                let fact = self.fact(&includes, path);
+                self.project.paths.insert(path.to_owned(), fact);
+            }
+        }
+    }
+
+    fn fact(&mut self, includes: &[&str], path: &str) -> PathFact {
+        let at = include::resolve(&self.project.folder, includes.iter().copied(), path);
+        let presence = self.presence(&at, path);
+        let candidates = if presence == Presence::Missing { self.candidates(includes, path) } else { Vec::new() };
+        PathFact { path: at, presence, candidates }
+    }
+
+    fn presence(&mut self, at: &Path, written: &str) -> Presence {
+        // "." and ".." have no name of their own in any listing.
+        let (Some(parent), Some(name)) = (at.parent(), at.file_name().and_then(|n| n.to_str())) else {
+            return Presence::Directory;
+        };
+        let listing = self.listing(parent);
+        if let Some((_, folder)) = listing.iter().find(|(n, _)| n == name) {
+            return if *folder { Presence::Directory } else { Presence::File };
+        }
+        match listing.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
+            Some((other, false)) => {
+                let stem = written.strip_suffix(name).unwrap_or("");
+                Presence::OtherCase(format!("{stem}{other}"))
+            }
+            _ => Presence::Missing,
+        }
+    }
+
+    fn listing(&mut self, folder: &Path) -> &[(String, bool)] {
+        let fs = self.fs;
+        let key = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        self.listings.entry(key.to_owned()).or_insert_with(|| fs.list(key).unwrap_or_default())
+    }
+
+    /// Files in the folder that the path names, in the flow's folder, and the included files.
+    fn candidates(&mut self, includes: &[&str], path: &str) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        let forward = path.replace('\\', "/");
+        let parent = forward.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let mut folders = vec![parent];
+        if !parent.is_empty() {
+            folders.push("");
+        }
+        for folder in folders {
+            let at = include::resolve(&self.project.folder, includes.iter().copied(), if folder.is_empty() { "." } else { folder });
+            let names = self.listing(&at).iter().filter(|(_, is_folder)| !is_folder).take(MAX_CANDIDATES);
+            found.extend(names.map(|(name, _)| if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") }));
+        }
+        found.extend(includes.iter().filter_map(|include| Some(Path::new(include).file_name()?.to_str()?.to_owned())));
+        found
+    }
+
+    /// The requirements file that the runtime would take: the named one, else `requirements.txt`
+    /// beside the flow (the SDK adds it by itself).
+    fn requirements_path(&mut self, flow: &Flow) -> Option<PathBuf> {
+        let named = flow.environment.as_ref().and_then(|e| e.python_requirements_txt.as_ref());
+        if let Some(named) = named {
+            let fact = self.project.paths.get(&named.value)?;
+            return (fact.presence == Presence::File).then(|| fact.path.clone());
+        }
+        let includes: Vec<&str> = flow.additional_includes.iter().map(|i| i.value.as_str()).collect();
+        let fact = self.fact(&includes, "requirements.txt");
+        (fact.presence == Presence::File).then_some(fact.path)
+    }
+
+    fn requirements(&mut self, path: PathBuf, constraint: bool) {
+        if self.project.requirements.len() >= MAX_REQUIREMENTS_FILES {
+            return;
+        }
+        let path = include::lexical(&path);
+        if self.project.find(&path).is_some() {
+            return;
+        }
+        let file = self.read(&path, requirements::MAX_BYTES);
+        let read = requirements::read(self.project.text(file));
+        let nested: Vec<_> = read
+            .options()
+            .filter_map(|(_, option)| match option.kind() {
+                OptionKind::Requirement => Some((option.value.as_ref()?.value.clone(), false)),
+                OptionKind::Constraint => Some((option.value.as_ref()?.value.clone(), true)),
+                _ => None,
+            })
+            .collect();
+        self.project.requirements.push(RequirementsFile { file, requirements: read, constraint });
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        for (name, constraint) in nested {
+            let nested = folder.join(&name);
+            if matches!(self.presence(&include::lexical(&nested), &name), Presence::File) {
+                self.requirements(nested, constraint);
+            }
+        }
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn not_utf8(bytes: &[u8], valid_up_to: usize) -> String {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "the file is UTF-16; save it as UTF-8".to_owned(),
+        _ => format!("the file is not UTF-8 text: byte {} does not belong to any character", valid_up_to + 1),
+    }
+}

@@ -1,0 +1,117 @@
+//! One flow and the files that it names, as they were when they were read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::model::Flow;
+use crate::requirements::Requirements;
+use crate::text::LineIndex;
+use crate::yaml::Document;
+
+/// A file of a [`Project`], by its index in [`Project::files`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub usize);
+
+/// An immutable snapshot of one flow, or of one requirements file that no flow owns.
+#[derive(Debug, Clone, Default)]
+pub struct Project {
+    /// The folder that paths in the flow start from.
+    pub folder: PathBuf,
+    /// Every file that was read, the flow's own first.
+    pub files: Vec<SourceFile>,
+    /// The flow.
+    pub flow: Option<FlowFile>,
+    /// The requirements file and the files that it includes, each once, in order of inclusion.
+    pub requirements: Vec<RequirementsFile>,
+    /// What stands at each path that the flow names, by the path as written.
+    pub paths: BTreeMap<String, PathFact>,
+}
+
+/// A flow with its text.
+#[derive(Debug, Clone)]
+pub struct FlowFile {
+    /// Its file.
+    pub file: FileId,
+    /// Its tree.
+    pub document: Document,
+    /// Its nouns.
+    pub flow: Flow,
+}
+
+/// A requirements file with its text.
+#[derive(Debug, Clone)]
+pub struct RequirementsFile {
+    /// Its file.
+    pub file: FileId,
+    /// Its lines.
+    pub requirements: Requirements,
+    /// True for a `-c` file, which only restricts versions.
+    pub constraint: bool,
+}
+
+/// A file's text.
+#[derive(Debug, Clone)]
+pub struct SourceFile {
+    /// Where it is, as the caller spelled the flow's path.
+    pub path: PathBuf,
+    /// Its text; empty where it could not be read.
+    pub text: Arc<str>,
+    /// Its lines.
+    pub lines: LineIndex,
+    /// Why it could not be read, if it could not.
+    pub unreadable: Option<String>,
+}
+
+/// What stands at a path that the flow names, after the includes are merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathFact {
+    /// Where it was looked for.
+    pub path: PathBuf,
+    /// What is there.
+    pub presence: Presence,
+    /// Where nothing is there: files near it, relative to the flow's folder, with `/`.
+    pub candidates: Vec<String>,
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presence {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+    /// Nothing.
+    Missing,
+    /// Nothing of that spelling, but a name that differs in upper and lower case only: the whole
+    /// path in its right spelling, relative to the flow's folder.
+    OtherCase(String),
+}
+
+impl Project {
+    /// The file of that id.
+    pub fn file(&self, id: FileId) -> Option<&SourceFile> {
+        self.files.get(id.0)
+    }
+
+    /// The text of that file, or `""`.
+    pub fn text(&self, id: FileId) -> &str {
+        self.file(id).map_or("", |file| &file.text)
+    }
+
+    /// The id of the file at that path.
+    pub fn find(&self, path: &Path) -> Option<FileId> {
+        self.files.iter().position(|file| file.path == path).map(FileId)
+    }
+
+    /// The flow's file name, for example `flow.dag.yaml`.
+    pub fn flow_file_name(&self) -> Option<&str> {
+        let flow = self.flow.as_ref()?;
+        self.file(flow.file)?.path.file_name()?.to_str()
+    }
+
+    /// `additional_includes`, as written.
+    pub fn includes(&self) -> impl DoubleEndedIterator<Item = &str> + Clone {
+        self.flow.iter().flat_map(|flow| flow.flow.additional_includes.iter().map(|include| include.value.as_str()))
+    }
+}

@@ -1,0 +1,113 @@
+//! Places where a runtime can live.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::RuntimeError;
+use crate::plan::EnvironmentPlan;
+use crate::session::Session;
+
+#[cfg(feature = "docker")]
+pub mod docker;
+pub mod process;
+
+/// The kinds of backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendKind {
+    /// A container of a Docker engine, without a network.
+    Docker,
+    /// A private virtual environment on this machine. No sandbox.
+    Process,
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Docker => "docker",
+            Self::Process => "process",
+        })
+    }
+}
+
+/// A made environment, ready to start runtimes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    /// An image of the engine: the name that the flow gave, and the engine's id for it.
+    Container {
+        /// The name.
+        name: String,
+        /// `sha256:...`.
+        id: String,
+    },
+    /// A virtual environment: its Python.
+    Venv {
+        /// The interpreter.
+        python: PathBuf,
+    },
+}
+
+/// What a runtime may use.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Memory in bytes; the container is killed above it. Not enforced by the process backend.
+    pub memory: u64,
+    /// Processors. Not enforced by the process backend.
+    pub cpus: f64,
+    /// Processes and threads. Not enforced by the process backend.
+    pub pids: i64,
+    /// How long a runtime may live before another flowgate may sweep it away.
+    pub deadline: Duration,
+    /// How long it may take until the worker answers.
+    pub start_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 4 << 30, cpus: 2.0, pids: 1024, deadline: Duration::from_secs(6 * 3600), start_timeout: Duration::from_secs(120) }
+    }
+}
+
+/// Says what a backend is doing; called with lower-case fragments such as "installing packages".
+pub type Progress<'p> = &'p (dyn Fn(&str) + Send + Sync);
+
+/// A place where runtimes live.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Which kind it is.
+    fn kind(&self) -> BackendKind;
+
+    /// Makes sure that the environment is there; what exists already costs a look-up.
+    ///
+    /// # Errors
+    /// [`crate::Stage::Environment`] with what is missing, or [`crate::Stage::Infrastructure`].
+    async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError>;
+
+    /// Starts a runtime and waits until its worker answers.
+    ///
+    /// # Errors
+    /// [`crate::Stage::Runtime`] with the end of the worker's log, or
+    /// [`crate::Stage::Infrastructure`].
+    async fn start(&self, image: &Image, limits: &Limits) -> Result<Runtime, RuntimeError>;
+}
+
+/// A started runtime. Its stream is its lease: when the session is dropped, or this process dies,
+/// the worker reads the end of its input and ends, and the backend removes what held it.
+pub struct Runtime {
+    /// The worker's stream.
+    pub session: Session,
+    /// Removes the runtime at once.
+    pub stop: Box<dyn Stop>,
+}
+
+/// Removes a runtime.
+#[async_trait]
+pub trait Stop: Send + Sync {
+    /// Ends the runtime and waits until nothing of it is left.
+    ///
+    /// # Errors
+    /// What could not be removed, and how to remove it by hand.
+    async fn stop(self: Box<Self>) -> Result<(), RuntimeError>;
+}

@@ -1,0 +1,32 @@
+//! Environments, runtimes and runs of prompt flows.
+//!
+//! A runtime is a warm, sandboxed place that holds one environment. The engine that executes a
+//! flow is `promptflow` itself, inside the runtime; this crate starts it, speaks to its worker
+//! over one stream, and judges what comes back.
+//!
+//! The way of a run: [`plan::plan`] says what a flow needs, [`Backend::prepare`] makes it,
+//! [`Backend::start`] gives a [`Runtime`], and [`runner::run`] sends the lines of a [`Case`]
+//! through it and emits [`RunEvent`]s, which fold into a [`RunReport`].
+//!
+//! Invariants:
+//! - only `backend::docker` names bollard;
+//! - nothing here reads an environment variable, the home or the working directory: doors pass
+//!   them in;
+//! - whatever comes out of a runtime is hostile: lengths, depths, channels and totals are bounded
+//!   here, and verdicts are computed here;
+//! - no key, token or connection enters a runtime;
+//! - nothing is reported as passed that was not run.
+
+pub mod backend;
+pub mod error;
+pub mod event;
+pub mod outcome;
+pub mod plan;
+pub mod runner;
+
+pub use backend::{Backend, BackendKind, Image, Limits, Runtime};
+pub use error::{RuntimeError, Stage};
+pub use event::RunEvent;
+pub use outcome::{Fault, FlowOutcome, LineResult, Outcome, RunReport, Verdict};
+pub use plan::{EnvironmentPlan, plan};
+pub use runner::{Case, RunOptions};
