@@ -1,0 +1,96 @@
+//! What a rule may look at.
+
+use std::collections::HashMap;
+
+use flowgate_flow::model::Node;
+use flowgate_flow::project::{FileId, FlowFile, RequirementsFile};
+use flowgate_flow::{Flow, Project, Span};
+
+use crate::finding::Place;
+
+/// Facts that cannot be read in the files: about an engine, a registry or an identity. A door that
+/// knows them passes them in; a rule whose fact is absent is silent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Facts {}
+
+/// A project with the look-ups that rules share.
+pub struct Context<'p> {
+    /// The snapshot.
+    pub project: &'p Project,
+    /// The facts.
+    pub facts: &'p Facts,
+    nodes: HashMap<&'p str, usize>,
+}
+
+impl<'p> Context<'p> {
+    /// Prepares the look-ups.
+    pub fn new(project: &'p Project, facts: &'p Facts) -> Self {
+        let mut nodes = HashMap::new();
+        for (index, node) in project.flow.iter().flat_map(|f| f.flow.nodes.iter().enumerate()) {
+            nodes.entry(node.name()).or_insert(index);
+        }
+        Self { project, facts, nodes }
+    }
+
+    /// The DAG flow with its text; `None` for a flex flow or a lone requirements file.
+    pub fn dag(&self) -> Option<Dag<'p>> {
+        let file = self.project.flow.as_ref().filter(|file| !file.flow.flex)?;
+        Some(Dag { flow: &file.flow, file: file.file, text: self.project.text(file.file) })
+    }
+
+    /// The flow's file, DAG or flex.
+    pub fn flow_file(&self) -> Option<&'p FlowFile> {
+        self.project.flow.as_ref()
+    }
+
+    /// The requirements file and what it includes.
+    pub fn requirements(&self) -> &'p [RequirementsFile] {
+        &self.project.requirements
+    }
+
+    /// The first node of that name.
+    pub fn node_index(&self, name: &str) -> Option<usize> {
+        self.nodes.get(name).copied()
+    }
+
+    /// The text at a place.
+    pub fn slice(&self, at: Place) -> &'p str {
+        at.span.slice(self.project.text(at.file))
+    }
+}
+
+/// A DAG flow with its text.
+#[derive(Clone, Copy)]
+pub struct Dag<'p> {
+    /// The nouns.
+    pub flow: &'p Flow,
+    /// Their file.
+    pub file: FileId,
+    /// Its text.
+    pub text: &'p str,
+}
+
+impl<'p> Dag<'p> {
+    /// A place in the flow's file.
+    pub fn place(&self, span: Span) -> Place {
+        Place { file: self.file, span }
+    }
+
+    /// Every node body: the nodes', then the variants'.
+    pub fn bodies(&self) -> impl Iterator<Item = &'p Node> + use<'p> {
+        let flow = self.flow;
+        flow.nodes.iter().chain(flow.variants.iter().map(|variant| &variant.node))
+    }
+
+    /// Where a message about a node points: its name, else its first line.
+    pub fn node_place(&self, node: &Node) -> Place {
+        match &node.name {
+            Some(name) if node.span.contains(name.span.start) => self.place(name.span),
+            _ => {
+                let line = node.span.slice(self.text).lines().next().map_or(0, str::len);
+                self.place(Span::new(node.span.start, node.span.start + line))
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What a rule declares. Documentation pages, `flowgate rule`, hover text and schemas are derived
+//! from these declarations.
+
+use crate::context::Context;
+use crate::finding::{Finding, Level};
+
+/// One rule.
+pub struct Rule {
+    /// Its name: kebab case, reads as the thing that is found, and is its file's name.
+    pub name: &'static str,
+    /// Which part of the documentation it belongs to.
+    pub group: Group,
+    /// The level of its findings unless one says otherwise.
+    pub level: Level,
+    /// What it finds, in one sentence.
+    pub summary: &'static str,
+    /// Why that is bad, with what the engine or the hosted product does about it.
+    pub why: &'static str,
+    /// Files that raise this rule and no other, in the notation of fixtures: each file starts
+    /// with a line `#- NAME`.
+    pub bad: &'static str,
+    /// The same files, mended; they raise nothing.
+    pub good: &'static str,
+    /// What its fix does and when there is one; `None` where there is none.
+    pub fix: Option<&'static str>,
+    /// Looks for it.
+    pub check: fn(&Context<'_>) -> Vec<Finding>,
+}
+
+/// The parts of the rule documentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Files and their syntax.
+    Files,
+    /// `environment` and requirements.
+    Environment,
+    /// Inputs, outputs and nodes.
+    Flow,
+    /// References and the graph.
+    Graph,
+}
+
+impl Group {
+    /// Its heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Files => "Files",
+            Self::Environment => "Environment",
+            Self::Flow => "Inputs, outputs and nodes",
+            Self::Graph => "References and the graph",
+        }
+    }
+}

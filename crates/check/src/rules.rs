@@ -1,0 +1,48 @@
+//! The list of rules. Order: the order of the documentation within each group.
+
+use crate::rule::Rule;
+
+mod circular_dependency;
+mod duplicate_node_name;
+mod duplicate_yaml_key;
+mod empty_output_reference;
+mod invalid_node_type;
+mod invalid_type_name;
+mod malformed_private_feed;
+mod malformed_reference;
+mod missing_source_file;
+mod missing_type;
+mod pinned_promptflow;
+mod requirements_path_not_found;
+mod unknown_flow_input;
+mod unknown_node_reference;
+mod unreadable_file;
+mod yaml_syntax;
+
+/// Every rule.
+pub const ALL: &[Rule] = &[
+    unreadable_file::RULE,
+    yaml_syntax::RULE,
+    duplicate_yaml_key::RULE,
+    pinned_promptflow::RULE,
+    requirements_path_not_found::RULE,
+    malformed_private_feed::RULE,
+    missing_type::RULE,
+    invalid_type_name::RULE,
+    duplicate_node_name::RULE,
+    invalid_node_type::RULE,
+    missing_source_file::RULE,
+    empty_output_reference::RULE,
+    malformed_reference::RULE,
+    unknown_node_reference::RULE,
+    unknown_flow_input::RULE,
+    circular_dependency::RULE,
+];
+
+/// The rule of that name.
+pub fn find(name: &str) -> Option<&'static Rule> {
+    ALL.iter().find(|rule| rule.name == name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+use crate::context::Context;
+use crate::finding::{Applicability, Finding, Level};
+use crate::rule::{Group, Rule};
+use crate::suggest;
+
+/// `ValueType` of promptflow 1.18.
+const TYPES: [&str; 11] = ["string", "int", "double", "bool", "list", "object", "image", "file_path", "secret", "prompt_template", "assistant_definition"];
+
+/// Names from Python, JSON Schema and YAML that people write instead.
+const MEANT: [(&str, &str); 12] = [
+    ("str", "string"),
+    ("text", "string"),
+    ("integer", "int"),
+    ("long", "int"),
+    ("float", "double"),
+    ("number", "double"),
+    ("boolean", "bool"),
+    ("array", "list"),
+    ("tuple", "list"),
+    ("dict", "object"),
+    ("map", "object"),
+    ("json", "object"),
+];
+
+pub(super) const RULE: Rule = Rule {
+    name: "invalid-type-name",
+    group: Group::Flow,
+    level: Level::Error,
+    summary: "A flow input or output whose `type` is not one of the engine's.",
+    why: "The engine stops with a bare `ValueError: 'str' is not a valid ValueType`. Names are case-sensitive.",
+    bad: "#- flow.dag.yaml\ninputs:\n  text:\n    type: str\n",
+    good: "#- flow.dag.yaml\ninputs:\n  text:\n    type: string\n",
+    fix: Some("Replaces the name by the engine's name for the same type (safe), or by the most similar one (unsafe)."),
+    check,
+};
+
+fn check(context: &Context<'_>) -> Vec<Finding> {
+    let Some(dag) = context.dag() else { return Vec::new() };
+    let inputs = dag.flow.inputs.iter().filter_map(|input| input.r#type.as_ref());
+    let outputs = dag.flow.outputs.iter().filter_map(|output| output.r#type.as_ref());
+    inputs
+        .chain(outputs)
+        .filter(|name| !TYPES.contains(&name.value.as_str()))
+        .map(|name| {
+            let at = dag.place(name.span);
+            let finding = Finding::error(at, format!("`{}` is not a type", name.value)).engine("ValueError");
+            let lower = name.value.to_ascii_lowercase();
+            let same = TYPES.into_iter().find(|t| *t == lower).or(MEANT.into_iter().find(|(typed, _)| *typed == lower).map(|(_, meant)| meant));
+            match (same, suggest::nearest(&name.value, TYPES.into_iter())) {
+                (Some(meant), _) => finding.help(format!("write `{meant}`")).fix(Applicability::Safe, format!("write `{meant}`"), at, meant),
+                (None, Some(near)) => finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near),
+                (None, None) => finding.help(format!("use one of {}", TYPES.join(", "))),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixture;
+
+    #[test]
+    fn names_are_case_sensitive() {
+        fixture::raises(
+            "#- flow.dag.yaml
+inputs:
+  a: {type: Int}
+#           ^^^ error[invalid-type-name]: `Int` is not a type
+  b: {type: assistant_definition}
+outputs:
+  c: {type: 'strng', reference: x}
+#           ^^^^^^^ error[invalid-type-name]: `strng` is not a type
+",
+        );
+    }
+
+    #[test]
+    fn every_fix_names_a_type() {
+        let fixed = fixture::fixed("#- flow.dag.yaml\ninputs:\n  a: {type: Int}\n  b: {type: dict}\n  c: {type: 'strng'}\n  d: {type: whatever}\n");
+        assert_eq!(fixed, "#- flow.dag.yaml\ninputs:\n  a: {type: int}\n  b: {type: object}\n  c: {type: string}\n  d: {type: whatever}\n");
+    }
+}

@@ -1,0 +1,317 @@
+use crate::context::Context;
+use crate::finding::{Applicability, Finding, Level, Place};
+use crate::rule::{Group, Rule};
+use flowgate_flow::project::FileId;
+use flowgate_flow::requirements::{Line, LineOption, OptionKind, PRIVATE_PLACEHOLDER};
+use flowgate_flow::{Span, Spanned};
+
+pub(super) const RULE: Rule = Rule {
+    name: "malformed-private-feed",
+    group: Group::Environment,
+    level: Level::Error,
+    summary: "A line for a private feed that is not `-i https://{private}@<feed>/pypi/simple/` on a line of its own.",
+    why: "The runtime replaces `{private}` by a token only in that form. pip takes most other forms without a word: the index is not asked, the package is not installed, or the server answers 401, which pip reports as `No matching distribution found`.",
+    bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n-i http://${private}pkgs.dev.azure.com/contoso/_packaging/tools/\ncontoso-tools\n",
+    good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n-i https://{private}@pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/\ncontoso-tools\n",
+    fix: Some("Repairs the scheme, the placeholder, the `@` and the path. Safe where one repair is possible; splitting a line is unsafe."),
+    check,
+};
+
+/// Hosts of Azure Artifacts' package feeds.
+const FEED_HOST: &str = "pkgs.dev.azure.com";
+const OLD_FEED_HOST: &str = ".pkgs.visualstudio.com";
+
+fn check(context: &Context<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in context.requirements() {
+        for line in &file.requirements.lines {
+            LineCheck { file: file.file, line, findings: &mut findings }.run();
+        }
+    }
+    findings
+}
+
+struct LineCheck<'a> {
+    file: FileId,
+    line: &'a Line,
+    findings: &'a mut Vec<Finding>,
+}
+
+impl LineCheck<'_> {
+    fn place(&self, span: Span) -> Place {
+        Place { file: self.file, span }
+    }
+
+    fn run(&mut self) {
+        let line = self.line;
+        let is_index = |option: &&LineOption| matches!(option.kind(), OptionKind::IndexUrl | OptionKind::ExtraIndexUrl);
+        let mut any_feed = false;
+        for option in line.options.iter().filter(is_index) {
+            let Some(url) = &option.value else { continue };
+            if !is_feed(&url.value) {
+                continue;
+            }
+            any_feed = true;
+            self.url(url);
+        }
+        if any_feed {
+            self.neighbours(is_index);
+        } else if is_feed(line.requirement.as_ref().map_or("", |r| r.text.as_str())) || line.stray.iter().any(|word| is_feed(&word.value)) {
+            self.no_index_option();
+        }
+    }
+
+    /// What else stands on an index line.
+    fn neighbours(&mut self, is_index: impl Fn(&&LineOption) -> bool) {
+        let line = self.line;
+        if let Some(requirement) = &line.requirement {
+            let options = line.options.iter().find(is_index).map_or(line.span, |option| Span::new(option.name.span.start, line.span.end));
+            let message = format!("pip ignores an index on the line of a package: `{}` comes from the public index", requirement.text);
+            let finding = Finding::error(self.place(options), message).help("put the index on a line of its own");
+            let gap = self.place(Span::new(requirement.span.end, options.start));
+            self.findings.push(finding.fix(Applicability::Unsafe, "split the line", gap, "\n"));
+        }
+        let mut words = line.stray.iter().peekable();
+        let values = line.options.iter().filter_map(|option| option.value.as_ref());
+        let mut url_end = values.map(|value| value.span.end).filter(|end| words.peek().is_some_and(|word| *end <= word.span.start)).max();
+        // `https://{private} @host`: the rest of the URL, not a package.
+        if let Some(word) = words.next_if(|word| word.value.starts_with('@')) {
+            let gap = self.place(Span::new(url_end.unwrap_or(word.span.start), word.span.start));
+            let finding = Finding::error(gap, "a blank splits the URL: pip reads only what stands before it");
+            self.findings.push(finding.help("remove the blank").fix(Applicability::Safe, "remove the blank", gap, ""));
+            url_end = Some(word.span.end);
+        }
+        if let Some(first) = words.next() {
+            let end = line.stray.last().map_or(first.span.end, |last| last.span.end);
+            let at = Span::new(first.span.start, end);
+            let finding = Finding::error(self.place(at), format!("pip drops `{}`: nothing may follow the URL of an index", first.value));
+            let gap = self.place(Span::new(url_end.unwrap_or(first.span.start), first.span.start));
+            self.findings.push(finding.help("put the package on a line of its own").fix(Applicability::Unsafe, "split the line", gap, "\n"));
+        }
+    }
+
+    /// A feed's URL where pip looks for a package.
+    fn no_index_option(&mut self) {
+        let line = self.line;
+        let at = self.place(line.span);
+        let text = line.requirement.as_ref().map_or("", |r| r.text.as_str());
+        let finding = if text.contains(" @ ") || text.contains("git+") {
+            Finding::error(at, "`{private}` is replaced only in the URL of an index, never in a package's own URL").help("name the package alone, and the feed with `-i`")
+        } else {
+            let finding = Finding::error(at, "a feed's URL without `-i` is not an index").help("write `-i URL`");
+            let word = text.split_whitespace().last().filter(|word| is_feed(word));
+            match word {
+                Some(url) => finding.fix(Applicability::Unsafe, "write `-i URL`", at, format!("-i {url}")),
+                None => finding,
+            }
+        };
+        self.findings.push(finding);
+    }
+
+    /// The URL itself: every fault has its own span and its own edit, and none overlap.
+    fn url(&mut self, url: &Spanned<String>) {
+        let parts = Parts::of(&url.value);
+        let at = |range: std::ops::Range<usize>| self.place(Span::new(url.span.start + range.start, url.span.start + range.end));
+        let mut found = Vec::new();
+        let safe = |finding: Finding, title: &str, range: std::ops::Range<usize>, text: &str| finding.fix(Applicability::Safe, title, at(range), text);
+
+        match parts.scheme.as_deref() {
+            None => {
+                let finding = Finding::error(at(0..url.value.len()), "the URL has no scheme: pip takes it for a folder");
+                found.push(safe(finding.help("start it with `https://`"), "add `https://`", 0..0, "https://"));
+            }
+            Some("https") => {}
+            Some("http") => {
+                let finding = Finding::error(at(0..4), "`http` sends the token in the clear");
+                found.push(safe(finding.help("use `https`"), "use `https`", 0..4, "https"));
+            }
+            Some(other) => found.push(Finding::error(at(0..other.len()), format!("`{other}` is not the scheme of a feed")).help("use `https`")),
+        }
+        if let Some((range, written)) = &parts.placeholder {
+            if written == "${PRIVATE}" {
+                let message = "pip replaces `${PRIVATE}` by an environment variable, which the runtime does not set";
+                found.push(Finding::new(Level::Warning, at(range.clone()), message).help("write `{private}`"));
+            } else if written != PRIVATE_PLACEHOLDER {
+                let finding = Finding::error(at(range.clone()), format!("`{written}` is not the placeholder"));
+                found.push(safe(finding.help("write `{private}`"), "write `{private}`", range.clone(), PRIVATE_PLACEHOLDER));
+            }
+            let rest = url.value.get(range.end..).unwrap_or("");
+            if !rest.is_empty() && !rest.starts_with('@') && !rest.starts_with(':') && range.end <= parts.authority.end {
+                let finding = Finding::error(at(range.end..range.end), "there is no `@` between `{private}` and the host: pip takes both for the host's name");
+                found.push(safe(finding.help("write `{private}@`"), "add `@`", range.end..range.end, "@"));
+            }
+            if range.start >= parts.authority.end {
+                found.push(Finding::error(at(range.clone()), "`{private}` is replaced only before the host").help("write `https://{private}@<feed>`"));
+            }
+        }
+        if let Some(range) = &parts.inner_scheme {
+            let finding = Finding::error(at(range.clone()), "a second scheme stands before the host");
+            found.push(safe(finding.help("remove it"), "remove it", range.clone(), ""));
+        }
+        let azure = parts.host.ends_with(FEED_HOST) || parts.host.ends_with(OLD_FEED_HOST);
+        if azure {
+            found.extend(feed_path(url, &parts, &at));
+        } else if parts.host == "dev.azure.com" || parts.host.ends_with(".visualstudio.com") {
+            let message = format!("`{}` is the web page, not the feed", parts.host);
+            found.push(Finding::error(at(parts.host_range.clone()), message).help("use `https://{private}@pkgs.dev.azure.com/<organisation>/_packaging/<feed>/pypi/simple/`"));
+        } else if parts.placeholder.is_some() && !parts.host.is_empty() {
+            let message = format!("`{}` is not an Azure DevOps feed: it would be sent a token that is not its own", parts.host);
+            found.push(Finding::new(Level::Warning, at(parts.host_range.clone()), message).help("`{private}` is for feeds at `pkgs.dev.azure.com`"));
+        }
+        self.findings.extend(found);
+    }
+}
+
+fn feed_path(url: &Spanned<String>, parts: &Parts, at: &dyn Fn(std::ops::Range<usize>) -> Place) -> Option<Finding> {
+    let path = url.value.get(parts.path.clone()).unwrap_or("");
+    let Some(packaging) = path.find("_packaging/") else {
+        let message = "the path does not name a feed";
+        return Some(Finding::error(at(parts.path.clone()), message).help("it reads `/<organisation>/_packaging/<feed>/pypi/simple/`"));
+    };
+    let feed = packaging + "_packaging/".len();
+    let feed_end = path.get(feed..).and_then(|rest| rest.find('/')).map_or(path.len(), |n| feed + n);
+    if feed_end == feed {
+        return Some(Finding::error(at(parts.path.clone()), "the name of the feed is missing").help("it reads `/_packaging/<feed>/pypi/simple/`"));
+    }
+    let tail = path.get(feed_end..).unwrap_or("");
+    if tail.trim_end_matches('/') == "/pypi/simple" {
+        return None;
+    }
+    let range = parts.path.start + feed_end..parts.path.end;
+    let message = match tail.trim_matches('/') {
+        "pypi/upload" => "this is the address for uploads, not the index".to_owned(),
+        other if ["nuget", "npm", "maven"].iter().any(|kind| other.starts_with(kind)) => format!("`{other}` is not a Python index"),
+        _ => "the URL of an index ends in `/pypi/simple/`".to_owned(),
+    };
+    let shown = if range.is_empty() { parts.path.clone() } else { range.clone() };
+    Some(Finding::error(at(shown), message).help("write `/pypi/simple/` after the feed's name").fix(Applicability::Safe, "write `/pypi/simple/`", at(range), "/pypi/simple/"))
+}
+
+/// True where a word is about a private feed.
+fn is_feed(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    placeholder(&lower).is_some() || lower.contains(FEED_HOST) || lower.contains(OLD_FEED_HOST) || lower.contains("://dev.azure.com/")
+}
+
+/// A URL's parts, found as leniently as a person reads it. Ranges are bytes of the URL.
+struct Parts {
+    scheme: Option<String>,
+    authority: std::ops::Range<usize>,
+    placeholder: Option<(std::ops::Range<usize>, String)>,
+    inner_scheme: Option<std::ops::Range<usize>>,
+    host: String,
+    host_range: std::ops::Range<usize>,
+    path: std::ops::Range<usize>,
+}
+
+impl Parts {
+    fn of(url: &str) -> Self {
+        let placeholder = placeholder(&url.to_ascii_lowercase()).map(|range| (range.clone(), url.get(range).unwrap_or("").to_owned()));
+        let scheme_end = url.find("://").filter(|end| url.get(..*end).is_some_and(|s| s.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')));
+        let start = scheme_end.map_or(0, |end| end + 3);
+        // The placeholder's own characters may hold what ends an authority.
+        let after = placeholder.as_ref().map(|(range, _)| range.clone()).filter(|range| range.start == start).map_or(start, |range| range.end);
+        let mut host_start = after + usize::from(url.get(after..).is_some_and(|rest| rest.starts_with('@')));
+        let inner = url.get(host_start..).and_then(|rest| rest.find("://").filter(|end| rest.get(..*end).is_some_and(|s| s.chars().all(|c| c.is_ascii_alphabetic()))));
+        let inner_scheme = inner.map(|end| host_start..host_start + end + 3);
+        if let Some(range) = &inner_scheme {
+            host_start = range.end;
+        }
+        let rest = url.get(host_start..).unwrap_or("");
+        let end = rest.find(['/', '?', '#']).map_or(url.len(), |n| host_start + n);
+        let authority = url.get(host_start..end).unwrap_or("");
+        let host_at = host_start + authority.rfind('@').map_or(0, |n| n + 1);
+        let host = url.get(host_at..end).unwrap_or("");
+        let host = host.split(':').next().unwrap_or("").to_ascii_lowercase();
+        let path_end = rest.find(['?', '#']).map_or(url.len(), |n| host_start + n);
+        Self {
+            scheme: scheme_end.map(|end| url.get(..end).unwrap_or("").to_ascii_lowercase()),
+            authority: start..end,
+            placeholder,
+            inner_scheme,
+            host,
+            host_range: host_at..end,
+            path: end..path_end.max(end),
+        }
+    }
+}
+
+/// `{private}` and what people write instead, in a text of lower-case letters.
+fn placeholder(lower: &str) -> Option<std::ops::Range<usize>> {
+    let start = lower.find("private")?;
+    let end = start + "private".len();
+    let before = lower.get(..start)?.trim_end();
+    let after = lower.get(end..)?;
+    let after_at = end + (after.len() - after.trim_start().len());
+    let after = after.trim_start();
+    for (open, close) in [("${{", "}}"), ("{{", "}}"), ("${", "}"), ("{", "}"), ("<", ">"), ("[", "]"), ("(", ")"), ("%7b", "%7d")] {
+        if before.ends_with(open) && after.starts_with(close) {
+            return Some(before.len() - open.len()..after_at + close.len());
+        }
+    }
+    // `$private@`: without braces only directly before the `@`.
+    (before.ends_with('$') && after.starts_with('@')).then(|| before.len() - 1..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixture;
+
+    #[test]
+    fn each_fault_on_its_own_span() {
+        fixture::raises(
+            "#- requirements.txt
+-i https://{private}@pkgs.dev.azure.com/o/p/_packaging/f@Release/pypi/simple/
+--extra-index-url=https://{private}@o.pkgs.visualstudio.com/_packaging/f/pypi/simple
+-i https://pypi.example.com/simple pkg
+-i https://{private}pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#                   ^ error[malformed-private-feed]: there is no `@` between `{private}` and the host: pip takes both for the host's name
+-i https://${private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#          ^^^^^^^^^^ error[malformed-private-feed]: `${private}` is not the placeholder
+-i https://{PRIVATE}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#          ^^^^^^^^^ error[malformed-private-feed]: `{PRIVATE}` is not the placeholder
+-i https://<private>@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#          ^^^^^^^^^ error[malformed-private-feed]: `<private>` is not the placeholder
+-i https://$private@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#          ^^^^^^^^ error[malformed-private-feed]: `$private` is not the placeholder
+-i {private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ error[malformed-private-feed]: the URL has no scheme: pip takes it for a folder
+-i http://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#  ^^^^ error[malformed-private-feed]: `http` sends the token in the clear
+-i https://{private}@https://pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#                    ^^^^^^^^ error[malformed-private-feed]: a second scheme stands before the host
+-i https://{private}@pkgs.dev.azure.com/o/_packaging/f
+#                                      ^^^^^^^^^^^^^^^ error[malformed-private-feed]: the URL of an index ends in `/pypi/simple/`
+-i https://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/upload/
+#                                                     ^^^^^^^^^^^^^ error[malformed-private-feed]: this is the address for uploads, not the index
+-i https://{private}@dev.azure.com/o/p/_artifacts/feed/f
+#                    ^^^^^^^^^^^^^ error[malformed-private-feed]: `dev.azure.com` is the web page, not the feed
+-i https://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/ pkg
+#                                                                   ^^^ error[malformed-private-feed]: pip drops `pkg`: nothing may follow the URL of an index
+pkg -i https://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ error[malformed-private-feed]: pip ignores an index on the line of a package: `pkg` comes from the public index
+-i https://{private} @pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#                   ^ error[malformed-private-feed]: a blank splits the URL: pip reads only what stands before it
+pkg @ https://{private}@pkgs.dev.azure.com/o/x.whl
+#^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ error[malformed-private-feed]: `{private}` is replaced only in the URL of an index, never in a package's own URL
+index-url = https://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ error[malformed-private-feed]: a feed's URL without `-i` is not an index
+-i https://{private}@example.com/simple/
+#                    ^^^^^^^^^^^ warning[malformed-private-feed]: `example.com` is not an Azure DevOps feed: it would be sent a token that is not its own
+-i https://${PRIVATE}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#          ^^^^^^^^^^ warning[malformed-private-feed]: pip replaces `${PRIVATE}` by an environment variable, which the runtime does not set
+",
+        );
+    }
+
+    #[test]
+    fn a_public_feed_is_no_fault() {
+        fixture::raises("#- requirements.txt\n-i https://pkgs.dev.azure.com/o/public/_packaging/f/pypi/simple/\n# {private} in a comment\nprivate-package\n");
+    }
+
+    #[test]
+    fn lines_are_split_and_joined() {
+        let fixed = fixture::fixed("#- requirements.txt\npkg -i https://{private} @pkgs.dev.azure.com/o/_packaging/f/pypi/simple/ other\n");
+        assert_eq!(fixed, "#- requirements.txt\npkg\n-i https://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/\nother\n");
+    }
+}

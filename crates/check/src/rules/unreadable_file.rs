@@ -1,0 +1,53 @@
+use crate::context::Context;
+use crate::finding::{Finding, Level, Place};
+use crate::rule::{Group, Rule};
+use flowgate_flow::Span;
+use flowgate_flow::project::FileId;
+
+pub(super) const RULE: Rule = Rule {
+    name: "unreadable-file",
+    group: Group::Files,
+    level: Level::Error,
+    summary: "A file that flowgate cannot read: it is not there, not UTF-8, or too long.",
+    why: "What cannot be read cannot be checked. The engine reads UTF-8 only, too.",
+    bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n\u{0}",
+    good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n",
+    fix: None,
+    check,
+};
+
+fn check(context: &Context<'_>) -> Vec<Finding> {
+    let whole = |file: usize, message: String| Finding::error(Place { file: FileId(file), span: Span::empty(0) }, message);
+    let files = context.project.files.iter().enumerate();
+    files
+        .filter_map(|(index, file)| match &file.unreadable {
+            Some(reason) => Some(whole(index, reason.clone())),
+            None if file.text.contains('\0') => Some(whole(index, "the file holds NUL bytes: it is not a text file".to_owned())),
+            None => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use flowgate_flow::load::{Memory, load_project, load_requirements};
+    use std::path::Path;
+
+    fn message(bytes: Vec<u8>) -> String {
+        let memory = Memory { files: [("/f/flow.dag.yaml".into(), bytes)].into() };
+        let project = load_project(&memory, Path::new("/f/flow.dag.yaml"));
+        let findings = crate::check(&project, &Default::default(), &Default::default());
+        findings.into_iter().map(|f| format!("{}: {}", f.rule, f.message)).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn says_why() {
+        assert_eq!(message(b"\xff\xfea\0".to_vec()), "unreadable-file: the file is UTF-16; save it as UTF-8");
+        assert_eq!(message(b"inputs: \x80".to_vec()), "unreadable-file: the file is not UTF-8 text: byte 9 does not belong to any character");
+        let long = vec![b'#'; 10 << 20];
+        assert_eq!(message(long), "unreadable-file: the file is longer than 4 MiB, which is the most that flowgate reads");
+        let project = load_requirements(&Memory::default(), Path::new("/f/requirements.txt"));
+        let findings = crate::check(&project, &Default::default(), &Default::default());
+        assert_eq!(findings[0].message, "cannot read the file: there is no such file");
+    }
+}

@@ -1,0 +1,47 @@
+use crate::context::Context;
+use crate::finding::{Finding, Level, Place};
+use crate::rule::{Group, Rule};
+
+pub(super) const RULE: Rule = Rule {
+    name: "yaml-syntax",
+    group: Group::Files,
+    level: Level::Error,
+    summary: "A line that is not YAML.",
+    why: "The engine stops at the first such line (`YAMLError`) and says nothing about the rest of the file. flowgate leaves the line out and goes on.",
+    bad: "#- flow.dag.yaml\noutputs:\n  answer: {type: string, reference: hello]\n",
+    good: "#- flow.dag.yaml\noutputs:\n  answer: {type: string, reference: hello}\n",
+    fix: None,
+    check,
+};
+
+fn check(context: &Context<'_>) -> Vec<Finding> {
+    let Some(flow) = context.flow_file() else { return Vec::new() };
+    if context.project.text(flow.file).contains('\0') {
+        return Vec::new();
+    }
+    let errors = flow.document.errors.iter();
+    errors.map(|error| Finding::error(Place { file: flow.file, span: error.span }, error.message.clone()).engine("YAMLError")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixture;
+
+    #[test]
+    fn other_lines_are_still_checked() {
+        fixture::raises(
+            "#- flow.dag.yaml
+inputs:
+  a:
+    type: str
+#         ^^^ error[invalid-type-name]: `str` is not a type
+  b: 'x' y
+#        ^ error[yaml-syntax]: invalid trailing content after single-quoted scalar
+  c:
+    type: int
+outputs: {o: {type: string, reference: x]}
+#            ^ error[yaml-syntax]: mismatched bracket '{' closed by ']'
+",
+        );
+    }
+}

@@ -1,0 +1,31 @@
+//! "Did you mean".
+
+/// The candidate that a typing mistake most likely stood for, if one is near enough.
+pub(crate) fn nearest<'c>(typed: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let lower = typed.to_lowercase();
+    candidates
+        .filter(|candidate| *candidate != typed)
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(lower.chars().count()).div_ceil(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// "did you mean `x`?"
+pub(crate) fn did_you_mean(name: &str) -> String {
+    format!("did you mean `{name}`?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_only() {
+        let names = || ["fetch_text", "classify", "llm"].into_iter();
+        assert_eq!(nearest("fetch_txt", names()), Some("fetch_text"));
+        assert_eq!(nearest("Classify", names()), Some("classify"));
+        assert_eq!(nearest("summary", names()), None);
+        assert_eq!(nearest("llm", names()), None);
+    }
+}
