@@ -22,7 +22,7 @@ import unittest
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[2] / "crates" / "runtime" / "src" / "worker"
-MODULES = ("wire", "job", "keeper", "warm", "worker")
+MODULES = ("wire", "job", "warm", "keeper", "worker")
 PYTHON = os.environ.get("FLOWGATE_TEST_PYTHON")
 ROOT = os.geteuid() == 0
 OPEN, DATA, LINE, AGGREGATE, CLOSE, KILL = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
@@ -324,6 +324,25 @@ class Ordinary(Shared):
         self.assertEqual(wrong["error"]["type"], "InputTypeError")
         self.assertIn("line 4", wrong["error"]["message"])
         self.assertEqual(worker.close(channel)["reason"], "closed")
+
+    def test_flows_do_not_share_modules_or_the_engines_home(self):
+        body = "import helper\nfrom promptflow.client import PFClient\nPFClient()\nreturn helper.VALUE"
+        for _, worker in self.kinds():
+            for value in (7, 8):
+                files = {**tool_flow(body), "helper.py": f"VALUE = {value}\n"}
+                self.assertEqual(worker.one(files)["output"], {"out": value})
+
+    def test_a_flex_flow_runs(self):
+        code = "class Run:\n    def __call__(self, x: str = 'q') -> dict:\n        return {'o': x}\n"
+        code += "    def __aggregate__(self, rows):\n        return {'n': len(rows), 'last': rows[-1]['o']}\n"
+        worker = self.worker()
+        files = {"flow.flex.yaml": "entry: run:Run\n", "run.py": code}
+        channel, loaded = worker.load(files, flow_file="flow.flex.yaml")
+        self.assertEqual(loaded, {"inputs": {"x": {"type": "string", "default": "q"}}, "has_aggregation": True})
+        self.assertEqual(worker.line(channel, {"x": "z"})["output"], {"o": "z"})
+        self.assertEqual(worker.aggregate(channel, lines=[0])["metrics"], {"n": 1, "last": "z"})
+        self.assertEqual(worker.aggregate(channel, aggregation_inputs=[{"o": 1}])["metrics"], {"n": 1, "last": 1})
+        worker.close(channel)
 
     def test_a_raising_line_fails_and_the_next_one_runs(self):
         worker = self.worker()
@@ -742,24 +761,23 @@ time.sleep(600)
         worker.send(KILL, channel)
         self.assertEqual(worker.receive(channel, ENDED)["reason"], "killed")
 
-    def test_a_job_that_kills_its_keeper_is_still_buried(self):
+    def test_the_job_of_a_killed_keeper_is_still_buried(self):
         body = """
-import os, signal, time
+import os, time
 if os.fork() == 0:
     os.setsid()
-    os.write(2, str(os.getpid()).encode())
+    os.write(2, f'{os.getppid()} {os.getpid()}'.encode())
     time.sleep(600)
-time.sleep(0.3)
-os.kill(os.getppid(), signal.SIGKILL)
 time.sleep(600)
 """
-        worker = self.worker("process")
-        channel, _ = worker.load(tool_flow(body))
-        worker.send(LINE, channel, {"line": 0, "inputs": {}})
-        ended = worker.receive(channel, ENDED)
-        self.assertEqual(ended["signal"], int(signal.SIGKILL))
-        self.assertFalse(alive(int(bytes(worker.output[channel]))))
-        self.assertEqual(worker.leftovers(), [])
+        for _, worker in self.kinds():
+            channel, _ = worker.load(tool_flow(body))
+            worker.send(LINE, channel, {"line": 0, "inputs": {}})
+            job, orphan = (int(pid) for pid in worker.next(channel)[1][1:].split())
+            os.kill(int(Path(f"/proc/{job}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+            ended = worker.receive(channel, ENDED)
+            self.assertEqual((ended["reason"], ended["signal"]), ("exited", int(signal.SIGKILL)))
+            self.assertFalse(alive(job) or alive(orphan))
 
     def test_archives_cannot_leave_the_flow_directory(self):
         def entry(name, kind=tarfile.REGTYPE, link=""):
@@ -825,6 +843,108 @@ class BadHost(Shared):
         self.assertIn("promptflow", fatal["message"])
         self.assertEqual(worker.process.wait(PATIENCE), 2)
         worker.stop()
+
+
+class Parity(Shared):
+    """The worker's outputs and metrics are those of `pf flow test` and `pf run create`.
+
+    FLOWGATE_TEST_FLOWS may name more directories, separated by colons: deterministic flows that use no connection.
+    """
+
+    FLOW = {
+        "flow.dag.yaml": (
+            "inputs: {n: {type: int, default: 2}, tags: {type: list, default: [a]}, name: {type: string, default: Ada}}\n"
+            "outputs:\n"
+            '  text: {type: string, reference: "${greet.output}"}\n'
+            '  odd: {type: string, reference: "${odd.output}"}\n'
+            '  first: {type: string, reference: "${info.output.tags[0]}"}\n'
+            '  n: {type: int, reference: "${inputs.n}"}\n'
+            "nodes:\n"
+            '- {name: greet, type: prompt, source: {type: code, path: greet.jinja2}, inputs: {name: "${inputs.name}"}}\n'
+            '- {name: info, type: python, source: {type: code, path: info.py}, '
+            'inputs: {n: "${inputs.n}", tags: "${inputs.tags}", text: "${greet.output}"}}\n'
+            '- {name: odd, type: python, source: {type: code, path: odd.py}, inputs: {n: "${inputs.n}"}, '
+            'activate: {when: "${info.output.odd}", is: true}}\n'
+            '- {name: sum, type: python, aggregation: true, source: {type: code, path: total.py}, '
+            'inputs: {ns: "${inputs.n}", odds: "${odd.output}", infos: "${info.output}"}}\n'
+        ),
+        "greet.jinja2": "Dear {{name}},\n  ünïcode & <tags>\n",
+        "info.py": (
+            "from promptflow.core import tool\nfrom shared import describe\n@tool\n"
+            "def run(n: int, tags: list, text: str):\n"
+            "    if n == 13: raise ValueError('unlucky')\n    return describe(n, tags, text)\n"
+        ),
+        "shared.py": "def describe(n, tags, text):\n    return {'odd': n % 2 == 1, 'tags': tags, 'length': len(text)}\n",
+        "odd.py": "from promptflow.core import tool\n@tool\ndef run(n: int) -> str:\n    return f'{n} is odd'\n",
+        "total.py": (
+            "from promptflow.core import tool, log_metric\n@tool\ndef run(ns: list, odds: list, infos: list):\n"
+            "    log_metric('sum', sum(ns))\n    log_metric('odd', len([o for o in odds if o]) / len(odds))\n"
+            "    log_metric('length', max(i['length'] for i in infos))\n"
+        ),
+        "data.jsonl": "".join(
+            json.dumps(row) + "\n"
+            for row in [
+                {"n": 1, "tags": ["x", "y"], "name": "Grace"},
+                {"n": "13", "tags": [{"k": 1}], "name": "Edsger"},
+                {"n": 5, "tags": "[\"json\"]", "name": ""},
+                {"n": 4, "tags": [None], "name": "Barbara"},
+            ]
+        ),
+    }
+
+    def setUp(self):
+        super().setUp()
+        self.scratch = Path(tempfile.mkdtemp(prefix="fg-parity-"))
+        self.addCleanup(shutil.rmtree, self.scratch, True)
+        self.pf("config", "set", "trace.destination=none", "telemetry.enabled=false")
+
+    def pf(self, *arguments):
+        variables = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.scratch), "PF_LOGGING_LEVEL": "CRITICAL"}
+        command = [str(Path(PYTHON).parent / "pf"), *arguments]
+        return subprocess.run(command, env=variables, cwd=self.scratch, capture_output=True, text=True)
+
+    def test_outputs_and_metrics_equal_those_of_pf(self):
+        own = self.scratch / "own"
+        own.mkdir()
+        for name, text in self.FLOW.items():
+            (own / name).write_text(text)
+        more = [Path(name) for name in os.environ.get("FLOWGATE_TEST_FLOWS", "").split(":") if name]
+        for flow in [own, *more]:
+            with self.subTest(flow=flow.name):
+                self.compare(flow)
+
+    def compare(self, flow):
+        archive = tar_of(flow)
+        copy = self.scratch / f"copy-{flow.name}"
+        shutil.copytree(flow, copy)
+        tested = self.pf("flow", "test", "--flow", str(copy))
+        self.assertEqual(tested.returncode, 0, tested.stderr)
+        reference = json.loads((copy / ".promptflow" / "flow.output.json").read_text())
+        data = flow / "data.jsonl"
+        rows = [json.loads(line) for line in data.read_text().splitlines() if line.strip()]
+        worker = self.worker()
+        channel, loaded = worker.load(None, data=archive)
+        self.assertNotIn("error", loaded)
+        self.assertEqual(worker.line(channel)["output"], reference)
+
+        inputs = loaded["inputs"]
+        mapping = [f"{name}=${{data.{name}}}" for name in inputs]
+        run = self.pf("run", "create", "--flow", str(copy), "--data", str(data), "--name", flow.name, "--column-mapping", *mapping)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        directory = self.scratch / ".promptflow" / ".runs" / flow.name
+        lines = (directory / "flow_outputs" / "output.jsonl").read_text().splitlines()
+        expected = {row.pop("line_number"): row for row in map(json.loads, lines)}
+        results = [worker.line(channel, row, number) for number, row in enumerate(rows)]
+        completed = {result["line"]: result for result in results if result["status"] == "Completed"}
+        self.assertEqual({line: result["output"] for line, result in completed.items()}, expected)
+        if loaded["has_aggregation"]:
+            metrics = json.loads((directory / "metrics.json").read_text())
+            self.assertEqual(worker.aggregate(channel, lines=list(completed))["metrics"], metrics)
+            lists = {name: [rows[line].get(name, inputs[name].get("default")) for line in completed] for name in inputs}
+            values = [result["aggregation_inputs"] for result in completed.values()]
+            values = {key: [value[key] for value in values] for key in values[0]}
+            self.assertEqual(worker.aggregate(channel, lists, values)["metrics"], metrics)
+        self.assertEqual(worker.close(channel)["reason"], "closed")
 
 
 if __name__ == "__main__":

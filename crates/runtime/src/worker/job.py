@@ -200,7 +200,8 @@ class Flow:
         apply_environment(os.path.join(directory, flow_file))
         self.directory = directory
         self.executor = FlowExecutor.create(Path(flow_file), {}, Path(directory), raise_ex=False)
-        self.has_aggregation = bool(self.executor.has_aggregation_node)
+        self.flex = hasattr(self.executor, "_aggr_func")
+        self.has_aggregation = bool(self.executor._aggr_func if self.flex else self.executor.has_aggregation_node)
         self.inputs = self.executor.get_inputs_definition()
         self.lines = {}
 
@@ -229,7 +230,8 @@ class Flow:
                 answer["output"] = self.output(result.output)
                 answer["aggregation_inputs"] = result.aggregation_inputs or {}
                 if self.has_aggregation:
-                    self.lines[number] = (inputs, result.aggregation_inputs or {})
+                    kept = answer["output"] if self.flex else answer["aggregation_inputs"]
+                    self.lines[number] = (inputs, kept)
         except BaseException as error:  # SystemExit and KeyboardInterrupt pass through the engine
             answer.update(status="Failed", output=None, error=describe(error))
         answer["duration_ms"] = round(1000 * (time.perf_counter() - start), 3)
@@ -263,6 +265,8 @@ class Flow:
 
     def collected(self, lines):
         rows, values = zip(*(self.lines[line] for line in lines))
+        if self.flex:
+            return {}, list(values)
         defaults = {name: getattr(definition, "default", None) for name, definition in self.inputs.items()}
         names = [name for name in defaults if any(name in row for row in rows)]
         inputs = {name: [row.get(name, defaults[name]) for row in rows] for name in names}
@@ -298,7 +302,7 @@ def serve_flow(spec, requests, answers):
     try:
         directory = os.path.join(spec["directory"], "flow")
         FLOW_DIRECTORY.append(directory)
-        for path in (spec["directory"], directory, os.environ["HOME"], os.environ["TMPDIR"]):
+        for path in (spec["directory"], directory, *(os.environ[name] for name in JOB_DIRECTORIES)):
             os.mkdir(path, 0o700)
         unpack(TarStream(requests, spec["tar_bytes"]), directory)
         os.chdir(directory)

@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 
 from flowgate_job import serve_flow
+from flowgate_warm import move_homes
 from flowgate_wire import *
 
 
@@ -94,6 +95,7 @@ def become_job(spec, requests, answers, stdout, stderr):
         del os.environ[name]
     os.environ.update(HOME=home, TMPDIR=temporary, TEMP=temporary, TMP=temporary, USER="flowgate", LOGNAME="flowgate")
     os.environ["PF_HOME_DIRECTORY"] = os.path.join(home, ".promptflow")
+    move_homes(Path(home, ".promptflow"))
     tempfile.tempdir = None
     os.umask(0o077)
     return requests, answers

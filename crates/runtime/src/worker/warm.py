@@ -12,6 +12,8 @@ from pathlib import Path
 from flowgate_job import node_records
 from flowgate_wire import *
 
+HOMES = []  # (module or class of the engine, attribute, path below the engine's home): fixed at import, moved for a job
+
 WARM_FLOW = """
 inputs: {text: {type: string, default: warm}}
 outputs: {text: {type: string, reference: "${echo.output}"}}
@@ -41,6 +43,7 @@ def preload(own):
             from promptflow.tools import aoai, openai, template_rendering  # noqa: F401
         except ImportError:
             tools = False
+    find_homes(Path(own, ".promptflow"))
     flow = Path(own, "warm")
     flow.mkdir()
     Path(flow, "flow.dag.yaml").write_text(WARM_FLOW + (WARM_PROMPT if tools else ""))
@@ -82,6 +85,21 @@ def silent_imports():
         yield
     finally:
         threading.Thread.start = start
+
+
+def find_homes(home):
+    """Remembers where the engine has noted its home, which is the worker's and closed to the jobs."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("promptflow.")]:
+        classes = [value for value in vars(module).values() if isinstance(value, type)]
+        for holder in [module, *(kind for kind in classes if kind.__module__ == module.__name__)]:
+            for name, value in vars(holder).items():
+                if isinstance(value, Path) and (value == home or home in value.parents):
+                    HOMES.append((holder, name, value.relative_to(home)))
+
+
+def move_homes(home):
+    for holder, name, relative in HOMES:
+        setattr(holder, name, home / relative)
 
 
 def hello(isolation):
