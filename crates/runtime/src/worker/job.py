@@ -1,4 +1,5 @@
 """The job: one flow in one process. It loads the flow, answers requests in their order, and ends."""
+
 import contextlib
 import json
 import os

@@ -1,4 +1,5 @@
 """The keeper: one per job, the sub-reaper of all that the job starts. It buries all of it and removes its files."""
+
 import collections
 import contextlib
 import fcntl

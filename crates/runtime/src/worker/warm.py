@@ -1,4 +1,5 @@
 """The start: imports the engine without its telemetry, warms it up, and says what is installed."""
+
 import contextlib
 import logging
 import os
@@ -39,7 +40,6 @@ def preload(own):
 
         tools = True
         try:
-            import promptflow.tools
             from promptflow.tools import aoai, openai, template_rendering  # noqa: F401
         except ImportError:
             tools = False

@@ -1,4 +1,5 @@
 """What every process of the worker shares: the protocol's numbers, and text and JSON that every reader accepts."""
+
 import contextlib
 import ctypes
 import json

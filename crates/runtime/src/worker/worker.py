@@ -9,6 +9,7 @@ It preloads the engine once and then forks, so that a flow starts in millisecond
 
 The worker obeys. Timeouts, retries and verdicts are the host's. PROTOCOL.md describes the frames.
 """
+
 import collections
 import contextlib
 import fcntl
@@ -388,7 +389,9 @@ def choose_root(isolation):
     root = os.path.realpath(root)
     mode = os.stat(root).st_mode
     if isolation == "uid" and (mode & 0o1003) != 0o1003:
-        raise Fatal("WorkDirectory", f"{root} has mode {mode & 0o7777:o}: jobs need a sticky one that all can write, 1777")
+        raise Fatal(
+            "WorkDirectory", f"{root} has mode {mode & 0o7777:o}: jobs need a sticky one that all can write, 1777"
+        )
     return root
 
 

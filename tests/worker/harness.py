@@ -1,0 +1,273 @@
+"""Drives the real worker over its pipes, with the real engine of the interpreter in FLOWGATE_TEST_PYTHON."""
+
+import collections
+import contextlib
+import io
+import json
+import os
+import select
+import shutil
+import struct
+import subprocess
+import tarfile
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+SOURCES = Path(__file__).resolve().parents[2] / "crates" / "runtime" / "src" / "worker"
+MODULES = ("wire", "job", "warm", "keeper", "worker")
+PYTHON = os.environ.get("FLOWGATE_TEST_PYTHON")
+ROOT = os.geteuid() == 0
+OPEN, DATA, LINE, AGGREGATE, CLOSE, KILL = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+HELLO, LOADED, RESULT, AGGREGATED, OUTPUT, ENDED, FATAL = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x8F
+PATIENCE = 60  # seconds without a frame after which a test gives up; never a measurement
+NOBODY = 65534
+# What the worker has in its container: root with three capabilities and no way to gain more.
+CONTAINED = ["setpriv", "--bounding-set=-all,+setuid,+setgid,+kill", "--inh-caps=-all", "--no-new-privs"]
+CONTAINED = CONTAINED if ROOT and shutil.which("setpriv") else []
+
+TOOL = "from promptflow.core import tool\n@tool\ndef run(x: str) -> str:\n"
+
+
+def flow_yaml(extra=""):
+    return (
+        "inputs: {x: {type: string, default: hi}}\n"
+        'outputs: {out: {type: string, reference: "${a.output}"}}\n'
+        'nodes: [{name: a, type: python, source: {type: code, path: a.py}, inputs: {x: "${inputs.x}"}}]\n' + extra
+    )
+
+
+def tool_flow(body, extra=""):
+    """A flow of one python node whose function has the given body."""
+    lines = "".join(f"    {line}\n" for line in body.strip("\n").split("\n"))
+    return {"flow.dag.yaml": flow_yaml(extra), "a.py": TOOL + lines}
+
+
+def tar_of(files):
+    """A tar of `{name: text}`, of a directory, or of ready-made TarInfo entries."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        if isinstance(files, Path):
+            archive.add(files, arcname=".")
+        elif isinstance(files, dict):
+            for name, text in files.items():
+                data = text if isinstance(text, bytes) else text.encode()
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                archive.addfile(entry, io.BytesIO(data))
+        else:
+            for entry in files:
+                archive.addfile(entry, io.BytesIO(b"\0" * entry.size))
+    return buffer.getvalue()
+
+
+def source_frame():
+    modules = [[f"flowgate_{name}", (SOURCES / f"{name}.py").read_text()] for name in MODULES]
+    data = json.dumps(modules).encode()
+    return struct.pack(">I", len(data)) + data
+
+
+class Worker:
+    """A worker process and its stream, frame by frame."""
+
+    def __init__(self, isolation="process", python=None, environment=None, user=None, work=None):
+        self.scratch = Path(tempfile.mkdtemp(prefix="fg-test-"))
+        self.scratch.chmod(0o755)
+        self.work = Path(work) if work else self.scratch / "work"
+        self.work.mkdir(exist_ok=True)
+        self.work.chmod(0o1777)
+        home = self.scratch / "home"
+        home.mkdir()
+        home.chmod(0o777)
+        variables = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "FLOWGATE_WORK": str(self.work)}
+        variables["FLOWGATE_ISOLATION"] = isolation
+        variables.update(environment or {})
+        self.stderr = open(self.scratch / "stderr", "w+b")
+        command = [python or PYTHON, "-I", "-B", "-c", (SOURCES / "bootstrap.py").read_text()]
+        self.process = subprocess.Popen(
+            (CONTAINED if isolation == "uid" else []) + command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.stderr,
+            env=variables,
+            cwd="/",
+            **({"user": user, "group": user, "extra_groups": []} if user else {}),
+        )
+        self.buffer = bytearray()
+        self.frames = collections.defaultdict(collections.deque)
+        self.output = collections.defaultdict(bytearray)
+        self.channel = 0
+        os.set_blocking(self.process.stdin.fileno(), False)
+        self.write(source_frame())
+
+    def hello(self):
+        return self.receive(0, HELLO)
+
+    # Frames.
+
+    def write(self, data):
+        view, out, source = memoryview(data), self.process.stdin.fileno(), self.process.stdout.fileno()
+        while view:
+            ready = select.select([source], [out], [], PATIENCE)
+            if not (ready[0] or ready[1]):
+                raise AssertionError("the worker takes nothing")
+            if ready[0]:
+                self.read_some()
+            if ready[1]:
+                with contextlib.suppress(BlockingIOError):
+                    view = view[os.write(out, view) :]
+
+    def send(self, kind, channel, body=b""):
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.write(struct.pack(">IBI", len(body) + 5, kind, channel) + body)
+
+    def read_some(self):
+        data = os.read(self.process.stdout.fileno(), 1 << 16)
+        if not data:
+            raise EOFError(f"the worker ended with {self.process.wait()}: {self.errors()}")
+        self.buffer += data
+        while len(self.buffer) >= 4:
+            size = struct.unpack_from(">I", self.buffer)[0]
+            assert 5 <= size <= 1 << 24, size
+            if len(self.buffer) < 4 + size:
+                break
+            kind, channel = struct.unpack_from(">BI", self.buffer, 4)
+            body = bytes(self.buffer[9 : 4 + size])
+            del self.buffer[: 4 + size]
+            self.frames[channel].append((kind, body))
+
+    def next(self, channel):
+        while not self.frames[channel]:
+            if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+                raise AssertionError(f"no frame on channel {channel}: {self.errors()}")
+            self.read_some()
+        kind, body = self.frames[channel].popleft()
+        return kind, body if kind == OUTPUT else json.loads(body, parse_constant=refuse)
+
+    def receive(self, channel, wanted):
+        """The next frame that is no output, which must be of the wanted kind."""
+        while True:
+            kind, body = self.next(channel)
+            if kind == wanted:
+                return body
+            if kind != OUTPUT:
+                raise AssertionError(f"wanted {wanted:#x}, got {kind:#x} {body} {bytes(self.output[channel])}")
+            self.output[channel] += body[1:]
+
+    def errors(self):
+        self.stderr.flush()
+        return Path(self.stderr.name).read_text(errors="replace")[-4000:]
+
+    # Jobs.
+
+    def open(self, files, limits=None, flow_file="flow.dag.yaml", data=None):
+        data = tar_of(files) if data is None else data
+        self.channel += 1
+        request = {"flow_file": flow_file, "tar_bytes": len(data), "limits": limits or {}}
+        self.send(OPEN, self.channel, request)
+        for start in range(0, len(data), 1 << 20):
+            self.send(DATA, self.channel, data[start : start + (1 << 20)])
+        return self.channel
+
+    def load(self, files, limits=None, **more):
+        channel = self.open(files, limits, **more)
+        return channel, self.receive(channel, LOADED)
+
+    def line(self, channel, inputs=None, line=0):
+        self.send(LINE, channel, {"line": line, "inputs": inputs or {}})
+        return self.receive(channel, RESULT)
+
+    def aggregate(self, channel, inputs=None, aggregation_inputs=None, **more):
+        self.send(AGGREGATE, channel, {"inputs": inputs or {}, "aggregation_inputs": aggregation_inputs or {}, **more})
+        return self.receive(channel, AGGREGATED)
+
+    def close(self, channel):
+        self.send(CLOSE, channel)
+        return self.receive(channel, ENDED)
+
+    def one(self, files, inputs=None, limits=None):
+        """Loads, runs one line and closes: the result."""
+        channel, loaded = self.load(files, limits)
+        assert "error" not in loaded, loaded
+        result = self.line(channel, inputs)
+        ended = self.close(channel)
+        assert ended["reason"] == "closed", ended
+        return result
+
+    def leftovers(self):
+        return sorted(path.name for path in self.work.iterdir() if path.name.startswith("job-"))
+
+    def resident(self):
+        """The worker's own memory, in kB."""
+        return int(Path(f"/proc/{self.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
+
+    def stop(self):
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        self.process.wait(PATIENCE)
+        self.process.stdout.close()
+        self.stderr.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        return self.process.returncode
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def user_for(isolation):
+    """Root passes every file permission, so that under `process` a hostile flow is tried as an ordinary user."""
+    return NOBODY if ROOT and isolation == "process" else None
+
+
+class Shared(unittest.TestCase):
+    """Tests that share one worker per kind of isolation; each proves that the worker is as good as before."""
+
+    workers = {}
+
+    def setUp(self):
+        if not PYTHON:
+            self.fail("set FLOWGATE_TEST_PYTHON to a python that has promptflow and promptflow-tools")
+
+    @classmethod
+    def tearDownClass(cls):
+        for worker in Shared.workers.values():
+            worker.stop()
+        Shared.workers.clear()
+
+    def worker(self, isolation="process"):
+        key = isolation
+        if key not in Shared.workers:
+            # Two workers of one machine must not share identities: tests run beside each other.
+            first = 20_000 + 2 * (os.getpid() % 20_000)
+            worker = Worker(isolation, user=user_for(isolation), environment={"FLOWGATE_FIRST_UID": str(first)})
+            self.assertEqual(worker.hello()["isolation"], isolation)
+            Shared.workers[key] = worker
+        return Shared.workers[key]
+
+    def kinds(self):
+        for isolation in ("process", "uid") if ROOT else ("process",):
+            with self.subTest(isolation=isolation):
+                worker = self.worker(isolation)
+                yield isolation, worker
+                self.assertIsNone(worker.process.poll(), worker.errors())
+                self.assertEqual(worker.one(tool_flow("return x + '!'"))["output"], {"out": "hi!"})
+                self.assertEqual(worker.leftovers(), [])
+
+
+def eventually(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
