@@ -1,1 +1,34 @@
-fn main() {}
+//! The project's own commands, run as `cargo xtask COMMAND`.
+
+mod command;
+mod docs;
+mod suite;
+mod testbed;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test             formatting, lints, generated docs and all tests, on the test bed where one can be had
+  testbed          make what the end-to-end tests need: a Docker engine, flowgate's base image, Neovim
+  docs [--check]   write the generated documentation; with --check, only say whether it is current";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["test"] => suite::test(),
+        ["testbed"] => testbed::make(),
+        ["docs"] => docs::write(),
+        ["docs", "--check"] => docs::check(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            command::say(&message);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `cargo xtask testbed`: what the end-to-end tests need, made on this machine without a
+//! container registry. What is already there costs a look.
+
+mod base;
+mod engine;
+mod neovim;
+mod packages;
+mod rootfs;
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use crate::command::{Result, at, root};
+
+/// Where the test bed keeps its own files. Tests find Neovim at `bin/nvim` below it.
+pub(crate) fn folder() -> Result<PathBuf> {
+    let folder = root().join("target/testbed");
+    std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+    Ok(folder)
+}
+
+/// Makes everything. Safe to call at any time, also twice at once.
+///
+/// # Errors
+/// What could not be made, why, and what would help.
+pub(crate) fn make() -> Result<()> {
+    let folder = folder()?;
+    let path = folder.join("lock");
+    let lock = File::create(&path).map_err(at(&path))?;
+    lock.lock().map_err(at(&path))?;
+    packages::install()?;
+    engine::start(&folder)?;
+    base::make(&folder)?;
+    neovim::make(&folder)
+}
