@@ -111,21 +111,35 @@ pub fn discover(root: &Path) -> io::Result<Vec<PathBuf>> {
         return Ok(vec![root.to_owned()]);
     }
     let mut found = Vec::new();
-    let walk = ignore::WalkBuilder::new(root)
+    for entry in walk(root) {
+        let entry = entry.map_err(io::Error::other)?;
+        found.extend(flow_file(entry));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Like [`discover`], for a door that must neither fail nor take long: what cannot be read is left
+/// out, and the walk ends after `limit` entries.
+pub fn discover_some(root: &Path, limit: usize) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = walk(root).take(limit).filter_map(|entry| flow_file(entry.ok()?)).collect();
+    found.sort();
+    found
+}
+
+fn walk(root: &Path) -> ignore::Walk {
+    ignore::WalkBuilder::new(root)
         .require_git(false)
         .filter_entry(|entry| {
             let name = entry.file_name().to_str().unwrap_or("");
             entry.depth() == 0 || !(SKIPPED_FOLDERS.contains(&name) || entry.path().join("pyvenv.cfg").is_file())
         })
-        .build();
-    for entry in walk {
-        let entry = entry.map_err(io::Error::other)?;
-        if classify(entry.path()) == FileKind::Flow && entry.file_type().is_some_and(|kind| kind.is_file()) {
-            found.push(entry.into_path());
-        }
-    }
-    found.sort();
-    Ok(found)
+        .build()
+}
+
+fn flow_file(entry: ignore::DirEntry) -> Option<PathBuf> {
+    let is_flow = classify(entry.path()) == FileKind::Flow && entry.file_type().is_some_and(|kind| kind.is_file());
+    is_flow.then(|| entry.into_path())
 }
 
 /// Reads one flow with everything that it names.
