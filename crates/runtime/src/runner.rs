@@ -1,9 +1,34 @@
-//! Sends lines through a runtime and judges what comes back.
+//! Sends lines through runtimes and judges what comes back.
 
+mod aggregate;
+mod flow;
+mod judge;
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use flowgate_flow::Project;
 use flowgate_flow::data::Row;
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
+
+use crate::backend::{Backend, Image, Limits, Runtime};
+pub use crate::cancel::Cancel;
+use crate::error::RuntimeError;
+use crate::event::RunEvent;
+use crate::outcome::{FlowError, FlowOutcome, RunReport};
+use crate::plan::{EnvironmentPlan, plan};
+
+/// How many environments are made or used at the same time.
+const ENVIRONMENTS_AT_ONCE: usize = 2;
+/// How many flows run in one runtime at the same time.
+const FLOWS_AT_ONCE: usize = 4;
+/// How much of what user code writes is kept for each flow, in bytes.
+pub const LOG_BYTES: usize = 64 << 10;
+/// How many bytes of answers are kept for each flow; lines beyond it fail.
+pub const RESULTS_BYTES: usize = 256 << 20;
 
 /// A flow and the rows to run it on.
 #[derive(Debug, Clone)]
@@ -11,8 +36,8 @@ pub struct Case {
     /// The flow's path as the user named it.
     pub name: String,
     /// The flow.
-    pub project: std::sync::Arc<Project>,
-    /// The rows. A flow without inputs runs once on an empty row.
+    pub project: Arc<Project>,
+    /// The rows. A flow whose inputs have defaults runs once on an empty row.
     pub rows: Vec<Row>,
 }
 
@@ -21,11 +46,138 @@ pub struct Case {
 pub struct RunOptions {
     /// How long one line may take.
     pub line_timeout: Duration,
-    /// How many lines of one flow run at the same time.
+    /// How many lines of one flow run at the same time; 0 means 1.
     pub concurrency: usize,
     /// What each runtime may use.
-    pub limits: crate::Limits,
+    pub limits: Limits,
     /// Files outside this folder are not packed, wherever includes or links lead; `None` packs
     /// whatever the flow names.
-    pub boundary: Option<std::path::PathBuf>,
+    pub boundary: Option<PathBuf>,
+}
+
+/// Takes the events of a run.
+pub type Events<'e> = &'e (dyn Fn(RunEvent) + Send + Sync);
+
+/// Runs every case: plans, prepares one runtime for each environment, runs the lines, and removes
+/// what it started. Never fails as a whole: what went wrong stands in the outcome of its flow.
+///
+/// After `cancel`, lines that have not ended are skipped and the runtimes are removed before this
+/// returns.
+pub async fn run(backend: &dyn Backend, cases: Vec<Case>, options: &RunOptions, events: Events<'_>, cancel: Cancel) -> RunReport {
+    let run = Run { backend, cases: &cases, options, events, cancel };
+    let mut outcomes = Vec::new();
+    let mut groups: Vec<(EnvironmentPlan, VecDeque<usize>)> = Vec::new();
+    let mut by_key: HashMap<String, usize> = HashMap::new();
+    for (index, case) in cases.iter().enumerate() {
+        match plan(&case.project) {
+            Err(error) => outcomes.push(run.never_ran(index, None, None, Some(FlowError::Runtime(error)))),
+            Ok(plan) => {
+                let group = *by_key.entry(plan.key.clone()).or_insert(groups.len());
+                if group == groups.len() {
+                    groups.push((plan, VecDeque::new()));
+                }
+                groups[group].1.push_back(index);
+            }
+        }
+    }
+    let done = stream::iter(groups).map(|(plan, flows)| run.environment(plan, flows)).buffer_unordered(ENVIRONMENTS_AT_ONCE);
+    outcomes.extend(done.collect::<Vec<_>>().await.into_iter().flatten());
+    outcomes.sort_by_key(|(index, _)| *index);
+    RunReport { flows: outcomes.into_iter().map(|(_, outcome)| outcome).collect(), cancelled: run.cancel.is_cancelled() }
+}
+
+/// What all parts of one run share.
+struct Run<'r> {
+    backend: &'r dyn Backend,
+    cases: &'r [Case],
+    options: &'r RunOptions,
+    events: Events<'r>,
+    cancel: Cancel,
+}
+
+/// A flow's outcome with the index of its case.
+type Indexed = (usize, FlowOutcome);
+
+impl Run<'_> {
+    /// Runs the flows of one environment. Where a worker dies, the flows that had not begun get a
+    /// new one: each round takes at least one flow, so this ends.
+    async fn environment(&self, plan: EnvironmentPlan, mut flows: VecDeque<usize>) -> Vec<Indexed> {
+        let Some(&first) = flows.front() else { return Vec::new() };
+        let progress = |what: &str| (self.events)(RunEvent::Preparing { flow: first, what: what.to_owned() });
+        let image = match self.unless_cancelled(self.backend.prepare(&plan, &progress)).await {
+            Some(Ok(image)) => image,
+            other => return self.none_ran(flows, &plan, None, other.and_then(Result::err)),
+        };
+        let mut done = Vec::new();
+        while !flows.is_empty() {
+            progress("starting the runtime");
+            let runtime = match self.unless_cancelled(self.backend.start(&image, &self.options.limits)).await {
+                Some(Ok(runtime)) => runtime,
+                other => {
+                    done.extend(self.none_ran(flows, &plan, Some(&image), other.and_then(Result::err)));
+                    return done;
+                }
+            };
+            let Runtime { session, stop } = runtime;
+            let queue = Mutex::new(flows);
+            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let lanes = (0..FLOWS_AT_ONCE).map(|_| async {
+                let mut done = Vec::new();
+                while session.dead().is_none()
+                    && let Some(index) = next()
+                {
+                    done.push(self.flow(index, &session, &plan, &image).await);
+                }
+                done
+            });
+            let ran = join_all(lanes).await;
+            done.extend(ran.into_iter().flatten());
+            flows = queue.into_inner().unwrap_or_else(PoisonError::into_inner);
+            // The end of its input is the order to stop.
+            drop(session);
+            if let Err(error) = stop.stop().await {
+                (self.events)(RunEvent::Notice { flow: first, message: format!("The runtime could not be removed: {error}.") });
+            }
+        }
+        done
+    }
+
+    fn none_ran(&self, flows: VecDeque<usize>, plan: &EnvironmentPlan, image: Option<&Image>, error: Option<RuntimeError>) -> Vec<Indexed> {
+        let error = error.map(FlowError::Runtime);
+        flows.into_iter().map(|index| self.never_ran(index, Some(plan), image, error.clone())).collect()
+    }
+
+    /// The outcome of a flow of which nothing ran: cancelled where there is no error.
+    fn never_ran(&self, index: usize, plan: Option<&EnvironmentPlan>, image: Option<&Image>, error: Option<FlowError>) -> Indexed {
+        let mut outcome = self.blank(index, plan, image);
+        outcome.error = error;
+        self.finish(index, outcome, Vec::new(), false)
+    }
+
+    fn blank(&self, index: usize, plan: Option<&EnvironmentPlan>, image: Option<&Image>) -> FlowOutcome {
+        FlowOutcome {
+            flow: self.cases.get(index).map(|case| case.name.clone()).unwrap_or_default(),
+            backend: self.backend.kind(),
+            key: plan.map(|plan| plan.key.clone()),
+            image: image.and_then(|image| match image {
+                Image::Container { name, .. } => Some(name.clone()),
+                Image::Venv { .. } => None,
+            }),
+            error: None,
+            lines: Vec::new(),
+            metrics: serde_json::Map::new(),
+            aggregation_error: None,
+            log: String::new(),
+            log_dropped: 0,
+        }
+    }
+
+    /// `None` when it was cancelled first.
+    async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => None,
+            done = work => Some(done),
+        }
+    }
 }

@@ -1,0 +1,125 @@
+//! Runtimes in private virtual environments on this machine. No sandbox: the flow's code can do
+//! what the user can.
+
+mod folders;
+mod install;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::{Backend, BackendKind, Image, Limits, Progress, Runtime, Stop};
+use crate::error::{RuntimeError, Stage};
+use crate::log::LogTail;
+use crate::plan::EnvironmentPlan;
+use crate::session::Session;
+use crate::worker;
+use folders::WorkFolder;
+
+/// How long a worker may take to end after its input has.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the door knows about this machine.
+#[derive(Debug, Clone)]
+pub struct ProcessOptions {
+    /// Where virtual environments are kept; also the place of the folders that flows run in.
+    pub cache_dir: PathBuf,
+    /// The Python that environments are made from.
+    pub python: Option<PathBuf>,
+    /// `uv`, which installs faster than `pip` and finds a Python where none is named.
+    pub uv: Option<PathBuf>,
+    /// The whole environment of installers: how to reach an index. Flows never see it.
+    pub env: Vec<(OsString, OsString)>,
+}
+
+/// The process backend.
+#[derive(Debug, Clone)]
+pub struct Process {
+    options: ProcessOptions,
+}
+
+impl Process {
+    /// A backend; nothing is touched yet.
+    pub fn new(options: ProcessOptions) -> Self {
+        Self { options }
+    }
+}
+
+#[async_trait]
+impl Backend for Process {
+    fn kind(&self) -> BackendKind {
+        BackendKind::Process
+    }
+
+    async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError> {
+        if let Some(image) = &plan.image {
+            progress(&format!("leaving the image {image} aside, as the process backend runs in none"));
+        }
+        Ok(Image::Venv { python: install::prepare(&self.options, plan, progress).await? })
+    }
+
+    async fn start(&self, image: &Image, limits: &Limits) -> Result<Runtime, RuntimeError> {
+        let Image::Venv { python } = image else {
+            return Err(RuntimeError::new(Stage::Environment, "the process backend runs in virtual environments, not in images"));
+        };
+        let parent = self.options.cache_dir.join("work");
+        let folder = folders::blocking(move || WorkFolder::new(&parent)).await?;
+        let mut child = spawn(python, folder.path())?;
+        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
+            return Err(RuntimeError::new(Stage::Infrastructure, "the worker's streams are not there"));
+        };
+        let log = LogTail::default();
+        tokio::spawn(log.clone().fill(stderr));
+        match Session::start(stdout, stdin, log, limits.start_timeout).await {
+            Ok(session) => Ok(Runtime { session, stop: Box::new(Started { child, folder }) }),
+            Err(error) => {
+                let _ = Box::new(Started { child, folder }).stop().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+fn spawn(python: &Path, work: &Path) -> Result<Child, RuntimeError> {
+    let mut path = python.parent().map(|bin| bin.as_os_str().to_owned()).unwrap_or_default();
+    path.push(":/usr/local/bin:/usr/bin:/bin");
+    let mut command = Command::new(python);
+    command
+        .args(worker::arguments())
+        .env_clear()
+        .env("PATH", path)
+        .env("LANG", "C.UTF-8")
+        .env("FLOWGATE_ISOLATION", "process")
+        .env("FLOWGATE_WORK", work)
+        .current_dir(work)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    // Ctrl-C is for us: we end the worker in order.
+    #[cfg(unix)]
+    command.process_group(0);
+    command.spawn().map_err(|error| RuntimeError::new(Stage::Runtime, format!("cannot start {}: {error}", python.display())))
+}
+
+struct Started {
+    child: Child,
+    folder: WorkFolder,
+}
+
+#[async_trait]
+impl Stop for Started {
+    async fn stop(mut self: Box<Self>) -> Result<(), RuntimeError> {
+        // The session is gone, so the worker reads the end of its input and ends its jobs.
+        if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+        let folder = self.folder;
+        folders::blocking(move || folder.remove()).await
+    }
+}

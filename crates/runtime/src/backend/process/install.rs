@@ -1,0 +1,349 @@
+//! Virtual environments, one for each content.
+//!
+//! ```text
+//! <cache>/venvs/<name>.lock    held while one is built
+//! <cache>/venvs/<name>/ready   names the build that is whole; written last
+//! <cache>/venvs/<name>/<build> one build: `venv` and the files it was made from
+//! ```
+//! A build never moves, as scripts in it name its path. One that was broken off has no `ready`, and
+//! the next build removes it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tokio::process::Command;
+
+use super::ProcessOptions;
+use super::folders::{blocking, disk, lock, remove_all, unique};
+use crate::backend::Progress;
+use crate::error::{RuntimeError, Stage};
+use crate::log::LogTail;
+use crate::plan::{EnvironmentPlan, LOCK, PROMPTFLOW_VERSION};
+
+/// The oldest and the newest minor version of Python 3 that the lock was made and tested for.
+const PYTHONS: (u32, u32) = (10, 13);
+/// Raised when environments are made in another way.
+const RECIPE: &str = "1";
+/// Prints what makes an interpreter different from others: version, platform, place.
+const PROBE: &str = "import platform, sys; print(sys.version_info[0], sys.version_info[1], platform.python_version(), sys.implementation.name, platform.machine(), sys.platform, sys.base_prefix)";
+/// How many last lines of an installer's log an error shows.
+const LOG_LINES: usize = 20;
+
+/// Makes the environment of a plan, or finds it, and gives its Python.
+pub(super) async fn prepare(options: &ProcessOptions, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<PathBuf, RuntimeError> {
+    for line in plan.requirements.iter() {
+        if is_local(&line.line) {
+            return Err(local(&line.place, &line.line));
+        }
+    }
+    for option in plan.options.iter().filter(|option| is_local_option(option)) {
+        return Err(local("the requirements file", option));
+    }
+    let python = interpreter(options).await?;
+    let home = options.cache_dir.join("venvs").join(name(plan, &python.identity));
+    if let Some(python) = ready(&home) {
+        return Ok(python);
+    }
+    let lock_path = home.with_extension("lock");
+    let _lock: File = match try_lock(&lock_path)? {
+        Some(file) => file,
+        None => {
+            progress("waiting for another flowgate that makes the same environment");
+            blocking(move || lock(&lock_path)).await?
+        }
+    };
+    // Another one may have made it while we waited.
+    if let Some(python) = ready(&home) {
+        return Ok(python);
+    }
+    let sweep = home.clone();
+    blocking(move || sweep_builds(&sweep)).await?;
+    let id = unique();
+    let build = Build { options, folder: home.join(&id), python: python.request };
+    if let Err(error) = build.make(plan, progress).await {
+        let _ = blocking(move || sweep_builds(&home)).await;
+        return Err(error);
+    }
+    let marker = home.join("ready");
+    write(&home.join("ready.new"), &id)?;
+    fs::rename(home.join("ready.new"), &marker).map_err(|error| disk("write", &marker, &error))?;
+    ready(&home).ok_or_else(|| RuntimeError::new(Stage::Environment, format!("the environment in {} has no python", home.display())))
+}
+
+fn try_lock(path: &Path) -> Result<Option<File>, RuntimeError> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|error| disk("make", parent, &error))?;
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(|error| disk("open", path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(disk("lock", path, &error)),
+    }
+}
+
+/// The Python of the build that is whole, where its base is still there.
+fn ready(home: &Path) -> Option<PathBuf> {
+    let id = fs::read_to_string(home.join("ready")).ok()?;
+    let python = python_of(&home.join(id));
+    python.exists().then_some(python)
+}
+
+fn python_of(build: &Path) -> PathBuf {
+    build.join("venv").join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
+}
+
+fn sweep_builds(home: &Path) -> Result<(), RuntimeError> {
+    remove_all(home).map_err(|error| disk("remove", home, &error))
+}
+
+/// The content address: the plan, the interpreter, and the way of making it.
+fn name(plan: &EnvironmentPlan, interpreter: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [RECIPE, &plan.key, interpreter] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_local(line: &str) -> bool {
+    let head = line.split([' ', ';', '@']).next().unwrap_or("");
+    let scheme = line.to_ascii_lowercase();
+    let archive = [".whl", ".zip", ".tar.gz"].iter().any(|suffix| head.ends_with(suffix));
+    scheme.contains("file:") || !head.contains("://") && (archive || head.starts_with(['.', '~']) || head.contains(['/', '\\']))
+}
+
+fn is_local_option(option: &str) -> bool {
+    let mut words = option.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some("-e" | "--editable"), _) => true,
+        (Some("-f" | "--find-links"), Some(place)) => !place.contains("://") || place.starts_with("file:"),
+        _ => false,
+    }
+}
+
+fn local(place: &str, line: &str) -> RuntimeError {
+    let message = format!("{place}: `{line}` names files of this machine, and an environment is shared by all flows with the same requirements");
+    RuntimeError::new(Stage::Environment, message).with_hint("put the code beside the flow or into `additional_includes`, or publish the package to an index")
+}
+
+/// A Python that environments can be made from.
+struct Interpreter {
+    /// What `uv` or the shell understands: a path, or a range of versions.
+    request: String,
+    /// What makes it different from others.
+    identity: String,
+}
+
+async fn interpreter(options: &ProcessOptions) -> Result<Interpreter, RuntimeError> {
+    let range = format!("3.{} to 3.{}", PYTHONS.0, PYTHONS.1);
+    let hint = format!("install Python {range}, and name it with FLOWGATE_PYTHON where it is not the first one on the search path");
+    let fail = |message: String| RuntimeError::new(Stage::Environment, message).with_hint(hint.clone());
+    let Some(python) = &options.python else {
+        if options.uv.is_some() {
+            let request = format!(">=3.{},<3.{}", PYTHONS.0, PYTHONS.1 + 1);
+            return Ok(Interpreter { identity: request.clone(), request });
+        }
+        return Err(fail("there is no Python on the search path".to_owned()));
+    };
+    let mut command = Command::new(python);
+    command.args(["-I", "-c", PROBE]).env_clear().envs(options.env.iter().cloned()).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    let output = command.output().await.map_err(|error| fail(format!("cannot start {}: {error}", python.display())))?;
+    let identity = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let mut words = identity.split(' ');
+    let version = words.next().zip(words.next()).map(|(major, minor)| (major.to_owned(), minor.parse::<u32>().ok()));
+    match version {
+        Some((major, Some(minor))) if major == "3" && (PYTHONS.0..=PYTHONS.1).contains(&minor) => {}
+        Some((major, Some(minor))) => {
+            return Err(fail(format!("{} is Python {major}.{minor}, and promptflow {PROMPTFLOW_VERSION} needs {range}", python.display())));
+        }
+        _ => {
+            let text = String::from_utf8_lossy(&output.stderr);
+            return Err(fail(format!("{} does not run", python.display())).with_log(last_lines(&text)));
+        }
+    }
+    // The identity alone does not tell two installations of one version apart.
+    Ok(Interpreter { request: python.display().to_string(), identity: format!("{identity} {}", python.display()) })
+}
+
+struct Build<'b> {
+    options: &'b ProcessOptions,
+    folder: PathBuf,
+    python: String,
+}
+
+impl Build<'_> {
+    async fn make(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<(), RuntimeError> {
+        let with = if self.options.uv.is_some() { "uv" } else { "pip" };
+        fs::create_dir_all(&self.folder).map_err(|error| disk("make", &self.folder, &error))?;
+        progress("making a virtual environment");
+        self.run(self.make_venv(), "making a virtual environment").await?;
+        progress(&format!("installing promptflow {PROMPTFLOW_VERSION} with {with}, about 250 MB, once for all flows with the same requirements"));
+        let lock = self.file("lock.txt", LOCK)?;
+        let mut command = self.installer();
+        command.args(["--require-hashes", "--no-deps", "-r"]).arg(lock);
+        self.run(command, &format!("installing promptflow {PROMPTFLOW_VERSION}")).await?;
+        if plan.requirements.is_empty() {
+            return Ok(());
+        }
+        progress(&format!("installing the flow's requirements with {with}"));
+        let names: Vec<&str> = plan.requirements.iter().map(|line| line.line.as_str()).collect();
+        let mut command = self.installer();
+        let options = self.understood(&plan.options, &mut command);
+        let requirements = self.file("requirements.txt", &[options, names.join("\n")].join("\n"))?;
+        command.arg("-r").arg(requirements);
+        if !plan.constraints.is_empty() {
+            command.arg("-c").arg(self.file("constraints.txt", &plan.constraints.join("\n"))?);
+        }
+        self.run(command, "installing the flow's requirements").await
+    }
+
+    fn make_venv(&self) -> Command {
+        let venv = self.folder.join("venv");
+        match &self.options.uv {
+            Some(uv) => {
+                let mut command = Command::new(uv);
+                command.args(["venv", "--quiet", "--no-project", "--python", &self.python]).arg(venv);
+                command
+            }
+            None => {
+                let mut command = Command::new(&self.python);
+                command.args(["-I", "-m", "venv"]).arg(venv);
+                command
+            }
+        }
+    }
+
+    fn installer(&self) -> Command {
+        let python = python_of(&self.folder);
+        match &self.options.uv {
+            Some(uv) => {
+                let mut command = Command::new(uv);
+                // Modules are compiled now, as the worker writes nothing into the environment;
+                // and of several indexes the best version counts, which is pip's meaning.
+                command.args(["pip", "install", "--quiet", "--compile-bytecode", "--index-strategy", "unsafe-best-match", "--python"]).arg(python);
+                command
+            }
+            None => {
+                let mut command = Command::new(python);
+                command.args(["-I", "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+                command
+            }
+        }
+    }
+
+    /// The option lines for a requirements file. Those that `uv` has under other names, or does
+    /// not need, become arguments.
+    fn understood(&self, options: &[String], command: &mut Command) -> String {
+        if self.options.uv.is_none() {
+            return options.join("\n");
+        }
+        let mut kept = Vec::new();
+        for option in options {
+            let (name, value) = option.split_once(' ').unwrap_or((option, ""));
+            match name {
+                "--pre" => drop(command.arg("--prerelease=allow")),
+                "--trusted-host" => drop(command.args(["--allow-insecure-host", value])),
+                "--require-hashes" => drop(command.arg("--require-hashes")),
+                "--prefer-binary" | "--use-feature" => {}
+                "--pypi-url" => kept.push(format!("--index-url {value}")),
+                _ => kept.push(option.clone()),
+            }
+        }
+        kept.join("\n")
+    }
+
+    fn file(&self, name: &str, text: &str) -> Result<PathBuf, RuntimeError> {
+        let path = self.folder.join(name);
+        write(&path, &format!("{text}\n"))?;
+        Ok(path)
+    }
+
+    /// Runs an installer to its end; it is killed where this is dropped.
+    async fn run(&self, mut command: Command, what: &str) -> Result<(), RuntimeError> {
+        use std::process::Stdio;
+        command
+            .env_clear()
+            .envs(self.options.env.iter().cloned())
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        #[cfg(unix)]
+        command.process_group(0);
+        let program = command.as_std().get_program().to_string_lossy().into_owned();
+        let fail = |cause: String| RuntimeError::new(Stage::Environment, format!("{what} failed: {cause}"));
+        let mut child = command.spawn().map_err(|error| fail(format!("cannot start {program}: {error}")))?;
+        let (log, errors) = (LogTail::default(), LogTail::default());
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let output = async {
+            if let Some(stream) = stdout {
+                log.clone().fill(stream).await;
+            }
+        };
+        let complaint = async {
+            if let Some(stream) = stderr {
+                errors.clone().fill(stream).await;
+            }
+        };
+        let (status, (), ()) = tokio::join!(child.wait(), output, complaint);
+        let status = status.map_err(|error| fail(format!("cannot wait for {program}: {error}")))?;
+        if status.success() {
+            return Ok(());
+        }
+        // What goes wrong stands in the one or the other.
+        let text = [log.text(), errors.text()].into_iter().flatten().collect::<Vec<_>>().join("\n");
+        let hint = "look at the end of its log; `pip install -r` of the same file in a clean environment shows all of it";
+        Err(fail(format!("{program} ended with {status}")).with_hint(hint).with_log(last_lines(&text)))
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), RuntimeError> {
+    fs::write(path, text).map_err(|error| disk("write", path, &error))
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use flowgate_flow::requirements::normalize;
+
+    use super::*;
+
+    #[test]
+    fn what_names_files_of_this_machine_is_told_from_what_an_index_has() {
+        for line in ["./pkg", "../pkg[x]", "/abs/pkg", "sub/pkg", "pkg @ file:///x/y", "a-1.0-py3-none-any.whl", "~/x"] {
+            assert!(is_local(line), "{line}");
+        }
+        for line in ["requests==2", "pkg[a]>=1 ; python_version < '3.12'", "pkg @ https://host/a/b.whl", "git+https://host/a/b", "https://host/a.whl"] {
+            assert!(!is_local(line), "{line}");
+        }
+        assert!(is_local_option("-e git+https://host/x") && is_local_option("-f ./wheels"));
+        assert!(!is_local_option("--find-links https://host/wheels") && !is_local_option("--index-url https://host/simple"));
+    }
+
+    #[test]
+    fn each_content_has_its_own_name() {
+        let plan = EnvironmentPlan { image: None, requirements: Vec::new(), options: Vec::new(), constraints: Vec::new(), key: "a".to_owned() };
+        let other = EnvironmentPlan { key: "b".to_owned(), ..plan.clone() };
+        assert_eq!(name(&plan, "3.11"), name(&plan, "3.11"));
+        assert_ne!(name(&plan, "3.11"), name(&plan, "3.12"));
+        assert_ne!(name(&plan, "3.11"), name(&other, "3.11"));
+    }
+
+    #[test]
+    fn the_lock_holds_the_engine_with_hashes_and_names_no_index() {
+        let names: Vec<String> = LOCK.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_alphanumeric())).map(|line| normalize(line.split("==").next().unwrap())).collect();
+        assert!(LOCK.contains(&format!("\npromptflow=={PROMPTFLOW_VERSION} \\\n")));
+        assert!(names.iter().any(|name| name == "promptflow-tools") && names.len() > 50);
+        let requirements = LOCK.lines().filter(|line| line.contains("==")).count();
+        let hashed = LOCK.lines().zip(LOCK.lines().skip(1)).filter(|(line, next)| line.contains("==") && next.trim_start().starts_with("--hash=sha256:")).count();
+        assert!(hashed >= names.len() && requirements >= hashed);
+        assert!(!LOCK.contains("://") && !LOCK.contains("--index-url") && !LOCK.contains("--find-links"));
+    }
+}

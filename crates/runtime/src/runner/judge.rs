@@ -1,0 +1,155 @@
+//! From answers to outcomes. What a job says about itself counts only against it: a line passes
+//! where the engine completed it, with an output and without an error.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::error::{RuntimeError, Stage};
+use crate::outcome::{Fault, FlowError, Outcome};
+use crate::session::ChannelError;
+use crate::wire::{Ended, LineBody, clip};
+
+/// What a line came to.
+pub(super) struct Judged {
+    pub(super) outcome: Outcome,
+    pub(super) output: Option<Map<String, Value>>,
+    pub(super) error: Option<Fault>,
+}
+
+impl Judged {
+    pub(super) fn wrong(outcome: Outcome, error: Fault) -> Self {
+        Self { outcome, output: None, error: Some(error) }
+    }
+}
+
+pub(super) fn fault(name: &str, message: impl Into<String>) -> Fault {
+    Fault { r#type: name.to_owned(), message: message.into(), node: None, traceback: None }
+}
+
+pub(super) fn violation(what: &str) -> Fault {
+    fault("ProtocolViolation", format!("{}; the flow's process wrote to descriptors that are not its own, or is not the worker's", clip(what.to_owned(), 1 << 10)))
+}
+
+/// Judges a line's answer.
+pub(super) fn line(body: LineBody) -> Judged {
+    match (body.status.as_str(), body.error, body.output) {
+        ("Completed", None, Some(output)) => Judged { outcome: Outcome::Passed, output: Some(output), error: None },
+        ("Completed", None, None) => Judged::wrong(Outcome::Failed, violation("the job completed a line without an output")),
+        (_, Some(error), _) => {
+            let fault = Fault::from(error);
+            // Not the flow's fault: no connection enters a runtime.
+            let outcome = if fault.r#type == "ConnectionRequired" { Outcome::Errored } else { Outcome::Failed };
+            Judged::wrong(outcome, fault)
+        }
+        (status, None, _) => {
+            let message = format!("the engine ended the line as `{}` and did not say why", clip(status.to_owned(), 64));
+            Judged::wrong(Outcome::Failed, fault("UnknownError", message))
+        }
+    }
+}
+
+/// Judges a line that got no answer.
+pub(super) fn unanswered(line: usize, error: ChannelError) -> Judged {
+    match error {
+        ChannelError::Ended(ended) => Judged::wrong(Outcome::Failed, ended_early(&ended, &format!("while line {line} ran"))),
+        ChannelError::Protocol(what) => Judged::wrong(Outcome::Failed, violation(&what)),
+        ChannelError::TooLarge(bytes) => {
+            let message = format!("the inputs of line {line} are {bytes} bytes of JSON, and 16 MiB is the most that a runtime takes");
+            Judged::wrong(Outcome::Errored, fault("InputTooLarge", message))
+        }
+        ChannelError::Worker(error) => Judged::wrong(Outcome::Errored, of_runtime(&error)),
+    }
+}
+
+pub(super) fn timed_out(line: usize, limit: Duration) -> Judged {
+    let message = format!("line {line} took longer than {} and was killed", seconds(limit));
+    Judged::wrong(Outcome::TimedOut, fault("LineExecutionTimeoutError", message))
+}
+
+/// Why a job that was not asked to end has ended.
+pub(super) fn ended_early(ended: &Ended, when: &str) -> Fault {
+    if ended.reason == "protocol" {
+        return violation(&ended.detail);
+    }
+    let how = match (ended.signal, ended.exit) {
+        (Some(9), _) => "was killed by signal 9 (SIGKILL), as happens for want of memory,".to_owned(),
+        (Some(number), _) => format!("was killed by signal {number}{}", signal_name(number)),
+        (None, Some(code)) => format!("left with exit code {code}"),
+        (None, None) => "ended".to_owned(),
+    };
+    let detail = if ended.detail.is_empty() { String::new() } else { format!(": {}", clip(ended.detail.clone(), 1 << 10)) };
+    fault("ProcessCrashError", format!("the flow's process {how} {when}{detail}"))
+}
+
+fn signal_name(number: i64) -> &'static str {
+    match number {
+        1 => " (SIGHUP)",
+        2 => " (SIGINT)",
+        3 => " (SIGQUIT)",
+        4 => " (SIGILL)",
+        6 => " (SIGABRT)",
+        7 => " (SIGBUS)",
+        8 => " (SIGFPE)",
+        11 => " (SIGSEGV)",
+        13 => " (SIGPIPE)",
+        15 => " (SIGTERM)",
+        _ => "",
+    }
+}
+
+/// Seconds as people write them.
+pub(super) fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}
+
+/// What the rows say that were not run because of that: short, as there can be many of them.
+pub(super) fn of_flow(error: &FlowError) -> Fault {
+    match error {
+        FlowError::Refused(fault) => Fault { message: first_line(&fault.message), traceback: None, ..fault.clone() },
+        FlowError::Runtime(error) => of_runtime(error),
+    }
+}
+
+fn of_runtime(error: &RuntimeError) -> Fault {
+    let name = match error.stage {
+        Stage::Environment => "EnvironmentError",
+        Stage::Runtime => "RuntimeError",
+        Stage::Infrastructure => "InfrastructureError",
+    };
+    fault(name, first_line(&error.message))
+}
+
+fn first_line(text: &str) -> String {
+    clip(text.lines().next().unwrap_or_default().to_owned(), 300)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ErrorBody;
+
+    fn body(status: &str, output: Option<Map<String, Value>>, error: Option<ErrorBody>) -> LineBody {
+        LineBody { line: 0, status: status.to_owned(), output, aggregation_inputs: Map::new(), error, nodes: Map::new() }
+    }
+
+    #[test]
+    fn only_a_completed_line_with_an_output_and_no_error_passes() {
+        assert_eq!(line(body("Completed", Some(Map::new()), None)).outcome, Outcome::Passed);
+        assert_eq!(line(body("Completed", None, None)).outcome, Outcome::Failed);
+        assert_eq!(line(body("Completed", Some(Map::new()), Some(ErrorBody::default()))).outcome, Outcome::Failed);
+        assert_eq!(line(body("Canceled", Some(Map::new()), None)).outcome, Outcome::Failed);
+        assert_eq!(line(body("completed", Some(Map::new()), None)).outcome, Outcome::Failed);
+        let needs = ErrorBody { r#type: "ConnectionRequired".to_owned(), ..ErrorBody::default() };
+        assert_eq!(line(body("Failed", None, Some(needs))).outcome, Outcome::Errored);
+    }
+
+    #[test]
+    fn a_crash_names_its_signal() {
+        let text = |signal, exit| ended_early(&Ended { reason: "exited".to_owned(), signal, exit, ..Ended::default() }, "while line 2 ran").message;
+        assert_eq!(text(Some(11), None), "the flow's process was killed by signal 11 (SIGSEGV) while line 2 ran");
+        assert_eq!(text(None, Some(3)), "the flow's process left with exit code 3 while line 2 ran");
+        let forged = Ended { reason: "protocol".to_owned(), detail: "the job sent kind 0xff".to_owned(), ..Ended::default() };
+        assert_eq!(ended_early(&forged, "").r#type, "ProtocolViolation");
+    }
+}

@@ -1,0 +1,474 @@
+//! One conversation with one worker, over whatever stream its backend gives.
+//!
+//! A reader task takes frames, judges whether each one is due, and hands answers to the job's
+//! [`Channel`]; it never waits for a channel, so that one job cannot hold up another. What a job
+//! may leave with us is bounded by construction: one answer, one end, and a capped log.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::error::{RuntimeError, Stage};
+use crate::log::LogTail;
+use crate::wire::{self, Aggregate, AggregatedBody, Ended, FatalBody, Frame, Hello, JobLimits, Kind, LineBody, Loaded, Open, WireError, clip};
+use crate::worker;
+
+/// Frames that wait to be written; a full queue holds up who sends.
+const OUTGOING: usize = 4;
+/// Answers that wait for their channel: the one that is due, a fault, the end.
+const ANSWERS: usize = 3;
+/// How long the last words of a dead worker are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a worker may take to bury a job that was killed or closed.
+const BURIAL: Duration = Duration::from_secs(30);
+
+/// A started worker that has said hello. When it is dropped, its stream closes and the worker
+/// ends.
+pub struct Session {
+    hello: Hello,
+    shared: Arc<Shared>,
+    outgoing: mpsc::Sender<Frame>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+struct Shared {
+    table: Mutex<Table>,
+    dead: watch::Sender<Option<RuntimeError>>,
+    log: LogTail,
+}
+
+#[derive(Default)]
+struct Table {
+    /// The number of the last channel.
+    last: u32,
+    open: HashMap<u32, Entry>,
+}
+
+struct Entry {
+    answers: mpsc::Sender<Answer>,
+    due: Option<Kind>,
+    /// After a fault, whatever comes before the end is ignored.
+    faulty: bool,
+    output: Output,
+}
+
+enum Answer {
+    Payload(Vec<u8>),
+    Fault(String),
+    Ended(Ended),
+}
+
+/// The output of one job while it runs.
+#[derive(Debug, Clone, Default)]
+pub struct Output(Arc<Mutex<Captured>>);
+
+impl Output {
+    /// Takes what user code wrote since the last call.
+    pub fn take(&self) -> Captured {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Captured> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What user code wrote to its standard output and error.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Captured {
+    /// The start of it, in the order of arrival.
+    pub bytes: Vec<u8>,
+    /// How many bytes came after that.
+    pub dropped: u64,
+}
+
+/// Why a channel gives no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChannelError {
+    /// The job ended before it answered.
+    Ended(Ended),
+    /// The job sent what was not due or cannot be read; a lower-case fragment.
+    Protocol(String),
+    /// What should be sent does not fit into a frame: so many bytes.
+    TooLarge(usize),
+    /// The worker has gone.
+    Worker(RuntimeError),
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("hello", &self.hello).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.shared.die(self.shared.error("the session was closed"));
+    }
+}
+
+impl Shared {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the session; the first cause stays.
+    fn die(&self, error: RuntimeError) {
+        self.dead.send_if_modified(|dead| {
+            let first = dead.is_none();
+            dead.get_or_insert(error);
+            first
+        });
+        self.table().open.clear();
+    }
+
+    async fn died(&self) -> RuntimeError {
+        let mut dead = self.dead.subscribe();
+        match dead.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(error)) => error.clone(),
+            _ => self.error("the worker has gone"),
+        }
+    }
+
+    fn error(&self, message: impl Into<String>) -> RuntimeError {
+        let error = RuntimeError::new(Stage::Runtime, message);
+        match self.log.text() {
+            Some(log) => error.with_log(log),
+            None => error,
+        }
+    }
+}
+
+impl Session {
+    /// Sends the worker's source to a started bootstrap ([`worker::arguments`]) and waits until
+    /// the worker is ready. `log` is what the backend fills with the worker's standard error.
+    ///
+    /// # Errors
+    /// [`Stage::Runtime`] where the worker ends, gives up, speaks another protocol, or does not
+    /// answer in time.
+    pub async fn start<R, W>(mut reader: R, mut writer: W, log: LogTail, start_timeout: Duration) -> Result<Self, RuntimeError>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let shared = Arc::new(Shared { table: Mutex::default(), dead: watch::Sender::new(None), log });
+        let start = async {
+            let source = worker::preamble();
+            let send = async {
+                writer.write_all(&source).await?;
+                writer.flush().await
+            };
+            // A worker that ends early says why in its frames or its log: a failed write does not.
+            let (_, frame) = tokio::join!(send, wire::read(&mut reader));
+            frame
+        };
+        let frame = match timeout(start_timeout, start).await {
+            Err(_) => return Err(shared.error(format!("the worker did not answer within {} s", start_timeout.as_secs()))),
+            Ok(Err(error)) => return Err(lost(&shared, error).await),
+            Ok(Ok(frame)) => frame,
+        };
+        let hello: Hello = match (frame.kind, frame.channel) {
+            (Kind::Hello, 0) => body(&frame.payload).map_err(|e| shared.error(format!("worker sent {e} as its hello")))?,
+            (Kind::Fatal, 0) => return Err(fatal(&shared, &frame.payload)),
+            (kind, channel) => return Err(shared.error(format!("worker sent {kind:?} on channel {channel} before its hello"))),
+        };
+        if hello.protocol != wire::PROTOCOL {
+            return Err(shared.error(format!("the worker speaks protocol {}, and this flowgate speaks {}", hello.protocol, wire::PROTOCOL)));
+        }
+        let (outgoing, queue) = mpsc::channel(OUTGOING);
+        let tasks = [tokio::spawn(read_frames(reader, Arc::clone(&shared))), tokio::spawn(write_frames(writer, queue, Arc::clone(&shared)))];
+        Ok(Self { hello, shared, outgoing, tasks })
+    }
+
+    /// What the runtime holds.
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// Why the worker has gone; `None` while it lives.
+    pub fn dead(&self) -> Option<RuntimeError> {
+        self.shared.dead.borrow().clone()
+    }
+
+    /// Starts a job on a packed flow. The answer is [`Channel::loaded`].
+    ///
+    /// # Errors
+    /// [`ChannelError::Worker`] where the worker has gone.
+    pub async fn open(&self, flow_file: &str, archive: &[u8], limits: JobLimits) -> Result<Channel, ChannelError> {
+        let open = Open { flow_file: flow_file.to_owned(), tar_bytes: archive.len() as u64, limits };
+        let payload = json(&open)?;
+        let Ok(permit) = self.outgoing.reserve().await else {
+            return Err(ChannelError::Worker(self.shared.died().await));
+        };
+        let (answers, inbox) = mpsc::channel(ANSWERS);
+        let output = Output::default();
+        let number = {
+            // Numbers must reach the worker in their order, so the frame is queued under the lock.
+            let mut table = self.shared.table();
+            if let Some(error) = self.dead() {
+                return Err(ChannelError::Worker(error));
+            }
+            table.last += 1;
+            let number = table.last;
+            table.open.insert(number, Entry { answers, due: Some(Kind::Loaded), faulty: false, output: output.clone() });
+            permit.send(Frame { kind: Kind::Open, channel: number, payload });
+            number
+        };
+        let channel = Channel { number, shared: Arc::clone(&self.shared), outgoing: self.outgoing.clone(), inbox, output, over: false };
+        for part in archive.chunks(wire::MAX_DATA) {
+            channel.send(Kind::Data, part.to_vec()).await?;
+        }
+        Ok(channel)
+    }
+}
+
+async fn read_frames(mut reader: impl AsyncRead + Unpin, shared: Arc<Shared>) {
+    let error = loop {
+        match wire::read(&mut reader).await {
+            Ok(frame) => {
+                if let Err(error) = take(&shared, frame) {
+                    break error;
+                }
+            }
+            Err(error) => break lost(&shared, error).await,
+        }
+    };
+    shared.die(error);
+}
+
+async fn write_frames(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Frame>, shared: Arc<Shared>) {
+    let write = async {
+        while let Some(frame) = queue.recv().await {
+            if wire::write(&mut writer, &frame).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = write => {}
+        _ = shared.died() => return,
+    }
+    // The reader knows better why: what the worker said last may still be on its way.
+    if timeout(LAST_WORDS, shared.died()).await.is_err() {
+        shared.die(shared.error("the worker takes nothing more"));
+    }
+}
+
+/// What the end of the stream means.
+async fn lost(shared: &Shared, error: WireError) -> RuntimeError {
+    match error {
+        WireError::Malformed(what) => shared.error(format!("worker sent {what}")),
+        WireError::End | WireError::Broken(_) => {
+            let _ = timeout(LAST_WORDS, shared.log.finished()).await;
+            shared.error("the worker has gone")
+        }
+    }
+}
+
+fn fatal(shared: &Shared, payload: &[u8]) -> RuntimeError {
+    match body::<FatalBody>(payload) {
+        Ok(fatal) => shared.error(format!("the worker gave up: {}: {}", clip(fatal.r#type, 256), clip(fatal.message, 16 << 10))),
+        Err(error) => shared.error(format!("worker sent {error} as its last words")),
+    }
+}
+
+/// Judges one frame. Errors are the worker's own fault and end the session.
+fn take(shared: &Shared, frame: Frame) -> Result<(), RuntimeError> {
+    if frame.kind == Kind::Fatal && frame.channel == 0 {
+        return Err(fatal(shared, &frame.payload));
+    }
+    let mut table = shared.table();
+    let Some(entry) = table.open.get_mut(&frame.channel) else {
+        let state = if (1..=table.last).contains(&frame.channel) { "has ended" } else { "was never opened" };
+        return Err(shared.error(format!("worker sent {:?} for channel {}, which {state}", frame.kind, frame.channel)));
+    };
+    match frame.kind {
+        Kind::Ended => {
+            let ended: Ended = body(&frame.payload).map_err(|e| shared.error(format!("worker sent {e} as the end of a job")))?;
+            // A full inbox means that nobody takes from it.
+            let _ = entry.answers.try_send(Answer::Ended(ended));
+            table.open.remove(&frame.channel);
+        }
+        Kind::Output => {
+            let mut captured = entry.output.lock();
+            let bytes = frame.payload.get(1..).unwrap_or_default();
+            let room = crate::runner::LOG_BYTES.saturating_sub(captured.bytes.len()).min(bytes.len());
+            captured.bytes.extend(&bytes[..room]);
+            captured.dropped += (bytes.len() - room) as u64;
+        }
+        _ if entry.faulty => {}
+        kind if entry.due == Some(kind) => {
+            entry.due = None;
+            let _ = entry.answers.try_send(Answer::Payload(frame.payload));
+        }
+        kind => {
+            entry.faulty = true;
+            let due = entry.due.map_or("nothing".to_owned(), |due| format!("{due:?}"));
+            let _ = entry.answers.try_send(Answer::Fault(format!("the job sent {kind:?} where {due} was due")));
+        }
+    }
+    Ok(())
+}
+
+/// One job. When it is dropped, the job is killed.
+pub struct Channel {
+    number: u32,
+    shared: Arc<Shared>,
+    outgoing: mpsc::Sender<Frame>,
+    inbox: mpsc::Receiver<Answer>,
+    output: Output,
+    over: bool,
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let kill = Frame { kind: Kind::Kill, channel: self.number, payload: Vec::new() };
+        if let Err(mpsc::error::TrySendError::Full(kill)) = self.outgoing.try_send(kill)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let outgoing = self.outgoing.clone();
+            runtime.spawn(async move { outgoing.send(kill).await });
+        }
+    }
+}
+
+impl Channel {
+    /// Waits for what the engine makes of the flow.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn loaded(&mut self) -> Result<Loaded, ChannelError> {
+        let payload = self.answer().await?;
+        parse(&payload)
+    }
+
+    /// Runs one line; also says how many bytes its answer had.
+    ///
+    /// # Errors
+    /// See [`ChannelError`]; an answer for another line is [`ChannelError::Protocol`].
+    pub async fn line(&mut self, line: usize, inputs: &Map<String, Value>) -> Result<(LineBody, usize), ChannelError> {
+        let payload = self.ask(Kind::Line, Kind::Result, &wire::Line { line, inputs }).await?;
+        let body: LineBody = parse(&payload)?;
+        if body.line != line as u64 {
+            return Err(ChannelError::Protocol(format!("the job answered for line {} where line {line} was asked for", body.line)));
+        }
+        Ok((body, payload.len()))
+    }
+
+    /// Runs the aggregation.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn aggregate(&mut self, request: &Aggregate) -> Result<AggregatedBody, ChannelError> {
+        let payload = self.ask(Kind::Aggregate, Kind::Aggregated, request).await?;
+        parse(&payload)
+    }
+
+    /// Lets the job end by itself and waits until nothing of it is left.
+    ///
+    /// # Errors
+    /// [`ChannelError::Worker`] where the worker has gone or does not bury the job.
+    pub async fn close(self) -> Result<Ended, ChannelError> {
+        self.finish(Kind::Close).await
+    }
+
+    /// Kills the job and waits until nothing of it is left.
+    ///
+    /// # Errors
+    /// [`ChannelError::Worker`] where the worker has gone or does not bury the job.
+    pub async fn kill(self) -> Result<Ended, ChannelError> {
+        self.finish(Kind::Kill).await
+    }
+
+    /// What user code writes; it outlives the channel.
+    pub fn output(&self) -> Output {
+        self.output.clone()
+    }
+
+    async fn finish(mut self, how: Kind) -> Result<Ended, ChannelError> {
+        let end = async {
+            self.send(how, Vec::new()).await?;
+            loop {
+                match self.inbox.recv().await {
+                    Some(Answer::Ended(ended)) => return Ok(ended),
+                    Some(Answer::Payload(_) | Answer::Fault(_)) => {}
+                    None => return Err(ChannelError::Worker(self.shared.died().await)),
+                }
+            }
+        };
+        match timeout(BURIAL, end).await {
+            Ok(end) => {
+                self.over = true;
+                end
+            }
+            Err(_) => {
+                // Nothing is known about what still runs in there: the worker goes with it.
+                self.shared.die(self.shared.error(format!("the worker did not end a job within {} s", BURIAL.as_secs())));
+                Err(ChannelError::Worker(self.shared.died().await))
+            }
+        }
+    }
+
+    async fn ask(&mut self, kind: Kind, due: Kind, request: &impl serde::Serialize) -> Result<Vec<u8>, ChannelError> {
+        let payload = json(request)?;
+        if let Some(entry) = self.shared.table().open.get_mut(&self.number) {
+            entry.due = Some(due);
+        }
+        self.send(kind, payload).await?;
+        self.answer().await
+    }
+
+    async fn send(&self, kind: Kind, payload: Vec<u8>) -> Result<(), ChannelError> {
+        match self.outgoing.send(Frame { kind, channel: self.number, payload }).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(ChannelError::Worker(self.shared.died().await)),
+        }
+    }
+
+    async fn answer(&mut self) -> Result<Vec<u8>, ChannelError> {
+        match self.inbox.recv().await {
+            Some(Answer::Payload(payload)) => Ok(payload),
+            Some(Answer::Fault(what)) => Err(ChannelError::Protocol(what)),
+            Some(Answer::Ended(ended)) => {
+                self.over = true;
+                Err(ChannelError::Ended(ended))
+            }
+            // The entry goes when the worker dies or when the job has ended, which was told before.
+            None => match self.shared.dead.borrow().clone() {
+                Some(error) => Err(ChannelError::Worker(error)),
+                None => Err(ChannelError::Ended(Ended::default())),
+            },
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, ChannelError> {
+    match serde_json::to_vec(value) {
+        Ok(payload) if wire::fits(payload.len()) => Ok(payload),
+        Ok(payload) => Err(ChannelError::TooLarge(payload.len())),
+        Err(error) => Err(ChannelError::Protocol(format!("the request cannot be written: {error}"))),
+    }
+}
+
+/// Reads a body; the error is a lower-case fragment that follows "sent".
+fn body<T: DeserializeOwned>(payload: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(payload).map_err(|error| format!("JSON that cannot be read ({error})"))
+}
+
+fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, ChannelError> {
+    body(payload).map_err(|error| ChannelError::Protocol(format!("the job sent {error}")))
+}
