@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::error::RuntimeError;
-use crate::plan::EnvironmentPlan;
+use crate::plan::{EnvironmentPlan, PlannedRequirement};
 use crate::session::Session;
 
 #[cfg(feature = "docker")]
@@ -41,6 +41,8 @@ pub enum Image {
         name: String,
         /// `sha256:...`.
         id: String,
+        /// What it must hold, compared with what its worker says it holds.
+        requirements: Vec<PlannedRequirement>,
     },
     /// A virtual environment: its Python.
     Venv {

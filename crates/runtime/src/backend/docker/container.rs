@@ -1,0 +1,110 @@
+//! What a container may do: as little as the worker needs.
+
+use std::collections::HashMap;
+
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+
+use super::super::Limits;
+use crate::worker;
+
+/// Starts whichever Python the image has; the worker's arguments follow.
+const FIND_PYTHON: &str = r#"for name in python python3; do
+    if command -v "$name" >/dev/null 2>&1; then exec "$name" "$@"; fi
+done
+echo "there is no python in $PATH" >&2
+exit 127"#;
+
+/// The worker gives every job an identity of its own, and kills by it.
+const CAPABILITIES: [&str; 3] = ["SETUID", "SETGID", "KILL"];
+
+/// The request for a container of that image.
+pub(super) fn body(image: &str, limits: &Limits, labels: HashMap<String, String>) -> ContainerCreateBody {
+    let entrypoint = ["sh", "-c", FIND_PYTHON, "flowgate"];
+    let strings = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    ContainerCreateBody {
+        image: Some(image.to_owned()),
+        entrypoint: strings(&entrypoint),
+        cmd: strings(&worker::arguments()),
+        user: Some("0:0".to_owned()),
+        working_dir: Some("/".to_owned()),
+        env: strings(&["HOME=/tmp", "FLOWGATE_WORK=/work"]),
+        labels: Some(labels),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        open_stdin: Some(true),
+        // The engine closes the worker's input when its client goes away.
+        stdin_once: Some(true),
+        tty: Some(false),
+        host_config: Some(host_config(limits)),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn host_config(limits: &Limits) -> HostConfig {
+    let memory = i64::try_from(limits.memory).unwrap_or(i64::MAX);
+    // Memory that files in them take counts towards the limit of the container.
+    let tmpfs = |share: u64| format!("rw,exec,nosuid,nodev,mode=1777,size={}", limits.memory / share);
+    HostConfig {
+        network_mode: Some("none".to_owned()),
+        readonly_rootfs: Some(true),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
+        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        tmpfs: Some([("/tmp".to_owned(), tmpfs(4)), ("/work".to_owned(), tmpfs(2))].into()),
+        memory: Some(memory),
+        memory_swap: Some(memory),
+        nano_cpus: Some(nano_cpus(limits.cpus)),
+        pids_limit: Some(limits.pids),
+        auto_remove: Some(true),
+        log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+        ..HostConfig::default()
+    }
+}
+
+/// Processors as the engine counts them. It refuses more than the machine has.
+fn nano_cpus(wanted: f64) -> i64 {
+    let present = std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
+    (wanted.clamp(0.01, present) * 1e9) as i64
+}
+
+/// Whether a text can be an image's name: it becomes part of a request's path.
+pub(super) fn is_image_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+    name.len() <= 512 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(allowed) && !name.contains("..") && !name.contains("//")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_has_no_network_no_mount_and_three_capabilities() {
+        let host = body("sha256:1", &Limits::default(), HashMap::new()).host_config.unwrap();
+        assert_eq!(host.network_mode.as_deref(), Some("none"));
+        assert_eq!((host.readonly_rootfs, host.auto_remove, host.privileged), (Some(true), Some(true), None));
+        assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
+        assert_eq!(host.cap_add, Some(vec!["SETUID".to_owned(), "SETGID".to_owned(), "KILL".to_owned()]));
+        assert_eq!(host.security_opt, Some(vec!["no-new-privileges".to_owned()]));
+        assert_eq!((host.memory, host.memory_swap, host.pids_limit), (Some(4 << 30), Some(4 << 30), Some(1024)));
+        assert_eq!((host.binds, host.mounts, host.port_bindings), (None, None, None));
+        assert!(host.tmpfs.unwrap().values().all(|options| options.contains("nosuid") && options.contains("size=")));
+    }
+
+    #[test]
+    fn only_names_of_images_become_part_of_a_request() {
+        for good in ["python", "flowgate-base:1.18.5", "host.example:5000/a/b@sha256:0123"] {
+            assert!(is_image_name(good), "{good}");
+        }
+        for bad in ["", "../containers/x", "a/../../b", "a?b=c", "a b", "a\nb", "-a", "/a", "a//b", "ä"] {
+            assert!(!is_image_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_more_processors_are_asked_for_than_there_are() {
+        assert!(nano_cpus(1e9) >= 1_000_000_000 && nano_cpus(1e9) < 10_000_000_000_000);
+        assert_eq!(nano_cpus(0.5), 500_000_000);
+        assert_eq!(nano_cpus(-1.0), 10_000_000);
+    }
+}

@@ -1,0 +1,120 @@
+//! Whose a container is, in its labels: what the sweep goes by.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// `<boot id>:<process namespace>:<process>:<its start>`, or `unknown`.
+pub(super) const OWNER_LABEL: &str = "flowgate.owner";
+/// When anybody may remove it, in seconds since 1970.
+const DEADLINE_LABEL: &str = "flowgate.deadline";
+
+/// A process, told apart from any other of any machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner {
+    /// The machine, since it last started.
+    boot: String,
+    /// Process numbers mean something within their namespace only: flowgates in several containers
+    /// may share one engine.
+    namespace: String,
+    process: u32,
+    /// When it started, in clock ticks since the machine did: numbers are used again.
+    started: u64,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}:{}", self.boot, self.namespace, self.process, self.started)
+    }
+}
+
+impl Owner {
+    /// This process; `None` where the system does not tell.
+    pub(super) fn this_process() -> Option<Self> {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
+        let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
+        let namespace: String = namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+        let process = std::process::id();
+        Some(Self { boot, namespace, process, started: start_of(process)? })
+    }
+
+    fn parse(label: &str) -> Option<Self> {
+        let [boot, namespace, process, started] = label.split(':').collect::<Vec<_>>()[..] else { return None };
+        Some(Self { boot: boot.to_owned(), namespace: namespace.to_owned(), process: process.parse().ok()?, started: started.parse().ok()? })
+    }
+
+    /// Whether it is certain, from `here`, that this owner is dead.
+    fn is_dead(&self, here: &Self) -> bool {
+        (&self.boot, &self.namespace) == (&here.boot, &here.namespace) && start_of(self.process) != Some(self.started)
+    }
+}
+
+/// When a process started; `None` where there is none of that number.
+fn start_of(process: u32) -> Option<u64> {
+    let stat = fs::read_to_string(Path::new("/proc").join(process.to_string()).join("stat")).ok()?;
+    // The second field is a name that may hold blanks and parentheses; the start is the 22nd.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The labels of a container that this process starts.
+pub(super) fn labels(owner: Option<&Owner>, lifetime: Duration) -> HashMap<String, String> {
+    let owner = owner.map_or_else(|| "unknown".to_owned(), Owner::to_string);
+    let deadline = now().saturating_add(lifetime.as_secs());
+    [(OWNER_LABEL.to_owned(), owner), (DEADLINE_LABEL.to_owned(), deadline.to_string())].into()
+}
+
+/// Whether a container with those labels may be removed: its owner is a dead process of this same
+/// machine, or its deadline has passed.
+pub(super) fn is_left_behind(labels: &HashMap<String, String>, here: Option<&Owner>, now: u64) -> bool {
+    let Some(owner) = labels.get(OWNER_LABEL) else { return false };
+    let overdue = labels.get(DEADLINE_LABEL).and_then(|text| text.parse::<u64>().ok()).is_some_and(|deadline| deadline < now);
+    let dead = here.zip(Owner::parse(owner)).is_some_and(|(here, owner)| owner.is_dead(here));
+    overdue || dead
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    fn of(owner: &Owner, deadline: u64) -> HashMap<String, String> {
+        [(OWNER_LABEL.to_owned(), owner.to_string()), (DEADLINE_LABEL.to_owned(), deadline.to_string())].into()
+    }
+
+    #[test]
+    fn only_the_dead_of_this_machine_and_the_overdue_are_left_behind() {
+        let here = Owner::this_process().unwrap();
+        let (now, later) = (now(), now() + 60);
+        let left = |owner: &Owner, deadline| is_left_behind(&of(owner, deadline), Some(&here), now);
+        let dead = Owner { started: here.started + 1, ..here.clone() };
+        let gone = Owner { process: u32::MAX, ..here.clone() };
+        assert!(!left(&here, later), "it lives");
+        assert!(left(&dead, later) && left(&gone, later));
+        for elsewhere in [Owner { boot: "another".into(), ..dead.clone() }, Owner { namespace: "1".into(), ..dead.clone() }] {
+            assert!(!left(&elsewhere, later), "nothing is known about {elsewhere}");
+            assert!(left(&elsewhere, now - 1));
+        }
+    }
+
+    #[test]
+    fn labels_that_say_nothing_are_left_alone() {
+        let here = Owner::this_process();
+        let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<HashMap<_, _>>();
+        for pairs in [&[][..], &[(DEADLINE_LABEL, "1")], &[(OWNER_LABEL, "unknown")], &[(OWNER_LABEL, "a:b:c:d"), (DEADLINE_LABEL, "soon")]] {
+            assert!(!is_left_behind(&labels(pairs), here.as_ref(), now()), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let here = Owner::this_process().unwrap();
+        assert_eq!(Owner::parse(&here.to_string()), Some(here.clone()));
+        assert!(!is_left_behind(&labels(Some(&here), Duration::from_secs(60)), Some(&here), now()));
+    }
+}
