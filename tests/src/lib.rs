@@ -1,1 +1,115 @@
-//! t
+//! What the end-to-end tests share: the built binary, and folders that go away.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The built `flowgate`, beside the test's own executable. `cargo xtask test` builds it first.
+///
+/// # Panics
+/// Where it is not built.
+pub fn flowgate() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let folder = test.ancestors().nth(2).expect("target/<profile>/deps");
+    let binary = folder.join(format!("flowgate{}", std::env::consts::EXE_SUFFIX));
+    assert!(binary.is_file(), "{} is not built; run `cargo build -p flowgate` first", binary.display());
+    binary
+}
+
+/// The root of the repository.
+///
+/// # Panics
+/// Never: the package lies in it.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
+}
+
+/// A command for the built `flowgate` in a folder, without what the environment could change.
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(flowgate());
+    command.current_dir(folder).args(arguments).env("NO_COLOR", "1").env_remove("FLOWGATE_CACHE_DIR");
+    command
+}
+
+/// Runs `flowgate` in a folder and waits.
+///
+/// # Panics
+/// Where it cannot be started.
+pub fn run(folder: &Path, arguments: &[&str]) -> Finished {
+    Finished::of(command(folder, arguments).output().expect("flowgate starts"))
+}
+
+/// What a finished process left.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit code; `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Reads what it left as text.
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// A folder that is removed with its content when the value is dropped.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// An empty folder of its own.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    pub fn new(name: &str) -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("flowgate-test-{name}-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a temporary folder");
+        Self { path: path.canonicalize().expect("its path") }
+    }
+
+    /// A folder with files, each given by its name and its text.
+    ///
+    /// # Panics
+    /// Where they cannot be written.
+    pub fn with(name: &str, files: &[(&str, &str)]) -> Self {
+        let folder = Self::new(name);
+        for (file, text) in files {
+            folder.write(file, text);
+        }
+        folder
+    }
+
+    /// Writes a file.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        let path = self.path.join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+        std::fs::write(path, text).expect("a file");
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}

@@ -82,6 +82,18 @@ pub struct Edit {
     pub text: String,
 }
 
+/// A name in a hostile file may be as long as the file: a message is not.
+fn clip(mut message: String) -> String {
+    if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+        message.truncate(end);
+        message.push('…');
+    }
+    message
+}
+
+/// The length of a message, in characters.
+const MAX_MESSAGE: usize = 500;
+
 impl Finding {
     /// An error at a place.
     pub fn error(at: Place, message: impl Into<String>) -> Self {
@@ -90,7 +102,7 @@ impl Finding {
 
     /// A finding of that level.
     pub fn new(level: Level, at: Place, message: impl Into<String>) -> Self {
-        Self { rule: "", level, at, message: message.into(), help: None, related: Vec::new(), fix: None, engine: None }
+        Self { rule: "", level, at, message: clip(message.into()), help: None, related: Vec::new(), fix: None, engine: None }
     }
 
     /// Adds the next step.

@@ -19,6 +19,7 @@ mod ignores;
 mod rule;
 pub mod rules;
 mod suggest;
+pub mod workspace;
 
 pub use context::{Context, Facts};
 pub use finding::{Applicability, Edit, Finding, Fix, Level, Place, Related};

@@ -1,7 +1,14 @@
 //! "Did you mean".
 
+/// Longer texts are not compared, in bytes.
+const MAX_TYPED: usize = 200;
+
 /// The candidate that a typing mistake most likely stood for, if one is near enough.
 pub(crate) fn nearest<'c>(typed: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    // Comparing costs the product of both lengths, and nobody mistypes that much.
+    if typed.len() > MAX_TYPED {
+        return None;
+    }
     let lower = typed.to_lowercase();
     candidates
         .filter(|candidate| *candidate != typed)

@@ -58,11 +58,12 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Reads the nearest `flowgate.yaml` in `folder` or above it; the defaults where there is none.
+/// Reads the nearest `flowgate.yaml` in `folder` or above it, and says where it is; the defaults
+/// where there is none. A relative `folder` is followed upwards as far as its own text goes.
 ///
 /// # Errors
 /// A file that is there but cannot be used: ignoring it would run other rules than the user chose.
-pub fn load(fs: &dyn FileSystem, folder: &Path) -> Result<Config, ConfigError> {
+pub fn load(fs: &dyn FileSystem, folder: &Path) -> Result<(Config, Option<PathBuf>), ConfigError> {
     for folder in folder.ancestors() {
         let path = folder.join(FILE_NAME);
         let bytes = match fs.read(&path, MAX_BYTES) {
@@ -71,9 +72,12 @@ pub fn load(fs: &dyn FileSystem, folder: &Path) -> Result<Config, ConfigError> {
             Err(error) => return Err(ConfigError { path, message: error.to_string() }),
         };
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Config::default());
+            return Ok((Config::default(), Some(path)));
         }
-        return serde_yaml::from_slice(&bytes).map_err(|error| ConfigError { path, message: error.to_string() });
+        return match serde_yaml::from_slice(&bytes) {
+            Ok(config) => Ok((config, Some(path))),
+            Err(error) => Err(ConfigError { path, message: error.to_string() }),
+        };
     }
-    Ok(Config::default())
+    Ok((Config::default(), None))
 }

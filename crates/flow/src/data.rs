@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::project::Project;
+
 /// Longer data sets are refused before they are read whole.
 pub const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -31,6 +33,24 @@ pub fn read(path: &Path) -> Result<Vec<Row>, String> {
         _ => Err("unknown data format; use .jsonl, .json or .csv".to_owned()),
     };
     rows.map_err(fail)
+}
+
+/// The rows of a flow that was given none: one row of its defaults where every input has one, else
+/// `data.jsonl` beside it, as promptflow's own examples have it, else one empty row, about which
+/// the engine will complain by name. Says which, where it is not the defaults.
+///
+/// # Errors
+/// A `data.jsonl` that cannot be read.
+pub fn sample(project: &Project) -> Result<(Vec<Row>, Option<String>), String> {
+    let inputs = project.flow.iter().flat_map(|flow| flow.flow.inputs.iter());
+    let without: Vec<&str> = inputs.filter(|input| input.default.is_none()).map(|input| input.name.value.as_str()).collect();
+    let Some(first) = without.first() else { return Ok((vec![Row::new()], None)) };
+    let beside = project.folder.join("data.jsonl");
+    if beside.is_file() {
+        let rows = read(&beside)?;
+        return Ok((rows, Some(format!("Input `{first}` has no default, so the rows of {} are used.", beside.display()))));
+    }
+    Ok((vec![Row::new()], Some(format!("Input `{first}` has no default, and there is no data.jsonl beside the flow; give rows with `--data`, or a value with `--inputs {first}=...`."))))
 }
 
 fn json_lines(text: &str) -> Result<Vec<Row>, String> {

@@ -1,1 +1,10 @@
-//! placeholder
+//! Findings and runs to words and pictures: one file per format.
+//!
+//! Wire formats have structs of their own ([`check::json`], [`run::json`]), documented and
+//! versioned; the core types are never serialized. Whatever came from a file or a runtime is
+//! escaped for the place that it goes to ([`escape`]).
+
+pub mod check;
+pub mod docs;
+pub mod escape;
+pub mod run;

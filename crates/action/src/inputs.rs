@@ -1,0 +1,88 @@
+//! The Action's inputs, as `action.yml` hands them on.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use flowgate_check::Level;
+use flowgate_runtime::engines::Choice;
+
+/// An input that cannot be used, or a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputError(pub(crate) String);
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InputError {}
+
+/// What the workflow asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Inputs {
+    /// The checked-out repository.
+    pub(crate) workspace: PathBuf,
+    /// Flows and folders, relative to it; one a line.
+    pub(crate) flows: Vec<String>,
+    /// Never `Auto`: a sandbox is not given up because it is missing.
+    pub(crate) backend: Choice,
+    /// The lowest level of findings that fails the step.
+    pub(crate) fail_on: Option<Level>,
+    /// `GITHUB_OUTPUT`.
+    pub(crate) output: Option<PathBuf>,
+    /// `GITHUB_STEP_SUMMARY`.
+    pub(crate) summary: Option<PathBuf>,
+    /// Where the report goes.
+    pub(crate) report: PathBuf,
+}
+
+/// Reads the inputs; an empty one counts as not given, as GitHub passes it.
+pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path) -> Result<Inputs, InputError> {
+    let get = |name: &str| variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+    let path = |name: &str| get(name).map(PathBuf::from);
+    let workspace = path("GITHUB_WORKSPACE").unwrap_or_else(|| working_directory.to_owned());
+    let flows = get("INPUT_FLOWS").unwrap_or(".").lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let backend = match get("INPUT_BACKEND").unwrap_or("docker") {
+        "docker" => Choice::Docker,
+        "process" => Choice::Process,
+        other => return Err(InputError(format!("input `backend`: `{other}` is not one of docker, process"))),
+    };
+    let fail_on = match get("INPUT_FAIL_ON").unwrap_or("error") {
+        "error" => Some(Level::Error),
+        "warning" => Some(Level::Warning),
+        "hint" => Some(Level::Hint),
+        "never" => None,
+        other => return Err(InputError(format!("input `fail-on`: `{other}` is not one of error, warning, hint, never"))),
+    };
+    // Outside the workspace: a later step may commit or upload what stands in it.
+    let report = path("RUNNER_TEMP").unwrap_or_else(|| workspace.clone()).join("flowgate-report.json");
+    Ok(Inputs { workspace, flows, backend, fail_on, output: path("GITHUB_OUTPUT"), summary: path("GITHUB_STEP_SUMMARY"), report })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(variables: &[(&str, &str)]) -> Result<Inputs, InputError> {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        read(&variables, Path::new("/here"))
+    }
+
+    #[test]
+    fn defaults_are_the_safe_ones() {
+        let inputs = of(&[("INPUT_BACKEND", ""), ("INPUT_FLOWS", " ")]).unwrap();
+        assert_eq!((inputs.backend, inputs.fail_on), (Choice::Docker, Some(Level::Error)));
+        assert_eq!((inputs.workspace, inputs.flows), (PathBuf::from("/here"), vec![".".to_owned()]));
+    }
+
+    #[test]
+    fn values_are_checked_by_name() {
+        let inputs = of(&[("INPUT_FLOWS", "a\n b/c \n\n"), ("INPUT_FAIL_ON", "never"), ("RUNNER_TEMP", "/tmp/r")]).unwrap();
+        assert_eq!((inputs.flows, inputs.fail_on), (vec!["a".to_owned(), "b/c".to_owned()], None));
+        assert_eq!(inputs.report, Path::new("/tmp/r/flowgate-report.json"));
+        assert_eq!(of(&[("INPUT_BACKEND", "auto")]).unwrap_err().to_string(), "input `backend`: `auto` is not one of docker, process");
+        assert_eq!(of(&[("INPUT_FAIL_ON", "lines")]).unwrap_err().to_string(), "input `fail-on`: `lines` is not one of error, warning, hint, never");
+    }
+}

@@ -1,0 +1,110 @@
+//! The arguments, as clap reads them; their documentation is the help text.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Keeps Microsoft prompt flows healthy: checks them while you type, runs them on every pull
+/// request.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 passed; 1 lines failed; 2 usage or configuration; 3 findings at or above \
+the failing level; 4 environment could not be built, or the engine refuses the flow; 5 runtime could not start or \
+died; 8 infrastructure (engine, disk); 130 cancelled.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check flows and their requirements files, without running anything.
+    Check(CheckArguments),
+    /// Run flows on sample inputs or a data set, with the real engine.
+    Run(RunArguments),
+    /// Explain a rule, or list all rules.
+    Rule {
+        /// The rule's name, for example `pinned-promptflow`.
+        name: Option<String>,
+    },
+    /// Serve an editor, over standard input and output.
+    #[cfg(feature = "lsp")]
+    Lsp,
+    /// Run as a GitHub Action: inputs and event come from the workflow.
+    #[cfg(feature = "action")]
+    Action,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArguments {
+    /// Flows, requirements files, or folders to search for flows.
+    #[arg(default_value = ".")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// How to print the findings.
+    #[arg(long, value_enum, default_value = "terminal")]
+    pub(crate) format: Format,
+    /// The lowest level that makes the exit code 3.
+    #[arg(long, value_enum, default_value = "error")]
+    pub(crate) fail_on: FailOn,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Format {
+    /// With excerpts of the source, for people.
+    Terminal,
+    /// One JSON object (docs/check-report.schema.json).
+    Json,
+    /// GitHub workflow commands, which become annotations.
+    Github,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FailOn {
+    /// Errors only.
+    Error,
+    /// Warnings and errors.
+    Warning,
+    /// Any finding.
+    Hint,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArguments {
+    /// Flows, or folders to search for flows.
+    #[arg(default_value = ".")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Rows to run one flow on: .jsonl, .json or .csv. Without it, the inputs' defaults are used.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+    /// A value for an input, in every row: `--inputs question="What is a flow?"`. The engine
+    /// converts it to the input's type.
+    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = name_and_value)]
+    pub(crate) inputs: Vec<(String, String)>,
+    /// Where to run. `auto` takes docker where an engine answers, else process.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) backend: BackendChoice,
+    /// Write the whole result as JSON (docs/run-report.schema.json).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// How many seconds one line may take.
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) line_timeout: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendChoice {
+    /// Docker where an engine answers, else process; says which and why.
+    Auto,
+    /// A container without a network.
+    Docker,
+    /// A private virtual environment on this machine. No sandbox: run only flows that you trust.
+    Process,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

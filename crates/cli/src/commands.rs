@@ -1,0 +1,65 @@
+//! One file per command.
+
+use crate::args::Command;
+
+#[cfg(feature = "action")]
+mod action;
+mod check;
+mod rule;
+mod run;
+
+/// Why a command could not do its work; what it found is not a failure.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The exit code.
+    pub(crate) code: u8,
+    /// The cause, as a lower-case fragment, not yet escaped.
+    pub(crate) message: String,
+    /// The next step.
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    /// Exit code 2: the user can mend it.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into(), hint: None }
+    }
+
+    /// Exit code 8: the machine is at fault.
+    pub(crate) fn infrastructure(message: impl Into<String>) -> Self {
+        Self { code: 8, message: message.into(), hint: None }
+    }
+}
+
+/// Runs a command and gives its exit code.
+pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Rule { name } => rule::run(name.as_deref()),
+        #[cfg(feature = "lsp")]
+        Command::Lsp => block_on(flowgate_lsp::serve()),
+        #[cfg(feature = "action")]
+        Command::Action => action::run(),
+    }
+}
+
+/// Prints to standard output; a reader that has gone away (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::infrastructure(format!("cannot write to standard output: {error}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Runs a future on a runtime of its own.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::infrastructure(format!("cannot start threads: {error}")))?;
+    let result = runtime.block_on(future);
+    // A read of standard input that never ends must not keep the process.
+    runtime.shutdown_background();
+    Ok(result)
+}

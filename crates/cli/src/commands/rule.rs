@@ -1,0 +1,18 @@
+//! `flowgate rule`.
+
+use flowgate_check::rules;
+use flowgate_report::docs;
+
+use super::{Failure, print};
+
+pub(super) fn run(name: Option<&str>) -> Result<u8, Failure> {
+    let Some(name) = name else {
+        let width = rules::ALL.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
+        let list: String = rules::ALL.iter().map(|rule| format!("{:<width$}  {}\n", rule.name, rule.summary)).collect();
+        return print(&list).map(|()| 0);
+    };
+    match rules::find(name) {
+        Some(rule) => print(&docs::page(rule)).map(|()| 0),
+        None => Err(Failure { code: 2, message: format!("there is no rule `{name}`"), hint: Some("`flowgate rule` lists all".to_owned()) }),
+    }
+}

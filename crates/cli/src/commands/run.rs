@@ -1,0 +1,156 @@
+//! `flowgate run`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowgate_flow::load::{self, Disk};
+use flowgate_flow::{FileKind, classify, data};
+use flowgate_report::check::display_path;
+use flowgate_report::escape;
+use flowgate_report::run::{json, terminal};
+use flowgate_runtime::engines::Choice;
+use flowgate_runtime::runner::{Cancel, run as run_cases};
+use flowgate_runtime::{Case, RunOptions, RunReport};
+
+use super::{Failure, block_on, print};
+use crate::args::{BackendChoice, RunArguments};
+use crate::places::Places;
+
+mod progress;
+
+pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
+    let places = Places::of_this_process()?;
+    let cases = cases(&arguments, &places)?;
+    if let Some(report) = &arguments.report {
+        // A run of an hour must not end with "no such folder".
+        let folder = report.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(Failure::usage(format!("--report {}: there is no folder {}", report.display(), folder.display())));
+        }
+    }
+    let report = block_on(execute(&arguments, &places, cases))??;
+    if let Some(path) = &arguments.report {
+        let text = json::render(&report).map_err(|error| Failure::infrastructure(error.to_string()))?;
+        write(path, &text).map_err(|error| Failure::infrastructure(format!("cannot write {}: {error}", path.display())))?;
+    }
+    print(&terminal::render(&report, terminal::Sink::Terminal))?;
+    Ok(report.exit_reason().code())
+}
+
+/// The flows to run, each with its rows.
+fn cases(arguments: &RunArguments, places: &Places) -> Result<Vec<Case>, Failure> {
+    let mut flows: Vec<PathBuf> = Vec::new();
+    for path in &arguments.paths {
+        let at = places.working_directory.join(path);
+        let shown = path.display();
+        if !at.exists() {
+            return Err(Failure::usage(format!("{shown}: there is no such file or folder")));
+        }
+        if at.is_file() && classify::classify(&at) != FileKind::Flow && !matches!(at.extension().and_then(|e| e.to_str()), Some("yaml" | "yml")) {
+            return Err(Failure::usage(format!("{shown}: not a flow")));
+        }
+        let found = load::discover(&at).map_err(|error| Failure::infrastructure(format!("{shown}: {error}")))?;
+        if found.is_empty() {
+            return Err(Failure::usage(format!("{shown}: no flow.dag.yaml or flow.flex.yaml was found")));
+        }
+        flows.extend(found);
+    }
+    flows.sort();
+    flows.dedup();
+    if arguments.data.is_some() && flows.len() > 1 {
+        return Err(Failure::usage(format!("--data belongs to one flow, and there are {}; name one", flows.len())));
+    }
+    flows.iter().map(|flow| case(arguments, places, flow)).collect()
+}
+
+fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, Failure> {
+    let project = load::load_project(&Disk, flow);
+    let name = display_path(flow, &places.working_directory);
+    for (input, _) in &arguments.inputs {
+        let known = |f: &flowgate_flow::project::FlowFile| f.flow.flex || f.flow.inputs.iter().any(|i| i.name.value == *input);
+        if !project.flow.as_ref().is_some_and(known) {
+            return Err(Failure::usage(format!("--inputs {input}: {name} has no input of that name")));
+        }
+    }
+    let (mut rows, notice) = match &arguments.data {
+        Some(path) => (data::read(&places.working_directory.join(path)).map_err(Failure::usage)?, None),
+        None if arguments.inputs.is_empty() => data::sample(&project).map_err(Failure::usage)?,
+        None => (vec![data::Row::new()], None),
+    };
+    if rows.is_empty() {
+        let path = arguments.data.as_ref().map_or(String::new(), |path| path.display().to_string());
+        return Err(Failure::usage(format!("{path}: there is no row to run")));
+    }
+    if let Some(notice) = notice {
+        anstream::eprintln!("note: {name}: {}", escape::terminal(&notice));
+    }
+    for row in &mut rows {
+        for (input, value) in &arguments.inputs {
+            row.insert(input.clone(), serde_json::Value::String(value.clone()));
+        }
+    }
+    Ok(Case { name, project: Arc::new(project), rows })
+}
+
+async fn execute(arguments: &RunArguments, places: &Places, cases: Vec<Case>) -> Result<RunReport, Failure> {
+    let choice = match arguments.backend {
+        BackendChoice::Auto => Choice::Auto,
+        BackendChoice::Docker => Choice::Docker,
+        BackendChoice::Process => Choice::Process,
+    };
+    let connected = match places.engines.connect(choice).await {
+        Ok(connected) => connected,
+        // The report is written also when no line ran.
+        Err(error) => return Ok(RunReport::without_backend(&cases, choice, &error)),
+    };
+    if let Some(notice) = &connected.notice {
+        anstream::eprintln!("note: {}", escape::terminal(notice));
+    }
+    let options = RunOptions {
+        line_timeout: Duration::from_secs(arguments.line_timeout),
+        concurrency: std::thread::available_parallelism().map_or(1, usize::from),
+        limits: flowgate_runtime::Limits::default(),
+        boundary: None,
+    };
+    let cancel = Cancel::new();
+    let on_signal = cancel.clone();
+    let listener = tokio::spawn(async move {
+        signal().await;
+        on_signal.cancel();
+    });
+    let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
+    let progress = progress::Progress::new(names, std::io::stderr().is_terminal());
+    let report = run_cases(connected.backend.as_ref(), cases, &options, &|event| progress.event(&event), cancel).await;
+    listener.abort();
+    progress.finish();
+    Ok(report)
+}
+
+/// Waits for Ctrl-C or a polite kill.
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}

@@ -1,0 +1,91 @@
+//! What this process knows about its machine: the only place of the workspace that reads
+//! environment variables, the home and the search path, and hands them on.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use flowgate_runtime::backend::process::ProcessOptions;
+use flowgate_runtime::engines::Engines;
+
+use crate::commands::Failure;
+
+/// Variables that an installer of packages may see: how to reach an index, and nothing else.
+const INSTALLER_VARIABLES: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// The working directory.
+    pub(crate) working_directory: PathBuf,
+    /// The engines of this machine.
+    pub(crate) engines: Engines,
+}
+
+impl Places {
+    /// Reads them.
+    pub(crate) fn of_this_process() -> Result<Self, Failure> {
+        let working_directory = std::env::current_dir().map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
+        let search: Vec<PathBuf> = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+        let env = std::env::vars_os().filter(|(name, _)| installer_may_see(name)).collect();
+        let process = ProcessOptions { cache_dir: cache_dir()?, python: python(&search), uv: find(&search, "uv"), env };
+        let docker_endpoint = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        Ok(Self { working_directory, engines: Engines { docker_endpoint, process } })
+    }
+
+    /// The variables of this process that are text: a workflow's inputs and its event.
+    #[cfg(feature = "action")]
+    pub(crate) fn variables() -> HashMap<String, String> {
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    }
+}
+
+fn installer_may_see(name: &OsString) -> bool {
+    let name = name.to_string_lossy();
+    INSTALLER_VARIABLES.contains(&name.as_ref()) || name.starts_with("PIP_") || name.starts_with("UV_")
+}
+
+/// `FLOWGATE_CACHE_DIR`, else the user's cache folder.
+fn cache_dir() -> Result<PathBuf, Failure> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("FLOWGATE_CACHE_DIR")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("flowgate")))
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cache/flowgate")))
+        .ok_or_else(|| Failure { hint: Some("set FLOWGATE_CACHE_DIR".to_owned()), ..Failure::usage("there is no home folder to keep environments in") })
+}
+
+/// `FLOWGATE_PYTHON`, else the first Python on the search path.
+fn python(search: &[PathBuf]) -> Option<PathBuf> {
+    let named = std::env::var_os("FLOWGATE_PYTHON").filter(|value| !value.is_empty()).map(PathBuf::from);
+    named.or_else(|| find(search, "python3")).or_else(|| find(search, "python"))
+}
+
+fn find(search: &[PathBuf], name: &str) -> Option<PathBuf> {
+    search.iter().map(|folder| folder.join(name)).find(|path| is_executable(path))
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(path: &Path) -> bool {
+    path.is_file()
+}

@@ -1,0 +1,191 @@
+//! Findings of many flows, collected for a front end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use flowgate_check::{Applicability, Finding, Level, Place};
+use flowgate_flow::{ColumnUnit, Position, Project, include};
+
+pub mod github;
+pub mod json;
+pub mod terminal;
+
+/// What was checked and what was found.
+#[derive(Debug, Default)]
+pub struct CheckReport {
+    findings: BTreeSet<LocatedFinding>,
+    files: BTreeSet<String>,
+    flows: BTreeSet<String>,
+    /// Texts of the files with findings, for excerpts.
+    texts: BTreeMap<String, String>,
+}
+
+/// A finding with its place in lines and columns, ready for every format. The order of the fields
+/// is the order of a report: path, start, rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocatedFinding {
+    /// The file's path relative to the working directory, with `/`.
+    pub path: String,
+    /// First character, from 0, in Unicode scalar values.
+    pub start: Position,
+    /// One past the last character.
+    pub end: Position,
+    /// The rule's name.
+    pub rule: &'static str,
+    /// How bad it is.
+    pub level: Level,
+    /// What is wrong.
+    pub message: String,
+    /// The next step.
+    pub help: Option<String>,
+    /// Places that explain it.
+    pub related: Vec<LocatedRelated>,
+    /// How to repair it.
+    pub fix: Option<LocatedFix>,
+    /// The bytes in the file's text.
+    pub bytes: (usize, usize),
+}
+
+/// A related place with its lines and columns.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocatedRelated {
+    /// Its file.
+    pub path: String,
+    /// Where it starts.
+    pub start: Position,
+    /// What is there.
+    pub message: String,
+    /// The bytes in the file's text.
+    pub bytes: (usize, usize),
+}
+
+/// A fix with its lines and columns.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocatedFix {
+    /// What it does.
+    pub title: String,
+    /// True where it may be applied without looking.
+    pub safe: bool,
+    /// The changes.
+    pub edits: Vec<LocatedEdit>,
+}
+
+/// A change with its lines and columns.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocatedEdit {
+    /// Its file.
+    pub path: String,
+    /// Where it starts.
+    pub start: Position,
+    /// One past its end.
+    pub end: Position,
+    /// What to put there.
+    pub text: String,
+}
+
+impl CheckReport {
+    /// Adds one project's findings; a finding that another project has given already (two flows
+    /// that share a requirements file) counts once. `base` is the working directory.
+    pub fn add(&mut self, project: &Project, findings: &[Finding], base: &Path) {
+        let path = |index: usize| project.files.get(index).map_or(String::new(), |file| display_path(&file.path, base));
+        let position = |place: Place, offset: usize| {
+            project.file(place.file).map_or(Position { line: 0, column: 0 }, |file| file.lines.position(&file.text, offset, ColumnUnit::Scalar))
+        };
+        for (index, _) in project.files.iter().enumerate() {
+            self.files.insert(path(index));
+        }
+        if let Some(flow) = &project.flow {
+            self.flows.insert(path(flow.file.0));
+        }
+        for finding in findings {
+            let at = finding.at;
+            self.texts.entry(path(at.file.0)).or_insert_with(|| project.text(at.file).to_owned());
+            let related = finding.related.iter().map(|related| LocatedRelated {
+                path: path(related.at.file.0),
+                start: position(related.at, related.at.span.start),
+                message: related.message.clone(),
+                bytes: (related.at.span.start, related.at.span.end),
+            });
+            let fix = finding.fix.as_ref().map(|fix| LocatedFix {
+                title: fix.title.clone(),
+                safe: fix.applicability == Applicability::Safe,
+                edits: fix
+                    .edits
+                    .iter()
+                    .map(|edit| LocatedEdit {
+                        path: path(edit.at.file.0),
+                        start: position(edit.at, edit.at.span.start),
+                        end: position(edit.at, edit.at.span.end),
+                        text: edit.text.clone(),
+                    })
+                    .collect(),
+            });
+            self.findings.insert(LocatedFinding {
+                path: path(at.file.0),
+                start: position(at, at.span.start),
+                end: position(at, at.span.end),
+                rule: finding.rule,
+                level: finding.level,
+                message: finding.message.clone(),
+                help: finding.help.clone(),
+                related: related.collect(),
+                fix,
+                bytes: (at.span.start, at.span.end),
+            });
+        }
+    }
+
+    /// The findings in order of path, place and rule.
+    pub fn findings(&self) -> impl Iterator<Item = &LocatedFinding> {
+        self.findings.iter()
+    }
+
+    /// How many files were read.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    /// How many of them were flows, DAG or flex.
+    pub fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// How many findings have that level.
+    pub fn count(&self, level: Level) -> usize {
+        self.findings.iter().filter(|finding| finding.level == level).count()
+    }
+
+    /// The worst level found.
+    pub fn worst(&self) -> Option<Level> {
+        self.findings.iter().map(|finding| finding.level).max()
+    }
+
+    fn text(&self, path: &str) -> &str {
+        self.texts.get(path).map_or("", String::as_str)
+    }
+}
+
+/// A path as a report shows it: relative to `base` where it lies below it, with `/`.
+pub fn display_path(path: &Path, base: &Path) -> String {
+    let path = include::lexical(path);
+    let shown = path.strip_prefix(base).unwrap_or(&path);
+    let parts: Vec<_> = shown.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    match parts.split_first() {
+        Some((root, rest)) if root == "/" => format!("/{}", rest.join("/")),
+        _ => parts.join("/"),
+    }
+}
+
+/// `1 flow`, `2 flows`.
+pub fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// A level's name in every format.
+pub(crate) fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Hint => "hint",
+    }
+}

@@ -1,0 +1,70 @@
+//! Documentation derived from the declarations: rule pages and JSON schemas. `cargo xtask docs`
+//! writes them; with `--check` it fails where a file is not current.
+
+use flowgate_check::{Level, Rule, rules};
+
+use crate::check::level_name;
+use crate::{check, run};
+
+/// Every generated file: its path in the repository and its content.
+///
+/// # Errors
+/// None in practice: a schema holds nothing that JSON cannot say.
+pub fn generated() -> Result<Vec<(String, String)>, serde_json::Error> {
+    let mut files = vec![("docs/rules/README.md".to_owned(), index())];
+    files.extend(rules::ALL.iter().map(|rule| (format!("docs/rules/{}.md", rule.name), page(rule))));
+    let schema = |schema: schemars::Schema| Ok::<_, serde_json::Error>(serde_json::to_string_pretty(&schema)? + "\n");
+    files.push(("docs/check-report.schema.json".to_owned(), schema(schemars::schema_for!(check::json::Report))?));
+    files.push(("docs/run-report.schema.json".to_owned(), schema(schemars::schema_for!(run::json::Report))?));
+    Ok(files)
+}
+
+fn index() -> String {
+    let mut out = "# Rules\n\nGenerated from the declarations in `crates/check/src/rules/` by `cargo xtask docs`.\n".to_owned();
+    let mut groups: Vec<_> = rules::ALL.iter().map(|rule| rule.group).collect();
+    groups.sort();
+    groups.dedup();
+    for group in groups {
+        out += &format!("\n## {}\n\n| rule | level | finds | fix |\n|---|---|---|---|\n", group.title());
+        for rule in rules::ALL.iter().filter(|rule| rule.group == group) {
+            let fix = if rule.fix.is_some() { "yes" } else { "" };
+            out += &format!("| [{0}]({0}.md) | {1} | {2} | {fix} |\n", rule.name, level_name(rule.level), rule.summary.replace('|', "\\|"));
+        }
+    }
+    out
+}
+
+/// A rule's page, as Markdown.
+pub fn page(rule: &Rule) -> String {
+    let level = match rule.level {
+        Level::Error => "an error",
+        Level::Warning => "a warning",
+        Level::Hint => "a hint",
+    };
+    let fix = rule.fix.unwrap_or("None: what was meant cannot be told from the file.");
+    format!(
+        "# {}\n\nBy default {level}.\n\n## What it finds\n\n{}\n\n## Why it is bad\n\n{}\n\n## Example\n\n{}\n## Use instead\n\n{}\n## Fix\n\n{fix}\n\n## Silence it\n\n```yaml\n# flowgate: ignore[{}] the reason\n```\n\nat the end of the line, or on a line of its own above it; or for every file in `flowgate.yaml`:\n\n```yaml\ncheck:\n  rules:\n    {}: off\n```\n",
+        rule.name,
+        rule.summary,
+        rule.why,
+        files(rule.bad),
+        files(rule.good),
+        rule.name,
+        rule.name,
+    )
+}
+
+/// The files of an example, each under its name.
+fn files(fixture: &str) -> String {
+    let mut out = String::new();
+    for file in fixture.split("#- ").filter(|file| !file.is_empty()) {
+        let (name, text) = file.split_once('\n').unwrap_or((file, ""));
+        if text.is_empty() {
+            continue;
+        }
+        let language = if name.ends_with(".yaml") { "yaml" } else { "text" };
+        let text = crate::escape::terminal(text);
+        out += &format!("`{name}`\n\n```{language}\n{}\n```\n\n", text.trim_end_matches('\n'));
+    }
+    out
+}

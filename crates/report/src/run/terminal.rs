@@ -1,0 +1,150 @@
+//! A run on a terminal or in a log: what went wrong, then one table.
+
+use flowgate_runtime::outcome::FlowError;
+use flowgate_runtime::{Fault, FlowOutcome, Outcome, RunReport, Verdict};
+
+use super::{counts, head, tail};
+use crate::check::plural;
+use crate::escape;
+
+/// How many lines of a flow are explained; the report file holds all.
+const MAX_EXPLAINED: usize = 5;
+/// How many lines of a text are shown.
+const MAX_TEXT_LINES: usize = 12;
+/// How many characters of an output are shown.
+const MAX_TEXT: usize = 2000;
+
+/// How text is made harmless: for a terminal, or for a log that GitHub reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sink {
+    /// A person's terminal or a plain log.
+    Terminal,
+    /// The log of a workflow.
+    WorkflowLog,
+}
+
+impl Sink {
+    fn clean(self, text: &str) -> String {
+        match self {
+            Self::Terminal => escape::terminal(text),
+            Self::WorkflowLog => escape::workflow_log(text),
+        }
+    }
+}
+
+/// The whole run.
+pub fn render(report: &RunReport, sink: Sink) -> String {
+    let mut out = String::new();
+    for flow in &report.flows {
+        out += &explain(flow);
+    }
+    for flow in &report.flows {
+        out += &output(flow);
+    }
+    out += &table(report);
+    if report.cancelled {
+        out += "cancelled: the lines that had not ended were skipped\n";
+    }
+    sink.clean(&out)
+}
+
+/// What a flow gave that ran on one row: a person who tries a flow wants to see it.
+fn output(flow: &FlowOutcome) -> String {
+    let [line] = flow.lines.as_slice() else { return String::new() };
+    let Some(output) = line.output.as_ref().filter(|_| line.outcome == Outcome::Passed) else { return String::new() };
+    let mut out = format!("{}\n", flow.flow);
+    for (name, value) in output {
+        let text = match value {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let text = head(clip(text.trim_end()), MAX_TEXT_LINES);
+        let several = if text.contains('\n') { format!("\n{}", indent(&indent(&text)).trim_end_matches('\n')) } else { format!(" {text}") };
+        out += &format!("  {name}:{several}\n");
+    }
+    out + "\n"
+}
+
+/// The beginning of a text that may be megabytes long.
+fn clip(text: &str) -> &str {
+    text.char_indices().nth(MAX_TEXT).map_or(text, |(end, _)| &text[..end])
+}
+
+/// Why a flow did not pass; nothing for one that did.
+fn explain(flow: &FlowOutcome) -> String {
+    let mut out = String::new();
+    match &flow.error {
+        Some(FlowError::Refused(fault)) => {
+            out += &format!("error: {} cannot be run\n{}", flow.flow, indent(&fault_text(fault)));
+        }
+        Some(FlowError::Runtime(error)) => {
+            out += &format!("error: {}: {}\n", flow.flow, error.message);
+            if let Some(log) = &error.log {
+                out += &indent(&tail(log, MAX_TEXT_LINES));
+            }
+            if let Some(hint) = &error.hint {
+                out += &format!("  help: {hint}\n");
+            }
+        }
+        None => {
+            let bad: Vec<_> = flow.lines.iter().filter(|line| line.outcome != Outcome::Passed).collect();
+            for line in bad.iter().take(MAX_EXPLAINED) {
+                let word = match line.outcome {
+                    Outcome::Passed => "passed",
+                    Outcome::Failed => "failed",
+                    Outcome::Errored => "errored",
+                    Outcome::TimedOut => "timed out",
+                    Outcome::Skipped => "was skipped",
+                };
+                out += &format!("{}: {} line {} {word}\n", if line.outcome == Outcome::Skipped { "note" } else { "error" }, flow.flow, line.line);
+                if let Some(fault) = &line.error {
+                    out += &indent(&fault_text(fault));
+                }
+            }
+            if bad.len() > MAX_EXPLAINED {
+                out += &format!("  ... {} more; `--report FILE` writes all\n", plural(bad.len() - MAX_EXPLAINED, "line"));
+            }
+        }
+    }
+    if let Some(fault) = &flow.aggregation_error {
+        out += &format!("error: {} aggregation failed\n{}", flow.flow, indent(&fault_text(fault)));
+    }
+    if flow.verdict() != Verdict::Passed && !flow.log.trim().is_empty() {
+        out += &format!("  output of the flow's code:\n{}", indent(&indent(&tail(flow.log.trim_end(), MAX_TEXT_LINES))));
+    }
+    if flow.log_dropped > 0 {
+        out += &format!("note: {}: {} bytes of its output were dropped (64 KiB are kept)\n", flow.flow, flow.log_dropped);
+    }
+    if out.is_empty() { out } else { out + "\n" }
+}
+
+fn fault_text(fault: &Fault) -> String {
+    let node = fault.node.as_ref().map_or(String::new(), |node| format!("node `{node}`: "));
+    let mut text = format!("{node}{}: {}", fault.r#type, head(&fault.message, MAX_TEXT_LINES));
+    if let Some(traceback) = fault.traceback.as_ref().filter(|t| !t.trim().is_empty()) {
+        text += "\n";
+        text += &tail(traceback.trim_end(), MAX_TEXT_LINES);
+    }
+    text
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+/// One row a flow, aligned, and a total.
+fn table(report: &RunReport) -> String {
+    let width = report.flows.iter().map(|flow| flow.flow.chars().count()).max().unwrap_or(0);
+    let mut out = String::new();
+    for flow in &report.flows {
+        let verdict = super::verdict_name(flow.verdict());
+        let pad = " ".repeat(width - flow.flow.chars().count());
+        let seconds: f64 = flow.lines.iter().map(|line| line.duration.as_secs_f64()).sum();
+        out += &format!("{verdict:<8} {}{pad}  {}  {seconds:.2} s  {}\n", flow.flow, counts(flow), flow.backend);
+        for (name, value) in &flow.metrics {
+            out += &format!("         {name} = {value}\n");
+        }
+    }
+    let passed = report.flows.iter().filter(|flow| flow.verdict() == Verdict::Passed).count();
+    out + &format!("{} of {} passed\n", passed, plural(report.flows.len(), "flow"))
+}

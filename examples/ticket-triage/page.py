@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def page(topic: str) -> str:
+    return f"paged whoever is on call for {topic}"
