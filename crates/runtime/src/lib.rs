@@ -18,13 +18,23 @@
 //! - nothing is reported as passed that was not run.
 
 pub mod backend;
+pub mod cancel;
+pub mod engines;
 pub mod error;
 pub mod event;
+pub mod log;
 pub mod outcome;
+pub mod pack;
 pub mod plan;
 pub mod runner;
+pub mod session;
+pub mod wire;
+pub mod worker;
+#[cfg(feature = "docker")]
+mod satisfies;
 
 pub use backend::{Backend, BackendKind, Image, Limits, Runtime};
+pub use cancel::Cancel;
 pub use error::{RuntimeError, Stage};
 pub use event::RunEvent;
 pub use outcome::{Fault, FlowOutcome, LineResult, Outcome, RunReport, Verdict};

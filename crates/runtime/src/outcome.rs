@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::backend::BackendKind;
+use crate::engines::Choice;
 use crate::error::{RuntimeError, Stage};
+use crate::runner::Case;
 
 /// How one line ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,6 +197,25 @@ impl FlowOutcome {
 }
 
 impl RunReport {
+    /// A run that never began because no backend could be had: every row is there, as skipped.
+    pub fn without_backend(cases: &[Case], choice: Choice, error: &RuntimeError) -> Self {
+        let backend = if choice == Choice::Process { BackendKind::Process } else { BackendKind::Docker };
+        let skipped = |(line, row): (usize, &Map<String, Value>)| LineResult { line, outcome: Outcome::Skipped, inputs: row.clone(), output: None, error: None, duration: Duration::ZERO };
+        let flows = cases.iter().map(|case| FlowOutcome {
+            flow: case.name.clone(),
+            backend,
+            key: None,
+            image: None,
+            error: Some(FlowError::Runtime(error.clone())),
+            lines: case.rows.iter().enumerate().map(skipped).collect(),
+            metrics: Map::new(),
+            aggregation_error: None,
+            log: String::new(),
+            log_dropped: 0,
+        });
+        Self { flows: flows.collect(), cancelled: false }
+    }
+
     /// The worst verdict of the flows; errored where there was none to run.
     pub fn verdict(&self) -> Verdict {
         let worst = self.flows.iter().map(FlowOutcome::verdict).max_by_key(|verdict| match verdict {

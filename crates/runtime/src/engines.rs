@@ -1,0 +1,68 @@
+//! Which backend a run gets, and why.
+
+use crate::backend::process::{Process, ProcessOptions};
+use crate::backend::Backend;
+use crate::error::RuntimeError;
+
+/// What the user asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Docker where an engine answers, else process.
+    Auto,
+    /// Docker, or an error.
+    Docker,
+    /// Process.
+    Process,
+}
+
+/// What a door knows about this machine.
+#[derive(Debug, Clone)]
+pub struct Engines {
+    /// `DOCKER_HOST`, where it is set.
+    pub docker_endpoint: Option<String>,
+    /// Where and how virtual environments are made.
+    pub process: ProcessOptions,
+}
+
+/// A backend that is ready to prepare environments.
+pub struct Connected {
+    /// The backend.
+    pub backend: Box<dyn Backend>,
+    /// What was chosen and why, and what the user should know about it: full sentences.
+    pub notice: Option<String>,
+}
+
+const NO_SANDBOX: &str = "The process backend is no sandbox: the flow's code can read and change whatever you can.";
+
+impl Engines {
+    /// Connects to the engine that was asked for, and removes what dead owners left in it.
+    ///
+    /// # Errors
+    /// [`crate::Stage::Infrastructure`] where docker was asked for and no engine answers.
+    pub async fn connect(&self, choice: Choice) -> Result<Connected, RuntimeError> {
+        match choice {
+            Choice::Process => Ok(self.process(NO_SANDBOX.to_owned())),
+            Choice::Docker => Ok(Connected { backend: self.docker().await?, notice: None }),
+            Choice::Auto => Ok(match self.docker().await {
+                Ok(backend) => Connected { backend, notice: Some("Backend docker: an engine answers.".to_owned()) },
+                Err(error) => self.process(format!("Backend process: {}. {NO_SANDBOX}", error.message)),
+            }),
+        }
+    }
+
+    fn process(&self, notice: String) -> Connected {
+        Connected { backend: Box::new(Process::new(self.process.clone())), notice: Some(notice) }
+    }
+
+    #[cfg(feature = "docker")]
+    async fn docker(&self) -> Result<Box<dyn Backend>, RuntimeError> {
+        let docker = crate::backend::docker::Docker::connect(self.docker_endpoint.clone()).await?;
+        docker.sweep().await?;
+        Ok(Box::new(docker))
+    }
+
+    #[cfg(not(feature = "docker"))]
+    async fn docker(&self) -> Result<Box<dyn Backend>, RuntimeError> {
+        Err(RuntimeError::new(crate::error::Stage::Infrastructure, "this flowgate was built without the docker backend"))
+    }
+}
