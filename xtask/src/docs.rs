@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use crate::command::{Result, at, root, say};
 
 /// Every generated file: its path from the repository's root, and what it must hold.
-fn generated() -> Vec<(PathBuf, String)> {
-    Vec::new()
+fn generated() -> Result<Vec<(PathBuf, String)>> {
+    let files = flowgate_report::docs::generated().map_err(|error| error.to_string())?;
+    Ok(files.into_iter().map(|(path, content)| (PathBuf::from(path), content)).collect())
 }
 
 /// Writes what is not current.
@@ -36,7 +37,7 @@ pub(crate) fn check() -> Result<()> {
 
 fn stale() -> Result<Vec<(PathBuf, String)>> {
     let mut stale = Vec::new();
-    for (path, content) in generated() {
+    for (path, content) in generated()? {
         let full = root().join(&path);
         match std::fs::read_to_string(&full) {
             Ok(current) if current == content => {}

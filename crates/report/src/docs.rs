@@ -43,7 +43,7 @@ pub fn page(rule: &Rule) -> String {
     };
     let fix = rule.fix.unwrap_or("None: what was meant cannot be told from the file.");
     format!(
-        "# {}\n\nBy default {level}.\n\n## What it finds\n\n{}\n\n## Why it is bad\n\n{}\n\n## Example\n\n{}\n## Use instead\n\n{}\n## Fix\n\n{fix}\n\n## Silence it\n\n```yaml\n# flowgate: ignore[{}] the reason\n```\n\nat the end of the line, or on a line of its own above it; or for every file in `flowgate.yaml`:\n\n```yaml\ncheck:\n  rules:\n    {}: off\n```\n",
+        "# {}\n\nBy default {level}.\n\n## What it finds\n\n{}\n\n## Why it is bad\n\n{}\n\n## Example\n\n{}## Use instead\n\n{}## Fix\n\n{fix}\n\n## Silence it\n\n```yaml\n# flowgate: ignore[{}] the reason\n```\n\nat the end of the line, or on a line of its own above it; or for every file in `flowgate.yaml`:\n\n```yaml\ncheck:\n  rules:\n    {}: off\n```\n",
         rule.name,
         rule.summary,
         rule.why,

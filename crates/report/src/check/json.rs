@@ -10,6 +10,7 @@ use crate::check::{CheckReport, LocatedFinding, level_name};
 
 /// The whole report.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "flowgate check --format json")]
 pub struct Report {
     /// The version of this format: 1.
     pub version: u32,

@@ -11,6 +11,7 @@ use super::{outcome_name, verdict_name};
 
 /// The whole report.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "flowgate run --report")]
 pub struct Report {
     /// The version of this format: 1.
     pub version: u32,
