@@ -13,6 +13,8 @@ use crate::session::Session;
 #[cfg(feature = "docker")]
 pub mod docker;
 pub mod process;
+#[cfg(feature = "test-support")]
+pub mod scripted;
 
 /// The kinds of backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,12 +32,10 @@ const LOG_LINES: usize = 20;
 
 /// Makes the environment of a plan, or finds it, and gives its Python.
 pub(super) async fn prepare(options: &ProcessOptions, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<PathBuf, RuntimeError> {
-    for line in plan.requirements.iter() {
-        if is_local(&line.line) {
-            return Err(local(&line.place, &line.line));
-        }
+    if let Some(line) = plan.requirements.iter().find(|line| is_local(&line.line)) {
+        return Err(local(&line.place, &line.line));
     }
-    for option in plan.options.iter().filter(|option| is_local_option(option)) {
+    if let Some(option) = plan.options.iter().find(|option| is_local_option(option)) {
         return Err(local("the requirements file", option));
     }
     let python = interpreter(options).await?;
