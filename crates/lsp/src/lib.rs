@@ -14,6 +14,7 @@ mod actions;
 mod analysis;
 mod convert;
 mod documents;
+mod input;
 mod lifecycle;
 mod overlay;
 mod ownership;
@@ -28,6 +29,8 @@ use tower_lsp::{LspService, Server};
 /// Requests and notifications that may wait at the same time. The framework's default of 4 lets a
 /// few slow requests hold up everything else.
 const CONCURRENCY: usize = 64;
+/// Bytes between the reader of messages and the framework.
+const PIPE: usize = 64 * 1024;
 
 /// Serves one editor over standard input and output, and gives the exit code for the process: see
 /// [`serve_over`]. Nothing else may be printed to standard output meanwhile.
@@ -47,9 +50,10 @@ where
 {
     let lifecycle = Lifecycle::new();
     let (service, socket) = LspService::new(|client| server::FlowgateServer::new(client, lifecycle.clone()));
-    let serving = Server::new(lifecycle.input(input), lifecycle.output(output), socket).concurrency_level(CONCURRENCY).serve(lifecycle.service(service));
+    let (to_server, messages) = tokio::io::duplex(PIPE);
+    let serving = Server::new(messages, lifecycle.output(output), socket).concurrency_level(CONCURRENCY).serve(service);
     tokio::select! {
-        () = serving => {}
+        _ = async { tokio::join!(input::pass_on(input, to_server, lifecycle.clone()), serving) } => {}
         () = lifecycle.abandoned() => {}
     }
     lifecycle.exit_code()

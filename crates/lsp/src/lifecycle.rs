@@ -1,9 +1,7 @@
 //! When the server ends.
 //!
-//! The framework goes on reading after `exit`, so a process whose input stays open would stay for
-//! ever; and it panics when the output closes under it. Both streams and the service are wrapped
-//! here: after `exit` the input reads as ended, so everything that is under way is answered and
-//! written first.
+//! Editors ask for the end, or close the pipes, or crash. The framework panics where the output
+//! closes under it, so the output is wrapped.
 
 use std::io;
 use std::pin::Pin;
@@ -12,10 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
-use tower_lsp::jsonrpc::Request;
-use tower_service::Service;
 
 /// How long answers that are under way may take to be written after `exit`.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -31,13 +27,12 @@ pub(crate) struct Lifecycle {
 #[derive(Debug)]
 struct Shared {
     shutdown: AtomicBool,
-    exit: AtomicBool,
     abandoned: Notify,
 }
 
 impl Lifecycle {
     pub(crate) fn new() -> Self {
-        Self { shared: Arc::new(Shared { shutdown: AtomicBool::new(false), exit: AtomicBool::new(false), abandoned: Notify::new() }) }
+        Self { shared: Arc::new(Shared { shutdown: AtomicBool::new(false), abandoned: Notify::new() }) }
     }
 
     /// 0 where the editor has asked for the end, else 1.
@@ -65,8 +60,13 @@ impl Lifecycle {
         });
     }
 
-    fn exit(&self) {
-        self.shared.exit.store(true, Ordering::Release);
+    /// The editor has asked for the end.
+    pub(crate) fn shutdown(&self) {
+        self.shared.shutdown.store(true, Ordering::Release);
+    }
+
+    /// The end begins: what is under way has a moment to be answered.
+    pub(crate) fn exit(&self) {
         let lifecycle = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(LAST_WORDS).await;
@@ -74,16 +74,9 @@ impl Lifecycle {
         });
     }
 
-    pub(crate) fn input<I>(&self, inner: I) -> Input<I> {
-        Input { inner, lifecycle: self.clone() }
-    }
-
+    /// Wraps the output.
     pub(crate) fn output<O>(&self, inner: O) -> Output<O> {
         Output { inner, lifecycle: self.clone() }
-    }
-
-    pub(crate) fn service<S>(&self, inner: S) -> WatchedService<S> {
-        WatchedService { inner, lifecycle: self.clone() }
     }
 }
 
@@ -97,22 +90,6 @@ fn lives(process: u32) -> bool {
 #[cfg(not(unix))]
 fn lives(_process: u32) -> bool {
     false
-}
-
-/// An input that ends at `exit`.
-pub(crate) struct Input<I> {
-    inner: I,
-    lifecycle: Lifecycle,
-}
-
-impl<I: AsyncRead + Unpin> AsyncRead for Input<I> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        // The service sees `exit` in the task that then asks for more input, so nobody waits here.
-        if self.lifecycle.shared.exit.load(Ordering::Acquire) {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.inner).poll_read(context, buffer)
-    }
 }
 
 /// An output whose end is not an error but the end of the server.
@@ -147,30 +124,5 @@ impl<O: AsyncWrite + Unpin> AsyncWrite for Output<O> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.inner).poll_shutdown(context);
         self.accept(result, ())
-    }
-}
-
-/// A service that takes note of `shutdown` and `exit`.
-pub(crate) struct WatchedService<S> {
-    inner: S,
-    lifecycle: Lifecycle,
-}
-
-impl<S: Service<Request>> Service<Request> for WatchedService<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        match request.method() {
-            "shutdown" => self.lifecycle.shared.shutdown.store(true, Ordering::Release),
-            "exit" => self.lifecycle.exit(),
-            _ => {}
-        }
-        self.inner.call(request)
     }
 }

@@ -1,0 +1,50 @@
+//! The language server, through its protocol.
+
+mod actions;
+mod client;
+mod documents;
+mod findings;
+mod lifecycle;
+mod ownership;
+
+/// Three faults: a missing requirements file, an unknown node, and an output without a reference.
+const THREE_FAULTS: &str = "\
+environment:
+  python_requirements_txt: requirements.txt
+inputs:
+  text:
+    type: string
+outputs:
+  answer:
+    type: string
+    reference: ${wrong.output}
+nodes:
+- name: answer
+  type: python
+  source:
+    type: code
+    path: missing.py
+  inputs:
+    text: ${inputs.text}
+";
+
+/// A flow without a fault, beside a `requirements.txt` and an `answer.py`.
+const GOOD_FLOW: &str = "\
+environment:
+  python_requirements_txt: requirements.txt
+inputs:
+  text:
+    type: string
+outputs:
+  answer:
+    type: string
+    reference: ${answer.output}
+nodes:
+- name: answer
+  type: python
+  source:
+    type: code
+    path: answer.py
+  inputs:
+    text: ${inputs.text}
+";
