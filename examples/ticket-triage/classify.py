@@ -1,9 +1,9 @@
 from pathlib import Path
 
-import yaml
 from promptflow.core import tool
+from ruamel.yaml import YAML
 
-TOPICS = yaml.safe_load((Path(__file__).parent / "topics.yaml").read_text())
+TOPICS = YAML(typ="safe").load(Path(__file__).parent / "topics.yaml")
 
 
 @tool

@@ -34,7 +34,7 @@ pub struct EnvironmentPlan {
 pub struct PlannedRequirement {
     /// The line as pip gets it, continued lines joined, per-requirement options kept.
     pub line: String,
-    /// `path:line`, for messages.
+    /// `path:line`, for messages; the path starts at the flow's folder where it lies below it.
     pub place: String,
 }
 
@@ -68,7 +68,8 @@ pub fn plan(project: &Project) -> Result<EnvironmentPlan, RuntimeError> {
         }
         for line in &file.requirements.lines {
             let text = joined(line);
-            let place = format!("{}:{}", source.path.display(), source.lines.line_of(line.span.start) + 1);
+            let path = source.path.strip_prefix(&project.folder).unwrap_or(&source.path);
+            let place = format!("{}:{}", path.display(), source.lines.line_of(line.span.start) + 1);
             if text.contains(requirements::PRIVATE_PLACEHOLDER) {
                 let message = format!("{place}: the index URL holds `{{private}}`, which stands for a token, and flowgate passes no token into an environment");
                 return Err(fail(message).with_hint("install the private packages in your own base image and name it under `environment.image`"));
