@@ -1,0 +1,90 @@
+//! The Neovim plugin, in a headless Neovim with the built binary.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use flowgate_tests::{Finished, Folder, flowgate, repository};
+use serde_json::{Value, json};
+
+/// The Neovim to test with: the one that is named, or the test bed's; `None` where there is none
+/// on a developer's machine, loudly.
+fn nvim() -> Option<PathBuf> {
+    let named = std::env::var_os("FLOWGATE_TEST_NVIM").map(PathBuf::from);
+    let nvim = named.unwrap_or_else(|| repository().join("target/testbed/bin/nvim"));
+    if nvim.is_file() {
+        return Some(nvim);
+    }
+    let reason = format!("no Neovim at {}; make what it needs with `cargo xtask testbed`", nvim.display());
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}; under CI=true the Neovim tests must run");
+    let line = format!("{}: {reason}\n", std::thread::current().name().unwrap_or("a test"));
+    eprint!("SKIPPED {line}");
+    if let Some(list) = std::env::var_os("FLOWGATE_SKIPPED") {
+        let mut list = std::fs::OpenOptions::new().append(true).open(list).expect("the list of skipped tests");
+        list.write_all(line.as_bytes()).expect("the list of skipped tests");
+    }
+    None
+}
+
+/// Runs a script of `tests/nvim` in a folder and gives what it saw.
+fn session(nvim: &Path, folder: &Folder, script: &str) -> Value {
+    let scripts = repository().join("tests/nvim");
+    let home = Folder::new("nvim-home");
+    let seen = home.path().join("seen.json");
+    let binary = flowgate();
+    let path = std::env::join_paths([binary.parent().expect("its folder").to_owned()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()))).expect("a path");
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", "90"]).arg(nvim).args(["--headless", "--clean", "-n"]);
+    command.arg("--cmd").arg(format!("set runtimepath^={}", repository().join("editors/nvim").display()));
+    command.arg("-c").arg(format!("luafile {}", scripts.join(script).display()));
+    command.current_dir(folder.path()).env("PATH", path).env("FLOWGATE_SCRIPTS", &scripts).env("FLOWGATE_SEEN", &seen);
+    for variable in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"] {
+        command.env(variable, home.path());
+    }
+    let finished = Finished::of(command.output().expect("timeout starts"));
+    let text = std::fs::read_to_string(&seen).unwrap_or_else(|error| panic!("the script broke off ({error}): {finished:#?}"));
+    assert_eq!(finished.code, Some(0), "{finished:#?}");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn a_flow_with_three_faults_shows_three_diagnostics() {
+    let Some(nvim) = nvim() else { return };
+    let flow = "\
+environment:
+  python_requirements_txt: requirements.txt
+inputs:
+  text:
+    type: string
+outputs:
+  answer:
+    type: string
+    reference: ${wrong.output}
+nodes:
+- name: answer
+  type: python
+  source:
+    type: code
+    path: missing.py
+  inputs:
+    text: ${inputs.text}
+";
+    let folder = Folder::with("nvim-findings", &[("flow.dag.yaml", flow), ("other.yaml", "nodes: 1\n")]);
+    let seen = session(&nvim, &folder, "findings.lua");
+    assert_eq!(seen["opened"], json!(["2:28 requirements-path-not-found", "9:18 unknown-node-reference", "15:11 missing-source-file"]));
+    assert_eq!(seen["mended"], json!(["2:28 requirements-path-not-found", "15:11 missing-source-file"]));
+    assert_eq!((&seen["clients"], &seen["clients of another file"]), (&json!(1), &json!(0)));
+    assert_eq!(seen["restarted"], seen["mended"]);
+}
+
+#[test]
+fn the_fix_for_a_pinned_promptflow_changes_the_buffer() {
+    let Some(nvim) = nvim() else { return };
+    let folder = Folder::with("nvim-fix", &[("requirements.txt", "# é😀\nrequests\npromptflow[azure]==1.10.0  # why\npromptflow-tools~=1.4\n")]);
+    let seen = session(&nvim, &folder, "fix.lua");
+    assert_eq!(seen["opened"], json!(["3:1 pinned-promptflow", "4:1 pinned-promptflow"]));
+    assert_eq!(seen["offered"], 1);
+    assert_eq!(seen["fixed"], json!(["# é😀", "requests", "promptflow[azure]  # why", "promptflow-tools~=1.4"]));
+    assert_eq!(seen["after"], json!(["4:1 pinned-promptflow"]));
+    assert_eq!(seen["fixed all"], json!(["# é😀", "requests", "promptflow[azure]  # why", "promptflow-tools"]));
+}
