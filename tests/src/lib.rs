@@ -1,5 +1,9 @@
 //! What the end-to-end tests share: the built binary, and folders that go away.
 
+#[cfg(unix)]
+pub mod engine;
+pub mod flows;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -85,6 +85,11 @@ impl Totals {
 /// examples, and else with cargo's own runner.
 fn tests(skips: &Path) -> Result<Totals> {
     let mut totals = Totals::NONE;
+    // The end-to-end tests drive the binary, which is no dependency of theirs.
+    run(&mut cargo(&["build", "--package", "flowgate"]))?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::iter::once(testbed::folder()?.join("bin")).chain(std::env::split_paths(&path));
+    let path = std::env::join_paths(path).map_err(|error| format!("PATH: {error}"))?;
     let passes: &[&[&str]] = if find("cargo-nextest").is_some() {
         &[&["nextest", "run", "--workspace", "--no-fail-fast"], &["test", "--workspace", "--doc", "--no-fail-fast"]]
     } else {
@@ -92,7 +97,7 @@ fn tests(skips: &Path) -> Result<Totals> {
     };
     for arguments in passes {
         let mut command = cargo(arguments);
-        command.env("FLOWGATE_SKIPPED", skips);
+        command.env("FLOWGATE_SKIPPED", skips).env("PATH", &path);
         totals.add(&counted(&mut command)?);
     }
     Ok(totals)

@@ -6,13 +6,17 @@ mod engine;
 mod neovim;
 mod packages;
 mod rootfs;
+mod uv;
 
 use std::fs::File;
 use std::path::PathBuf;
 
 use crate::command::{Result, at, root};
 
-/// Where the test bed keeps its own files. Tests find Neovim at `bin/nvim` below it.
+/// Debian's own Python, so that what is compiled here is what runs in the base image.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// Where the test bed keeps its own files. Its programs, Neovim and uv, are in `bin` below it.
 pub(crate) fn folder() -> Result<PathBuf> {
     let folder = root().join("target/testbed");
     std::fs::create_dir_all(&folder).map_err(at(&folder))?;
@@ -29,6 +33,7 @@ pub(crate) fn make() -> Result<()> {
     let lock = File::create(&path).map_err(at(&path))?;
     lock.lock().map_err(at(&path))?;
     packages::install()?;
+    uv::make(&folder)?;
     engine::start(&folder)?;
     base::make(&folder)?;
     neovim::make(&folder)

@@ -2,23 +2,21 @@
 //! engine at the versions of the lock.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use flowgate_runtime::plan::{BASE_IMAGE, LOCK, PROMPTFLOW_VERSION};
 use sha2::{Digest, Sha256};
 
-use super::rootfs;
-use crate::command::{Result, at, find, output, say};
+use super::{PYTHON, rootfs, uv};
+use crate::command::{Result, at, output, remove, say};
 
 /// Raised when this recipe changes in a way that the other parts of the key do not show.
 const RECIPE: &str = "1";
 const LABEL: &str = "flowgate.base.key";
 /// Where the Python environment stands in the image.
 const HOME: &str = "/opt/flowgate";
-/// Debian's own, so that what is compiled here is what runs in the image.
-const PYTHON: &str = "/usr/bin/python3";
 
 /// Makes the image, unless the engine has one of the same content.
 ///
@@ -64,11 +62,10 @@ fn key(packages: &[String]) -> String {
 }
 
 fn install_engine(folder: &Path, work: &Path, root: &Path) -> Result<()> {
-    let uv = uv(folder)?;
     let (lock, home) = (work.join("requirements.txt"), root.join(HOME.trim_start_matches('/')));
     fs::write(&lock, LOCK).map_err(at(&lock))?;
     let command = |words: &[&str]| {
-        let mut command = Command::new(&uv);
+        let mut command = Command::new(uv::path(folder));
         command.args(words).env("UV_LINK_MODE", "copy").env("UV_CACHE_DIR", folder.join("uv-cache")).env("UV_NO_CONFIG", "1");
         // The certificates that the system trusts, as Debian's pip does.
         command.env("UV_SYSTEM_CERTS", "1").env_remove("VIRTUAL_ENV");
@@ -82,22 +79,6 @@ fn install_engine(folder: &Path, work: &Path, root: &Path) -> Result<()> {
     output(Command::new(PYTHON).args(["-m", "compileall", "-q", "-j", "0", "-s"]).arg(root).args(["-p", "/"]).arg(&library))?;
     output(Command::new("chmod").args(["-R", "a+rX"]).arg(&home))?;
     Ok(())
-}
-
-/// uv: the one in `PATH`, else one from the Python package index in the test bed's folder.
-fn uv(folder: &Path) -> Result<PathBuf> {
-    if let Some(uv) = find("uv") {
-        return Ok(uv);
-    }
-    let home = folder.join("uv");
-    let uv = home.join("bin/uv");
-    if !uv.is_file() {
-        say("testbed: installing uv");
-        remove(&home)?;
-        output(Command::new(PYTHON).args(["-m", "venv"]).arg(&home))?;
-        output(Command::new(home.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", "uv"]))?;
-    }
-    Ok(uv)
 }
 
 fn import(root: &Path, name: &str, key: &str) -> Result<()> {
@@ -124,11 +105,4 @@ fn import(root: &Path, name: &str, key: &str) -> Result<()> {
 
 fn docker() -> Command {
     Command::new("docker")
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(folder)(error)),
-        _ => Ok(()),
-    }
 }

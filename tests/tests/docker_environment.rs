@@ -1,0 +1,131 @@
+//! What a docker run refuses before a line runs: engines, images and requirements.
+#![cfg(unix)]
+
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use flowgate_tests::Folder;
+use flowgate_tests::engine::{base_image, docker_or_skip};
+use flowgate_tests::flows::{self, Ran};
+use serde_json::json;
+
+/// Asserts that nothing ran, that it ends with that code, and that the message has those parts.
+fn assert_refused(ran: &Ran, code: i32, parts: &[&str]) {
+    ran.assert_code(code);
+    let flow = &ran.report["flows"][0];
+    assert_eq!((&ran.report["verdict"], &flow["verdict"]), (&json!("errored"), &json!("errored")));
+    assert_eq!((&flow["lines"]["total"], &flow["lines"]["passed"]), (&json!(1), &json!(0)), "{flow:#}");
+    let message = flow["error"]["message"].as_str().expect("a message");
+    for part in parts {
+        assert!(message.contains(part), "{part:?} is not in the report's message: {message}");
+        assert!(ran.done.stderr.contains(part) || ran.done.stdout.contains(part), "{part:?} is not in what it prints: {:?}", ran.done);
+    }
+}
+
+fn flow_with(name: &str, environment: &str, requirements: &str) -> Folder {
+    let folder = Folder::new(name);
+    flows::python(&folder, "flow", "", "return text");
+    let path = folder.path().join("flow/flow.dag.yaml");
+    let flow = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(path, format!("{flow}{environment}")).unwrap();
+    if !requirements.is_empty() {
+        folder.write("flow/requirements.txt", requirements);
+    }
+    folder
+}
+
+const DOCKER: [&str; 3] = ["--backend", "docker", "flow"];
+
+#[test]
+fn no_engine_where_docker_was_asked_for() {
+    let folder = flow_with("no-engine", "", "");
+    let socket = folder.path().join("none.sock");
+    let host = format!("unix://{}", socket.display());
+    assert_refused(&flows::start(&folder, &DOCKER, &[("DOCKER_HOST", &host)]).finish(), 8, &["no Docker engine answers", &host, "--backend process"]);
+    // A socket that nobody listens at any more.
+    drop(UnixListener::bind(&socket).unwrap());
+    assert_refused(&flows::start(&folder, &DOCKER, &[("DOCKER_HOST", &host)]).finish(), 8, &["no Docker engine answers", &host]);
+    assert_refused(&flows::start(&folder, &DOCKER, &[("DOCKER_HOST", "tcp://192.0.2.1:2375")]).finish(), 8, &["tcp://192.0.2.1:2375", "DOCKER_HOST"]);
+}
+
+#[test]
+fn an_image_that_is_not_there() {
+    if docker_or_skip().is_none() {
+        return;
+    }
+    let folder = flow_with("no-image", "environment: {image: \"flowgate-none:of-this-name\"}\n", "");
+    assert_refused(&flows::run(&folder, &DOCKER), 4, &["flowgate-none:of-this-name", "docker pull flowgate-none:of-this-name"]);
+    let folder = flow_with("odd-image", "environment: {image: \"../containers/json?all=1\"}\n", "");
+    assert_refused(&flows::run(&folder, &DOCKER), 4, &["../containers/json?all=1", "no image name"]);
+}
+
+#[test]
+fn the_base_image_that_is_not_there() {
+    let Some(engine) = docker_or_skip() else { return };
+    let folder = flow_with("no-base", "", "");
+    let socket = folder.path().join("engine.sock");
+    without_base_image(&socket, engine.socket());
+    let host = format!("unix://{}", socket.display());
+    let ran = flows::start(&folder, &DOCKER, &[("DOCKER_HOST", &host)]).finish();
+    assert_refused(&ran, 4, &[&base_image(), "cargo xtask testbed"]);
+}
+
+/// The real engine behind another socket, where it gets every question about the base image as
+/// one about an image that it does not have.
+fn without_base_image(socket: &Path, engine: &Path) {
+    let (listener, engine) = (UnixListener::bind(socket).unwrap(), engine.to_owned());
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut server) = (client.unwrap(), UnixStream::connect(&engine).unwrap());
+            let (mut back, mut answers) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
+            std::thread::spawn(move || {
+                let mut part = [0; 65536];
+                while let Ok(count @ 1..) = client.read(&mut part) {
+                    let request = String::from_utf8_lossy(&part[..count]).replace("flowgate-base", "flowgate-none");
+                    if server.write_all(request.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+                let _ = server.shutdown(std::net::Shutdown::Write);
+            });
+        }
+    });
+}
+
+#[test]
+fn requirements_that_the_image_does_not_satisfy() {
+    let Some(engine) = docker_or_skip() else { return };
+    let lines = "promptflow\nrequests>=99 # too new\nno-such-package==1.0\npywin32; sys_platform == 'win32'\njinja2\n";
+    let ran = flows::run(&flow_with("requirements", "", lines), &DOCKER);
+    assert_refused(&ran, 4, &["2 of the flow's requirements", "requirements.txt:2", "requests>=99", "requirements.txt:3", "no-such-package==1.0", "is not there"]);
+    assert_eq!(engine.containers_of(ran.process), Vec::<String>::new());
+}
+
+#[test]
+fn requirements_that_the_image_satisfies() {
+    if docker_or_skip().is_none() {
+        return;
+    }
+    let lines = "promptflow>=1.18\nPromptflow_Tools\nrequests>=2; python_version >= '3.9'\ntomli; python_version < '3.0'\n";
+    flows::run(&flow_with("satisfied", "", lines), &DOCKER).assert_code(0);
+}
+
+#[test]
+fn requirements_that_nobody_can_look_up() {
+    if docker_or_skip().is_none() {
+        return;
+    }
+    let ran = flows::run(&flow_with("paths", "", "./wheel.whl\nname @ https://example.com/name.whl\n"), &DOCKER);
+    assert_refused(&ran, 4, &["requirements.txt:1", "./wheel.whl", "requirements.txt:2", "name @ https://example.com/name.whl"]);
+}
+
+#[test]
+fn a_private_feed() {
+    if docker_or_skip().is_none() {
+        return;
+    }
+    let lines = "-i https://{private}@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/\nprivate-package\n";
+    assert_refused(&flows::run(&flow_with("private", "", lines), &DOCKER), 4, &["{private}", "requirements.txt:1"]);
+}

@@ -1,0 +1,44 @@
+//! uv, which installs Python packages many times faster than pip: for the base image, and for the
+//! environments that tests make.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::PYTHON;
+use crate::command::{Result, at, find, output, remove, say};
+
+/// Where it stands in the test bed's folder.
+pub(crate) fn path(folder: &Path) -> PathBuf {
+    folder.join("bin/uv")
+}
+
+/// Links the one in `PATH`, or else one from the Python package index.
+///
+/// # Errors
+/// It cannot be installed.
+pub(crate) fn make(folder: &Path) -> Result<()> {
+    let link = path(folder);
+    if link.is_file() {
+        return Ok(());
+    }
+    let uv = match find("uv") {
+        Some(uv) => uv,
+        None => install(&folder.join("uv"))?,
+    };
+    let bin = folder.join("bin");
+    fs::create_dir_all(&bin).map_err(at(&bin))?;
+    if link.symlink_metadata().is_ok() {
+        fs::remove_file(&link).map_err(at(&link))?;
+    }
+    symlink(uv, &link).map_err(at(&link))
+}
+
+fn install(home: &Path) -> Result<PathBuf> {
+    say("testbed: installing uv");
+    remove(home)?;
+    output(Command::new(PYTHON).args(["-m", "venv"]).arg(home))?;
+    output(Command::new(home.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", "uv"]))?;
+    Ok(home.join("bin/uv"))
+}
