@@ -175,7 +175,7 @@ fn configuration_changes_levels_and_its_faults_are_usage_errors() {
         ("check: {rules: {pinned-promptflw: off}}", "there is no rule `pinned-promptflw`; did you mean `pinned-promptflow`?"),
         ("check: {rules: {pinned-promptflow: loud}}", "unknown variant `loud`"),
         ("chek: {}", "unknown field `chek`"),
-        ("check: [", "while parsing a node"),
+        ("check: [", "check: invalid type: sequence"),
     ] {
         folder.write("flowgate.yaml", text);
         let done = run(folder.path(), &["check"]);

@@ -1,0 +1,132 @@
+//! `flowgate action`: what a workflow gives it, and what it leaves for the workflow.
+#![cfg(unix)]
+
+use std::path::Path;
+
+use flowgate_tests::{Finished, Folder, command};
+use serde_json::{Value, json};
+
+const TOOL: &str = "from promptflow.core import tool\n@tool\ndef run(x: int) -> int:\n";
+
+/// A repository with a flow that passes, and one with a warning whose line prints a workflow
+/// command and raises.
+fn repository() -> Folder {
+    let flow = "inputs:\n  x: {type: int, default: 2}\noutputs:\n  y: {type: int, reference: '${n.output}'}\nnodes:\n- {name: n, type: python, source: {type: code, path: n.py}, inputs: {x: '${inputs.x}'}}\n";
+    let raising = format!("{TOOL}    import os\n    os.write(1, b'::set-output name=verdict::passed\\n')\n    raise ValueError('no | <b>@team</b>\\n::error::x')\n");
+    Folder::with(
+        "action",
+        &[
+            ("repo/good/flow.dag.yaml", flow),
+            ("repo/good/n.py", &format!("{TOOL}    return x * x\n")),
+            ("repo/bad/flow.dag.yaml", &flow.replace("'${n.output}'", "'x ${n.output}'")),
+            ("repo/bad/n.py", &raising),
+            ("temp/keep", ""),
+        ],
+    )
+}
+
+fn act(folder: &Folder, event: (&str, Value), inputs: &[(&str, &str)]) -> Finished {
+    folder.write("event.json", event.1.to_string());
+    let path = |name: &str| folder.path().join(name);
+    let mut command = command(folder.path(), &["action"]);
+    command
+        .env("GITHUB_WORKSPACE", path("repo"))
+        .env("GITHUB_EVENT_NAME", event.0)
+        .env("GITHUB_EVENT_PATH", path("event.json"))
+        .env("GITHUB_STEP_SUMMARY", path("summary.md"))
+        .env("GITHUB_OUTPUT", path("output"))
+        .env("RUNNER_TEMP", path("temp"))
+        .env("FLOWGATE_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
+        .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+        .envs(inputs.iter().copied());
+    Finished::of(command.output().expect("flowgate starts"))
+}
+
+fn read(folder: &Folder, name: &str) -> String {
+    std::fs::read_to_string(folder.path().join(name)).unwrap_or_default()
+}
+
+fn push() -> (&'static str, Value) {
+    ("push", json!({}))
+}
+
+fn pull_request(head: u64) -> (&'static str, Value) {
+    let side = |id: u64| json!({"ref": "b", "sha": "0", "repo": {"id": id, "name": "flows", "url": "https://api.github.com/repos/o/flows"}});
+    ("pull_request", json!({"pull_request": {"id": 1, "number": 7, "url": "https://api.github.com/x", "head": side(head), "base": side(1)}}))
+}
+
+#[test]
+fn findings_runs_summary_outputs_and_exit_code() {
+    let folder = repository();
+    let done = act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good\nbad\n"), ("INPUT_FAIL_ON", "warning")]);
+    // A failed line outranks a finding.
+    assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
+    assert!(done.stdout.contains("::warning file=bad/flow.dag.yaml,line=4,col=29,"), "{}", done.stdout);
+    assert!(done.stdout.contains("::error file=bad/flow.dag.yaml,title=flow did not pass::1 failed%0Aline 0: ValueError"), "{}", done.stdout);
+    // What the flow wrote stays text: every command of the log is flowgate's own.
+    for line in done.stdout.lines().filter(|line| line.trim_start().starts_with("::")) {
+        assert!(line.starts_with("::warning file=bad") || line.starts_with("::error file=bad") || line.starts_with("::notice title=flowgate"), "{line}");
+    }
+    assert!(done.stdout.contains("\u{200b}    ::set-output name=verdict::passed"), "{}", done.stdout);
+
+    let report = folder.path().join("temp/flowgate-report.json");
+    assert_eq!(read(&folder, "output"), format!("verdict=failed\nreport-json={}\n", report.display()));
+    let report: Value = serde_json::from_str(&read(&folder, "temp/flowgate-report.json")).expect("the report is JSON");
+    assert_eq!((&report["verdict"], &report["exit_code"]), (&json!("failed"), &json!(1)));
+    assert_eq!(report["flows"][1]["results"][0]["output"], json!({"y": 4}));
+    let summary = read(&folder, "summary.md");
+    assert!(summary.contains("**failed**: 1 of 2 flows passed") && summary.contains("| bad/flow.dag.yaml | failed | 1 failed |"), "{summary}");
+    assert!(summary.contains("malformed-reference") && !summary.contains("<b>@team</b>\n\n"), "{summary}");
+}
+
+#[test]
+fn the_level_of_findings_decides_where_every_line_passes() {
+    let folder = repository();
+    folder.write("repo/good/requirements.txt", "promptflow>=1\n");
+    for (level, code, verdict) in [("hint", 3, "failed"), ("error", 0, "passed")] {
+        folder.write("output", "");
+        let done = act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good"), ("INPUT_FAIL_ON", level)]);
+        assert_eq!(done.code, Some(code), "{}{}", done.stdout, done.stderr);
+        assert!(read(&folder, "output").starts_with(&format!("verdict={verdict}\n")));
+    }
+}
+
+#[test]
+fn no_engine_is_infrastructure_and_never_the_process_backend() {
+    let folder = repository();
+    let done = act(&folder, pull_request(1), &[]);
+    assert_eq!(done.code, Some(8), "{}{}", done.stdout, done.stderr);
+    assert!(done.stdout.contains("::error file=good/flow.dag.yaml,title=flow did not pass::no Docker engine answers at unix:///nonexistent/docker.sock"), "{}", done.stdout);
+    assert!(read(&folder, "output").starts_with("verdict=errored\n"));
+    let report: Value = serde_json::from_str(&read(&folder, "temp/flowgate-report.json")).expect("the report is JSON");
+    assert_eq!(report["flows"][0]["lines"], json!({"total": 1, "passed": 0, "failed": 0, "errored": 0, "timed_out": 0, "skipped": 1}));
+}
+
+#[test]
+fn a_strangers_pull_request_never_runs_without_a_sandbox() {
+    let folder = repository();
+    for event in [pull_request(2), ("pull_request_target", json!({"pull_request": "?"}))] {
+        let done = act(&folder, event, &[("INPUT_BACKEND", "process")]);
+        assert_eq!(done.code, Some(2), "{}", done.stdout);
+        assert!(done.stdout.contains("the process backend is no sandbox") && !done.stdout.contains("good/flow.dag.yaml"), "{}", done.stdout);
+    }
+}
+
+#[test]
+fn inputs_that_cannot_be_used_are_named() {
+    let folder = repository();
+    for (input, value, message) in [("INPUT_BACKEND", "auto", "input `backend`: `auto`"), ("INPUT_FAIL_ON", "no", "input `fail-on`: `no`"), ("INPUT_FLOWS", "nowhere", "input `flows`: nowhere: there is no such file or folder")] {
+        let done = act(&folder, push(), &[(input, value)]);
+        assert_eq!(done.code, Some(2), "{}", done.stdout);
+        assert!(done.stdout.starts_with("::error title=flowgate::") && done.stdout.contains(message), "{}", done.stdout);
+    }
+}
+
+#[test]
+fn a_repository_without_flows_passes_and_says_so() {
+    let folder = Folder::with("action-empty", &[("repo/README.md", ""), ("temp/keep", "")]);
+    let done = act(&folder, push(), &[]);
+    assert_eq!(done.code, Some(0), "{}", done.stdout);
+    assert!(done.stdout.contains("::notice title=flowgate::no flow.dag.yaml"), "{}", done.stdout);
+    assert_eq!(read(&folder, "output"), "verdict=passed\nreport-json=\n");
+}
