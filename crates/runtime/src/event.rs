@@ -10,7 +10,7 @@ use crate::outcome::{FlowOutcome, LineResult};
 pub enum RunEvent {
     /// The environment or the runtime of a flow reached a stage: "making the environment", ...
     Preparing {
-        /// Which flow.
+        /// Which flow: the first of those that share the environment.
         flow: usize,
         /// The stage, as a lower-case fragment in the progressive form.
         what: String,
@@ -31,7 +31,8 @@ pub enum RunEvent {
         /// How long it took to get here.
         after: Duration,
     },
-    /// A line ended.
+    /// A line ended. Lines that never began have no event of their own: they stand in
+    /// [`RunEvent::Finished`].
     LineFinished {
         /// Which flow.
         flow: usize,

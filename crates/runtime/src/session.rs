@@ -271,7 +271,7 @@ async fn lost(shared: &Shared, error: WireError) -> RuntimeError {
         WireError::Malformed(what) => shared.error(format!("worker sent {what}")),
         WireError::End | WireError::Broken(_) => {
             let _ = timeout(LAST_WORDS, shared.log.finished()).await;
-            shared.error("the worker has gone")
+            shared.error("the worker has gone").with_hint("where its log does not say why, it was killed: for want of memory, or by a flow")
         }
     }
 }

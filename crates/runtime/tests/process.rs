@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::{Folder, error, options, outcomes, run};
 use flowgate_runtime::backend::process::{Process, ProcessOptions};
 use flowgate_runtime::outcome::{ExitReason, FlowError};
-use flowgate_runtime::{Backend, Cancel, EnvironmentPlan, Outcome, RunEvent, Stage, Verdict, plan};
+use flowgate_runtime::{Backend, Cancel, EnvironmentPlan, Image, Limits, Outcome, RunEvent, Stage, Verdict, plan};
 use serde_json::{Value, json};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -241,6 +241,32 @@ async fn an_unfit_python_is_named() {
     assert!(error.message.ends_with("is Python 3.8, and promptflow 1.18.5 needs 3.10 to 3.13"), "{error:?}");
     assert_eq!(prepare(None).await.message, "there is no Python on the search path");
     assert!(prepare(Some("/no/such/python".into())).await.message.starts_with("cannot start /no/such/python"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_cannot_start_says_why_and_leaves_nothing() {
+    let folder = Folder::new().with(&[("gone", "#!/bin/sh\necho last words >&2\n"), ("slow", "#!/bin/sh\nexec sleep 600\n"), ("loud", "#!/bin/sh\nexec echo hello there\n")]);
+    for name in ["gone", "slow", "loud"] {
+        std::fs::set_permissions(folder.0.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let backend = backend(folder.0.clone());
+    let python = std::env::var_os("FLOWGATE_PYTHON").unwrap_or("python3".into());
+    let made = std::process::Command::new(python).args(["-m", "venv", "--without-pip"]).arg(folder.0.join("bare")).status().unwrap();
+    assert!(made.success());
+    let start = async |python: &str, seconds: u64| {
+        let limits = Limits { start_timeout: Duration::from_secs(seconds), ..Limits::default() };
+        let error = backend.start(&Image::Venv { python: folder.0.join(python) }, &limits).await.err().unwrap();
+        assert_eq!(error.stage, Stage::Runtime);
+        error
+    };
+    let error = start("gone", 60).await;
+    assert_eq!((error.message.as_str(), error.log.as_deref()), ("the worker has gone", Some("last words")));
+    assert_eq!(start("slow", 1).await.message, "the worker did not answer within 1 s");
+    assert!(start("loud", 60).await.message.starts_with("worker sent a frame of kind 0x6f that announces 1751477356 bytes"));
+    assert!(start("none", 60).await.message.starts_with("cannot start "));
+    let error = start("bare/bin/python", 60).await;
+    assert!(error.message.starts_with("the worker gave up: ImportError: ") && error.message.contains("promptflow"), "{error:?}");
+    assert_eq!(leftovers(&folder.0), Vec::<String>::new());
 }
 
 const CLIENT: &str = "FLOWGATE_TEST_CLIENT";
