@@ -5,12 +5,15 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// Where the flow's merged folder takes a path from.
+/// Where the flow's merged folder may take a path from, best first: the first place that is there
+/// counts.
 ///
 /// `path` is relative to the flow's folder. An include stands in the merged folder under its base
-/// name, and it wins over a file of the folder; the last include of a name wins over earlier ones.
-pub fn resolve<'i>(folder: &Path, includes: impl DoubleEndedIterator<Item = &'i str>, path: &str) -> PathBuf {
+/// name; the last include of a name wins over earlier ones, and all win over the flow's own folder.
+/// A folder is merged file by file: what an included folder lacks may come from the flow's.
+pub fn places<'i>(folder: &Path, includes: impl DoubleEndedIterator<Item = &'i str>, path: &str) -> Vec<PathBuf> {
     let normal = lexical(Path::new(path));
+    let mut places = Vec::new();
     let mut parts = normal.components();
     if let Some(Component::Normal(first)) = parts.next() {
         for include in includes.rev() {
@@ -18,11 +21,12 @@ pub fn resolve<'i>(folder: &Path, includes: impl DoubleEndedIterator<Item = &'i 
             if include.file_name() == Some(first) {
                 let rest = parts.as_path();
                 let taken = folder.join(&include);
-                return if rest.as_os_str().is_empty() { taken } else { taken.join(rest) };
+                places.push(if rest.as_os_str().is_empty() { taken } else { taken.join(rest) });
             }
         }
     }
-    folder.join(normal)
+    places.push(folder.join(normal));
+    places
 }
 
 /// Removes `.` and inner `..` without asking the disk.
@@ -47,11 +51,12 @@ mod tests {
     #[test]
     fn an_include_stands_under_its_base_name() {
         let includes = ["../shared/lib", "../a/util.py", "../b/util.py"];
-        let at = |path: &str| resolve(Path::new("/r/flow"), includes.into_iter(), path);
-        assert_eq!(at("lib/x.py"), Path::new("/r/flow/../shared/lib/x.py"));
-        assert_eq!(at("./util.py"), Path::new("/r/flow/../b/util.py"));
-        assert_eq!(at("own.py"), Path::new("/r/flow/own.py"));
-        assert_eq!(at("d/../own.py"), Path::new("/r/flow/own.py"));
-        assert_eq!(at("../x"), Path::new("/r/flow/../x"));
+        let at = |path: &str| places(Path::new("/r/flow"), includes.into_iter(), path);
+        let expect = |path: &str, places: &[&str]| assert_eq!(at(path), places.iter().map(PathBuf::from).collect::<Vec<_>>());
+        expect("lib/x.py", &["/r/flow/../shared/lib/x.py", "/r/flow/lib/x.py"]);
+        expect("./util.py", &["/r/flow/../b/util.py", "/r/flow/../a/util.py", "/r/flow/util.py"]);
+        expect("own.py", &["/r/flow/own.py"]);
+        expect("d/../own.py", &["/r/flow/own.py"]);
+        expect("../x", &["/r/flow/../x"]);
     }
 }

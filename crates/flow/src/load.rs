@@ -202,8 +202,19 @@ impl Loader<'_> {
     }
 
     fn fact(&mut self, includes: &[&str], path: &str) -> PathFact {
-        let at = include::resolve(&self.project.folder, includes.iter().copied(), path);
-        let presence = self.presence(&at, path);
+        let places = include::places(&self.project.folder, includes.iter().copied(), path);
+        let mut found = None;
+        for at in places {
+            let presence = self.presence(&at, path);
+            let there = presence != Presence::Missing;
+            if there || found.is_none() {
+                found = Some((at, presence));
+            }
+            if there {
+                break;
+            }
+        }
+        let (at, presence) = found.unwrap_or_else(|| (self.project.folder.join(path), Presence::Missing));
         let candidates = if presence == Presence::Missing { self.candidates(includes, path) } else { Vec::new() };
         PathFact { path: at, presence, candidates }
     }
@@ -242,9 +253,10 @@ impl Loader<'_> {
             folders.push("");
         }
         for folder in folders {
-            let at = include::resolve(&self.project.folder, includes.iter().copied(), if folder.is_empty() { "." } else { folder });
-            let names = self.listing(&at).iter().filter(|(_, is_folder)| !is_folder).take(MAX_CANDIDATES);
-            found.extend(names.map(|(name, _)| if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") }));
+            for at in include::places(&self.project.folder, includes.iter().copied(), if folder.is_empty() { "." } else { folder }) {
+                let names = self.listing(&at).iter().filter(|(_, is_folder)| !is_folder).take(MAX_CANDIDATES);
+                found.extend(names.map(|(name, _)| if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") }));
+            }
         }
         found.extend(includes.iter().filter_map(|include| Some(Path::new(include).file_name()?.to_str()?.to_owned())));
         found

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use granit_parser::{Event, Parser, ScalarStyle};
 
 use crate::span::Span;
+use crate::text::LineIndex;
 
 /// Larger texts are not read: no flow comes near it, and memory stays bounded.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// How often a text is read again after an error; each round finds one more broken line.
-const MAX_ROUNDS: usize = 8;
+const MAX_ROUNDS: usize = 16;
 
 /// What was read from one YAML text.
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ pub struct Document {
     pub errors: Vec<SyntaxError>,
     /// Comments, in order of place; the span includes the `#`.
     pub comments: Vec<Span>,
-    /// Lines that were left out so that the rest could be read. Whatever seems to be missing next
+    /// What was left out so that the rest could be read: lines and brackets. Whatever seems to be missing next
     /// to one of them may only be unreadable.
     pub blanked: Vec<Span>,
 }
@@ -195,52 +196,141 @@ pub fn read(text: &str) -> Document {
         return Document { root: Node::null(0), errors, comments: Vec::new(), blanked: Vec::new() };
     }
     let bom = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    let mut current = text.get(bom..).unwrap_or("").to_owned();
+    let body = text.get(bom..).unwrap_or("");
+    let lines = LineIndex::new(body);
     // A second reading of a long text costs as much as the first: the longer, the fewer.
     let rounds = (MAX_BYTES / text.len().max(1)).clamp(1, MAX_ROUNDS);
-    let mut errors = Vec::new();
-    let mut blanked = Vec::new();
+    let mut recovery = Recovery { body, lines: &lines, out: Vec::new(), errors: Vec::new(), last: None, trial: None };
+    let mut round = 1;
     loop {
+        let current = recovery.text();
         let mut builder = Builder { text: &current, bom, stack: Vec::new(), anchors: HashMap::new(), root: None, comments: Vec::new() };
         let error = builder.run();
+        let bracket = builder.open_bracket();
         let (root, comments) = builder.finish();
-        let Some(error) = error else {
-            return sorted(Document { root, errors, comments, blanked });
-        };
-        let at = error.span.start - bom;
-        errors.push(error);
-        let line = broken_line(&current, at);
-        if errors.len() >= rounds || line.is_empty() {
-            return sorted(Document { root, errors, comments, blanked });
+        let again = error.is_some_and(|error| recovery.next(error, bracket, bom) && round < rounds);
+        if !again {
+            return recovery.finish(root, comments, bom);
         }
-        current.replace_range(line.start..line.end, &" ".repeat(line.end - line.start));
-        blanked.push(Span::new(line.start + bom, line.end + bom));
+        round += 1;
     }
 }
 
-fn sorted(mut document: Document) -> Document {
-    document.errors.sort_by_key(|error| error.span);
-    document.errors.dedup_by_key(|error| error.span);
-    document.blanked.sort();
-    document
+/// What is left out so that the rest can be read, and which errors are faults of their own.
+///
+/// The parser often notices a fault below its cause: an unclosed bracket, or a forgotten dash, is an
+/// error on every line that follows. So the likely cause is left out first, on trial: an open
+/// bracket of a line above, or the line above one that was left out already. Only where the text
+/// still cannot be read past that line, the line itself is at fault.
+struct Recovery<'t> {
+    /// The text without its byte order mark.
+    body: &'t str,
+    lines: &'t LineIndex,
+    /// What is left out, in bytes of the body.
+    out: Vec<Span>,
+    errors: Vec<SyntaxError>,
+    /// The last line that was left out.
+    last: Option<usize>,
+    trial: Option<Trial>,
 }
 
-/// The line to leave out after an error at `at`: its own, or the last one before it that holds
-/// something (the parser notices an unclosed bracket only at the end).
-fn broken_line(text: &str, at: usize) -> Span {
-    let mut end = at.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
+/// A likely cause that is left out on trial.
+struct Trial {
+    /// The line with the error that led to the trial.
+    line: usize,
+    /// The cause.
+    cause: Span,
+    /// The error, in case the trial fails.
+    error: SyntaxError,
+    /// Lines that are left out in case the trial fails.
+    otherwise: Vec<usize>,
+    /// What is reported in case it succeeds; nothing where the cause is reported already.
+    report: Option<SyntaxError>,
+}
+
+impl Recovery<'_> {
+    /// The text with spaces for what is left out: no byte moves.
+    fn text(&self) -> String {
+        let mut text = self.body.to_owned();
+        for span in &self.out {
+            text.replace_range(span.start..span.end, &" ".repeat(span.end - span.start));
+        }
+        text
     }
-    let mut start = text[..end].rfind('\n').map_or(0, |n| n + 1);
-    end = text[end..].find('\n').map_or(text.len(), |n| end + n);
-    while text[start..end].trim().is_empty() && start > 0 {
-        end = start - 1;
-        start = text[..end].rfind('\n').map_or(0, |n| n + 1);
+
+    fn line(&self, line: usize) -> Span {
+        let start = self.lines.start_of(line).unwrap_or(self.body.len());
+        Span::new(start, start + self.lines.line(self.body, line).len())
     }
-    let line = &text[start..end];
-    let content = line.trim_end();
-    if content.is_empty() { Span::empty(start) } else { Span::new(start, start + content.len()) }
+
+    fn is_blank(&self, line: usize) -> bool {
+        let span = self.line(line);
+        self.out.contains(&span) || span.slice(self.body).trim().is_empty()
+    }
+
+    /// The nearest line at `line` or above it that holds something.
+    fn filled_at_or_above(&self, line: usize) -> Option<usize> {
+        (0..=line).rev().find(|line| !self.is_blank(*line))
+    }
+
+    fn leave_out(&mut self, line: usize) {
+        self.out.push(self.line(line));
+        self.last = Some(line);
+    }
+
+    /// Takes the next error in; false where nothing is left to leave out. `bracket` is the outermost
+    /// one that was open at the error.
+    fn next(&mut self, error: SyntaxError, bracket: Option<usize>, bom: usize) -> bool {
+        // The parser notices an unclosed quote or bracket only at the end of the text.
+        let at = error.span.start - bom;
+        let Some(line) = self.filled_at_or_above(self.lines.line_of(at)) else {
+            self.errors.push(error);
+            return false;
+        };
+        if let Some(trial) = self.trial.take() {
+            if line <= trial.line {
+                self.out.retain(|span| *span != trial.cause);
+                trial.otherwise.iter().for_each(|line| self.leave_out(*line));
+                self.errors.push(trial.error);
+                return true;
+            }
+            self.errors.extend(trial.report);
+        }
+        let bracket = bracket.map(|at| at - bom).filter(|at| self.lines.line_of(*at) < line);
+        if let Some(at) = bracket {
+            let cause = Span::new(at, at + 1);
+            let place = Span::new(at + bom, at + 1 + bom);
+            let message = format!("the bracket `{}` is not closed", cause.slice(self.body));
+            self.out.push(cause);
+            self.trial = Some(Trial { line, cause, error, otherwise: vec![line], report: Some(SyntaxError { span: place, message }) });
+            return true;
+        }
+        let previous = self.last.filter(|last| *last < line && (*last + 1..line).all(|between| self.is_blank(between)));
+        let above = previous.and_then(|previous| self.filled_at_or_above(previous.checked_sub(1)?));
+        match (previous, above) {
+            (Some(previous), Some(above)) => {
+                let restored = self.line(previous);
+                let cause = self.line(above);
+                self.out.retain(|span| *span != restored);
+                self.out.push(cause);
+                self.trial = Some(Trial { line, cause, error, otherwise: vec![previous, line], report: None });
+            }
+            _ => {
+                self.leave_out(line);
+                self.errors.push(error);
+            }
+        }
+        true
+    }
+
+    fn finish(mut self, root: Node, comments: Vec<Span>, bom: usize) -> Document {
+        self.errors.extend(self.trial.take().and_then(|trial| trial.report));
+        let mut blanked: Vec<Span> = self.out.iter().map(|span| Span::new(span.start + bom, span.end + bom)).collect();
+        blanked.sort();
+        self.errors.sort_by_key(|error| error.span);
+        self.errors.dedup_by_key(|error| error.span);
+        Document { root, errors: self.errors, comments, blanked }
+    }
 }
 
 /// A collection whose end has not been seen yet.
@@ -314,6 +404,14 @@ impl Builder<'_> {
             }
         }
         None
+    }
+
+    /// Where the outermost bracket stands that is open: none in block style.
+    fn open_bracket(&self) -> Option<usize> {
+        let starts = self.stack.iter().map(|open| match open {
+            Open::Sequence { start, .. } | Open::Mapping { start, .. } => *start,
+        });
+        starts.into_iter().find(|start| matches!(self.text.as_bytes().get(start - self.bom), Some(b'[' | b'{')))
     }
 
     /// The tree so far; after an error the open collections are closed where they stand.

@@ -28,7 +28,7 @@ pub enum RunEvent {
         flow: usize,
         /// How many lines will run.
         lines: usize,
-        /// How long it took to get here.
+        /// How long after the start of the run.
         after: Duration,
     },
     /// A line ended. Lines that never began have no event of their own: they stand in

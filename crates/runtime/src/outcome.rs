@@ -55,6 +55,15 @@ pub struct LineResult {
     pub duration: Duration,
 }
 
+/// The [`Fault`] type of a node that needs a connection.
+pub const CONNECTION_REQUIRED: &str = "ConnectionRequired";
+
+impl LineResult {
+    fn needs_connection(&self) -> bool {
+        self.outcome == Outcome::Errored && self.error.as_ref().is_some_and(|fault| fault.r#type == CONNECTION_REQUIRED)
+    }
+}
+
 /// How a flow or a whole run ended, worst first when several apply: errored, failed, passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -191,6 +200,9 @@ impl FlowOutcome {
             },
             (None, Verdict::Passed) => ExitReason::Passed,
             (None, Verdict::Failed) => ExitReason::LinesFailed,
+            // Lines that the engine refused one by one, for want of a connection, are no fault of the
+            // runtime.
+            (None, Verdict::Errored) if self.lines.iter().any(LineResult::needs_connection) => ExitReason::Environment,
             (None, Verdict::Errored) => ExitReason::Runtime,
         }
     }

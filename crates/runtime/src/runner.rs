@@ -7,7 +7,7 @@ mod judge;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flowgate_flow::Project;
 use flowgate_flow::data::Row;
@@ -64,7 +64,7 @@ pub type Events<'e> = &'e (dyn Fn(RunEvent) + Send + Sync);
 /// After `cancel`, lines that have not ended are skipped and the runtimes are removed before this
 /// returns.
 pub async fn run(backend: &dyn Backend, cases: Vec<Case>, options: &RunOptions, events: Events<'_>, cancel: Cancel) -> RunReport {
-    let run = Run { backend, cases: &cases, options, events, cancel };
+    let run = Run { backend, cases: &cases, options, events, cancel, began: Instant::now() };
     let mut outcomes = Vec::new();
     let mut groups: Vec<(EnvironmentPlan, VecDeque<usize>)> = Vec::new();
     let mut by_key: HashMap<String, usize> = HashMap::new();
@@ -93,6 +93,7 @@ struct Run<'r> {
     options: &'r RunOptions,
     events: Events<'r>,
     cancel: Cancel,
+    began: Instant,
 }
 
 /// A flow's outcome with the index of its case.

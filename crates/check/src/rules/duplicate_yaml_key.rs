@@ -23,6 +23,12 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     if let Some(flow) = context.flow_file() {
         // Not by recursion over the call stack alone: nesting is capped by the parser.
         walk(&flow.document.root, flow.file, &mut findings);
+        // A line that could not be read may have begun another mapping between the two.
+        findings.retain(|finding| {
+            let first = finding.related.first().map_or(finding.at.span, |related| related.at.span);
+            let between = flowgate_flow::Span::new(first.end, finding.at.span.start);
+            !flow.document.blanked.iter().any(|blanked| blanked.overlaps(between))
+        });
     }
     findings
 }

@@ -54,6 +54,20 @@ fn a_broken_line_costs_only_itself() {
 }
 
 #[test]
+fn one_fault_is_one_error() {
+    for (text, line) in [
+        ("nodes:\n- name: a\n  inputs: [\n    x: ${y}\n    z: 1\n- name: b\n  type: c\nend: 1\n", 2),
+        ("nodes:\n- name: a\n  type: b\nname: c\n  type: d\n  source:\n    type: code\n- name: e\nend: 1\n", 4),
+        ("a:\n  b: [c\n  d: e\n  f: g\nend: 1\n", 1),
+        ("a:\n  b: \"c\n  d: e\nend: 1\n", 1),
+    ] {
+        let document = read(text);
+        let lines: Vec<_> = document.errors.iter().map(|error| LineIndex::new(text).line_of(error.span.start)).collect();
+        assert_eq!(lines, [line], "{text}{:?}", document.errors);
+    }
+}
+
+#[test]
 fn core_schema_types() {
     let document = read("[1, 1.5, 0x1F, .inf, 1_000, yes, true, ~, null, '1', !!str 1, 1e3, -x, .]");
     let kinds: Vec<_> = document.root.sequence().unwrap().iter().map(|n| n.scalar().unwrap()).map(|s| (s.is_string(), s.is_null())).collect();

@@ -125,7 +125,6 @@ impl Lines<'_> {
 
 impl Run<'_> {
     pub(super) async fn flow(&self, index: usize, session: &Session, plan: &EnvironmentPlan, image: &Image) -> Indexed {
-        let started = Instant::now();
         let mut outcome = self.blank(index, Some(plan), Some(image));
         let rows = self.cases.get(index).map_or(&[][..], |case| &case.rows);
         let lines = Mutex::new(Lines {
@@ -144,7 +143,7 @@ impl Run<'_> {
                 false
             }
             Ok((archive, job, loaded)) => {
-                (self.events)(RunEvent::Started { flow: index, lines: rows.len(), after: started.elapsed() });
+                (self.events)(RunEvent::Started { flow: index, lines: rows.len(), after: self.began.elapsed() });
                 lock(&lines).keeps_aggregation_inputs = loaded.has_aggregation;
                 let count = self.options.concurrency.clamp(1, rows.len().max(1));
                 let mut first = Some(job);

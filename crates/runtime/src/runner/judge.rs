@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{RuntimeError, Stage};
 use crate::outcome::{Fault, FlowError, Outcome};
+use crate::outcome::CONNECTION_REQUIRED;
 use crate::session::ChannelError;
 use crate::wire::{Ended, LineBody, clip};
 
@@ -39,7 +40,7 @@ pub(super) fn line(body: LineBody) -> Judged {
         (_, Some(error), _) => {
             let fault = Fault::from(error);
             // Not the flow's fault: no connection enters a runtime.
-            let outcome = if fault.r#type == "ConnectionRequired" { Outcome::Errored } else { Outcome::Failed };
+            let outcome = if fault.r#type == CONNECTION_REQUIRED { Outcome::Errored } else { Outcome::Failed };
             Judged::wrong(outcome, fault)
         }
         (status, None, _) => {
@@ -140,7 +141,7 @@ mod tests {
         assert_eq!(line(body("Completed", Some(Map::new()), Some(ErrorBody::default()))).outcome, Outcome::Failed);
         assert_eq!(line(body("Canceled", Some(Map::new()), None)).outcome, Outcome::Failed);
         assert_eq!(line(body("completed", Some(Map::new()), None)).outcome, Outcome::Failed);
-        let needs = ErrorBody { r#type: "ConnectionRequired".to_owned(), ..ErrorBody::default() };
+        let needs = ErrorBody { r#type: CONNECTION_REQUIRED.to_owned(), ..ErrorBody::default() };
         assert_eq!(line(body("Failed", None, Some(needs))).outcome, Outcome::Errored);
     }
 
