@@ -32,8 +32,9 @@ const OPENS_MEMORY: &str = "
 for pid in [name for name in os.listdir('/proc') if name.isdigit() and int(name) != os.getpid()]:
     for name in ('mem', 'environ', 'maps'):
         try:
-            open(f'/proc/{pid}/{name}', 'rb').read(1)
-            return 'could read ' + name + ' of ' + pid
+            # A process that has just ended can be opened, and holds nothing.
+            if open(f'/proc/{pid}/{name}', 'rb').read(1):
+                return 'could read ' + name + ' of ' + pid
         except OSError:
             pass
 return 'nothing'";

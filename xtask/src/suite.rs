@@ -136,8 +136,8 @@ fn pass_on(stream: impl Read) -> Totals {
 /// Reads a runner's closing line: `test result: ok. 3 passed; 0 failed; 1 ignored; ...`, or
 /// `Summary [ 1.2s] 4 tests run: 3 passed (1 slow), 1 failed, 0 skipped`.
 fn counts(line: &str) -> Option<Totals> {
-    let line = line.trim_start();
-    if !line.starts_with("test result: ") && !line.starts_with("Summary [") {
+    // nextest indents its own line, and what it repeats of a failed test.
+    if !line.starts_with("test result: ") && !line.trim_start().starts_with("Summary [") {
         return None;
     }
     let words: Vec<&str> = line.split([' ', ';', ',', '.', ':']).collect();
@@ -164,6 +164,8 @@ mod tests {
         assert_eq!(counts(cargo), Some(Totals { passed: 12, failed: 3, skipped: 1, good: true }));
         let nextest = "     Summary [   0.012s] 4 tests run: 3 passed (1 slow), 1 failed, 2 skipped";
         assert_eq!(counts(nextest), Some(Totals { passed: 3, failed: 1, skipped: 2, good: true }));
-        assert_eq!(counts("running 3 tests, 2 passed"), None);
+        for other in ["running 3 tests, 2 passed", "    test result: FAILED. 0 passed; 1 failed; 0 ignored"] {
+            assert_eq!(counts(other), None);
+        }
     }
 }
