@@ -6,7 +6,7 @@ use flowgate_flow::model::Node;
 use flowgate_flow::project::{FileId, FlowFile, RequirementsFile};
 use flowgate_flow::{Flow, Project, Span};
 
-use crate::finding::Place;
+use crate::finding::{Finding, Place};
 
 /// Facts that cannot be read in the files: about an engine, a registry or an identity. A door that
 /// knows them passes them in; a rule whose fact is absent is silent.
@@ -47,6 +47,15 @@ impl<'p> Context<'p> {
     /// The requirements file and what it includes.
     pub fn requirements(&self) -> &'p [RequirementsFile] {
         &self.project.requirements
+    }
+
+    /// True for a finding, other than the syntax error itself, on a line of which a part could not
+    /// be read: what is left of the line does not say what was meant.
+    pub(crate) fn is_beside_broken_part(&self, finding: &Finding) -> bool {
+        let Some(flow) = self.project.flow.as_ref().filter(|flow| flow.file == finding.at.file) else { return false };
+        let Some(file) = self.project.file(flow.file) else { return false };
+        let line = file.lines.line_of(finding.at.span.start);
+        finding.engine != Some("YAMLError") && flow.document.blanked.iter().any(|part| file.lines.line_of(part.start) == line)
     }
 
     /// The first node of that name.

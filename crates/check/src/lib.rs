@@ -47,7 +47,7 @@ pub fn check(project: &Project, config: &CheckConfig, facts: &Facts) -> Vec<Find
             finding
         }));
     }
-    findings.retain(|finding| !ignores::ignored(&context, finding));
+    findings.retain(|finding| !context.is_beside_broken_part(finding) && !ignores::ignored(&context, finding));
     findings.sort_by(|a, b| (a.at, a.rule).cmp(&(b.at, b.rule)));
     findings.dedup_by(|a, b| a.at == b.at && a.rule == b.rule && a.message == b.message);
     findings

@@ -28,6 +28,21 @@ mod tests {
     use crate::fixture;
 
     #[test]
+    fn what_is_left_of_a_broken_line_is_not_judged() {
+        fixture::raises(
+            "#- flow.dag.yaml
+nodes:
+- name: a
+  type: python
+  source:
+    path: [a.py
+#         ^ error[yaml-syntax]: the bracket `[` is not closed
+  inputs: {}
+",
+        );
+    }
+
+    #[test]
     fn other_lines_are_still_checked() {
         fixture::raises(
             "#- flow.dag.yaml
