@@ -1,27 +1,28 @@
 //! Debian's packages, installed where something is missing.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
+use super::rootfs;
 use crate::command::{Result, find, output, say};
 
-/// What the test bed needs: a program, and the package that brings it.
-const NEEDED: &[(&str, &str)] = &[
-    ("docker", "docker.io"),
-    ("iptables", "iptables"),
-    ("git", "git"),
-    ("setsid", "util-linux"),
-    ("tar", "tar"),
-];
+/// Programs that the test bed calls, each with the package that brings it.
+const PROGRAMS: &[(&str, &str)] =
+    &[("docker", "docker.io"), ("iptables", "iptables"), ("git", "git"), ("setsid", "util-linux"), ("tar", "tar")];
+
+/// Packages without a program of their own: for Python's `venv`, and for package indexes.
+const OTHERS: &[&str] = &["python3-venv", "ca-certificates"];
 
 /// Installs what is missing.
 ///
 /// # Errors
 /// Something is missing on a machine where it cannot be installed.
 pub(crate) fn install() -> Result<()> {
-    let mut missing: Vec<&str> = NEEDED.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
-    // A package without a program of its own.
-    if find("dpkg-query").is_some() && output(Command::new("dpkg-query").args(["-W", "python3-venv"])).is_err() {
-        missing.push("python3-venv");
+    let mut missing: Vec<&str> = PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if find("dpkg-query").is_some() {
+        let listed = output(Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Abbrev} ${Package}\n"]))?;
+        let installed: BTreeSet<&str> = listed.lines().filter_map(|line| line.strip_prefix("ii ")).map(str::trim).collect();
+        missing.extend(OTHERS.iter().chain(rootfs::WANTED).filter(|package| !installed.contains(**package)));
     }
     if missing.is_empty() {
         return Ok(());

@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::command::{Result, at, output};
 
 /// What the image is made for; all else follows from dependencies.
-const WANTED: &[&str] = &[
+pub(crate) const WANTED: &[&str] = &[
     "base-files", "base-passwd", "bash", "coreutils", "dash", "findutils", "grep", "gzip", "libc-bin", "libstdc++6", "netbase",
     "python3", "sed", "tar", "tzdata",
 ];
