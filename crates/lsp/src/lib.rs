@@ -2,12 +2,12 @@
 //!
 //! It translates and decides nothing: what is wrong with a text is said by [`flowgate_check`], and
 //! what a file is by [`flowgate_flow::classify`]. This is the only crate that names the types of
-//! the Language Server Protocol, and [`convert`] is the only module that makes them out of ours.
+//! the Language Server Protocol, and `convert` is the only module that makes them out of ours.
 //!
-//! One [`state::State`] behind one lock holds the open texts and the last analysis of each unit: a
+//! One `state::State` behind one lock holds the open texts and the last analysis of each unit: a
 //! flow with the files that it names, or a requirements file that no flow owns. Notifications
 //! change it before their first `await`, because the framework runs handlers concurrently and
-//! keeps their order only up to there. One task ([`publish`]) analyses what is out of date, on
+//! keeps their order only up to there. One task (`publish`) analyses what is out of date, on
 //! threads of its own, and publishes; a result for a text that has changed meanwhile is dropped.
 
 mod actions;

@@ -310,3 +310,6 @@ impl State {
         due
     }
 }
+
+#[cfg(test)]
+mod tests;

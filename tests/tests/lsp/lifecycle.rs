@@ -1,6 +1,6 @@
 //! How a session ends, and what must not end it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
 use flowgate_tests::{Folder, command};
@@ -75,15 +75,7 @@ fn the_process_ends_at_exit_though_its_input_stays_open() {
         let mut input = server.stdin.take().expect("its input");
         let mut output = BufReader::new(server.stdout.take().expect("its output"));
         for (id, method) in messages.iter().enumerate() {
-            let mut message = json!({"jsonrpc": "2.0", "method": method});
-            if *method != "exit" {
-                message["id"] = json!(id);
-            }
-            if *method == "initialize" {
-                message["params"] = json!({"processId": null, "rootUri": null, "capabilities": {}});
-            }
-            let body = message.to_string();
-            write!(input, "Content-Length: {}\r\n\r\n{body}", body.len()).expect("the server reads");
+            send(&mut input, id, method);
             if *method != "exit" {
                 assert_eq!(answer(&mut output)["id"], id);
             }
@@ -92,6 +84,31 @@ fn the_process_ends_at_exit_though_its_input_stays_open() {
         drop(input);
         assert_eq!(status.code(), Some(code), "{messages:?}");
     }
+}
+
+#[test]
+fn an_editor_that_no_longer_listens_ends_the_process_quietly() {
+    let folder = Folder::new("lsp-deaf");
+    let mut server = command(folder.path(), &["lsp"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("flowgate starts");
+    let mut input = server.stdin.take().expect("its input");
+    drop(server.stdout.take());
+    send(&mut input, 1, "initialize");
+    let status = server.wait().expect("the server ends");
+    let mut said = String::new();
+    server.stderr.take().expect("its standard error").read_to_string(&mut said).expect("text");
+    assert_eq!((status.code(), said.as_str()), (Some(1), ""));
+}
+
+fn send(input: &mut impl Write, id: usize, method: &str) {
+    let mut message = json!({"jsonrpc": "2.0", "method": method});
+    if method != "exit" {
+        message["id"] = json!(id);
+    }
+    if method == "initialize" {
+        message["params"] = json!({"processId": null, "rootUri": null, "capabilities": {}});
+    }
+    let body = message.to_string();
+    write!(input, "Content-Length: {}\r\n\r\n{body}", body.len()).expect("the server reads");
 }
 
 fn answer(output: &mut impl BufRead) -> Value {
