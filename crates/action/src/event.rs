@@ -28,7 +28,9 @@ pub(crate) fn read(variables: &HashMap<String, String>) -> Event {
     });
     match read {
         Ok(pull) => judge(&pull),
-        Err(error) => Event { untrusted: true, note: Some(format!("The pull request counts as a stranger's: {error}.")) },
+        Err(error) => {
+            Event { untrusted: true, note: Some(format!("The pull request counts as a stranger's: {error}.")) }
+        }
     }
 }
 
@@ -43,7 +45,9 @@ fn judge(pull: &PullRequest) -> Event {
     let base = pull.base.repo.as_ref().map(|repository| repository.id);
     // A fork that was deleted has no repository any more.
     let untrusted = head.is_none() || head != base;
-    let note = untrusted.then(|| format!("Pull request {} comes from a fork: its flows run without a network and without secrets.", pull.number));
+    let note = untrusted.then(|| {
+        format!("Pull request {} comes from a fork: its flows run without a network and without secrets.", pull.number)
+    });
     Event { untrusted, note }
 }
 
@@ -52,7 +56,11 @@ mod tests {
     use super::*;
 
     fn event(name: &str, payload: Option<&str>) -> Event {
-        let path = std::env::temp_dir().join(format!("flowgate-event-{}-{:?}.json", std::process::id(), std::thread::current().id()));
+        let path = std::env::temp_dir().join(format!(
+            "flowgate-event-{}-{:?}.json",
+            std::process::id(),
+            std::thread::current().id()
+        ));
         std::fs::write(&path, payload.unwrap_or("")).unwrap();
         let variables = [("GITHUB_EVENT_NAME", name.to_owned()), ("GITHUB_EVENT_PATH", path.display().to_string())];
         let event = read(&variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
@@ -61,7 +69,8 @@ mod tests {
     }
 
     fn pull(head: Option<u64>) -> String {
-        let repository = |id: u64| serde_json::json!({"id": id, "name": "flows", "url": "https://api.github.com/repos/o/flows"});
+        let repository =
+            |id: u64| serde_json::json!({"id": id, "name": "flows", "url": "https://api.github.com/repos/o/flows"});
         let branch = |id: Option<u64>| serde_json::json!({"ref": "b", "sha": "0", "repo": id.map(repository)});
         serde_json::json!({"pull_request": {"id": 1, "number": 7, "url": "https://api.github.com/x", "head": branch(head), "base": branch(Some(1))}}).to_string()
     }

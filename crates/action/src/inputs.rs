@@ -43,7 +43,13 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
     let get = |name: &str| variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
     let path = |name: &str| get(name).map(PathBuf::from);
     let workspace = path("GITHUB_WORKSPACE").unwrap_or_else(|| working_directory.to_owned());
-    let flows = get("INPUT_FLOWS").unwrap_or(".").lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let flows = get("INPUT_FLOWS")
+        .unwrap_or(".")
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
     let backend = match get("INPUT_BACKEND").unwrap_or("docker") {
         "docker" => Choice::Docker,
         "process" => Choice::Process,
@@ -54,11 +60,21 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
         "warning" => Some(Level::Warning),
         "hint" => Some(Level::Hint),
         "never" => None,
-        other => return Err(InputError(format!("input `fail-on`: `{other}` is not one of error, warning, hint, never"))),
+        other => {
+            return Err(InputError(format!("input `fail-on`: `{other}` is not one of error, warning, hint, never")));
+        }
     };
     // Outside the workspace: a later step may commit or upload what stands in it.
     let report = path("RUNNER_TEMP").unwrap_or_else(|| workspace.clone()).join("flowgate-report.json");
-    Ok(Inputs { workspace, flows, backend, fail_on, output: path("GITHUB_OUTPUT"), summary: path("GITHUB_STEP_SUMMARY"), report })
+    Ok(Inputs {
+        workspace,
+        flows,
+        backend,
+        fail_on,
+        output: path("GITHUB_OUTPUT"),
+        summary: path("GITHUB_STEP_SUMMARY"),
+        report,
+    })
 }
 
 #[cfg(test)]
@@ -79,10 +95,17 @@ mod tests {
 
     #[test]
     fn values_are_checked_by_name() {
-        let inputs = of(&[("INPUT_FLOWS", "a\n b/c \n\n"), ("INPUT_FAIL_ON", "never"), ("RUNNER_TEMP", "/tmp/r")]).unwrap();
+        let inputs =
+            of(&[("INPUT_FLOWS", "a\n b/c \n\n"), ("INPUT_FAIL_ON", "never"), ("RUNNER_TEMP", "/tmp/r")]).unwrap();
         assert_eq!((inputs.flows, inputs.fail_on), (vec!["a".to_owned(), "b/c".to_owned()], None));
         assert_eq!(inputs.report, Path::new("/tmp/r/flowgate-report.json"));
-        assert_eq!(of(&[("INPUT_BACKEND", "auto")]).unwrap_err().to_string(), "input `backend`: `auto` is not one of docker, process");
-        assert_eq!(of(&[("INPUT_FAIL_ON", "lines")]).unwrap_err().to_string(), "input `fail-on`: `lines` is not one of error, warning, hint, never");
+        assert_eq!(
+            of(&[("INPUT_BACKEND", "auto")]).unwrap_err().to_string(),
+            "input `backend`: `auto` is not one of docker, process"
+        );
+        assert_eq!(
+            of(&[("INPUT_FAIL_ON", "lines")]).unwrap_err().to_string(),
+            "input `fail-on`: `lines` is not one of error, warning, hint, never"
+        );
     }
 }

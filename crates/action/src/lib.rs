@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate_check::workspace::{self, Target};
-use flowgate_flow::load::{self, Disk};
 use flowgate_flow::data;
+use flowgate_flow::load::{self, Disk};
 use flowgate_report::check::{CheckReport, display_path, plural};
 use flowgate_report::escape::{workflow_log, workflow_message};
 use flowgate_report::run::summary;
@@ -62,7 +62,10 @@ async fn act(host: &Host) -> Result<u8, InputError> {
         (host.print)(&format!("::notice title=flowgate::{}\n", workflow_message(note)));
     }
     if event.untrusted && inputs.backend == Choice::Process {
-        return Err(InputError("this pull request comes from a fork, and the process backend is no sandbox; use `backend: docker`".to_owned()));
+        return Err(InputError(
+            "this pull request comes from a fork, and the process backend is no sandbox; use `backend: docker`"
+                .to_owned(),
+        ));
     }
 
     let (checked, targets) = check_all(host, &inputs)?;
@@ -94,13 +97,19 @@ async fn act(host: &Host) -> Result<u8, InputError> {
 fn check_all(host: &Host, inputs: &inputs::Inputs) -> Result<(CheckReport, Vec<PathBuf>), InputError> {
     let mut targets: Vec<Target> = Vec::new();
     for path in &inputs.flows {
-        let found = workspace::targets(&Disk, &inputs.workspace.join(path)).map_err(|error| InputError(format!("input `flows`: {path}: {error}")))?;
+        let found = workspace::targets(&Disk, &inputs.workspace.join(path))
+            .map_err(|error| InputError(format!("input `flows`: {path}: {error}")))?;
         targets.extend(found);
     }
     let mut checked = CheckReport::default();
-    workspace::check_all(&Disk, &targets, host.parallelism, |project, findings| checked.add(&project, &findings, &inputs.workspace))
-        .map_err(|error| InputError(error.to_string()))?;
-    let mut flows: Vec<PathBuf> = targets.into_iter().filter_map(|target| if let Target::Flow(flow) = target { Some(flow) } else { None }).collect();
+    workspace::check_all(&Disk, &targets, host.parallelism, |project, findings| {
+        checked.add(&project, &findings, &inputs.workspace)
+    })
+    .map_err(|error| InputError(error.to_string()))?;
+    let mut flows: Vec<PathBuf> = targets
+        .into_iter()
+        .filter_map(|target| if let Target::Flow(flow) = target { Some(flow) } else { None })
+        .collect();
     flows.sort();
     flows.dedup();
     Ok((checked, flows))
@@ -142,7 +151,9 @@ async fn run_all(host: &Host, inputs: &inputs::Inputs, flows: &[PathBuf]) -> Res
         let line = match event {
             RunEvent::Preparing { flow, what } => format!("{}: {what}", name(flow)),
             RunEvent::Notice { flow, message } => format!("{}: {message}", name(flow)),
-            RunEvent::Started { flow, lines, after } => format!("{}: running {} (ready after {:.1} s)", name(flow), plural(lines, "line"), after.as_secs_f64()),
+            RunEvent::Started { flow, lines, after } => {
+                format!("{}: running {} (ready after {:.1} s)", name(flow), plural(lines, "line"), after.as_secs_f64())
+            }
             RunEvent::LineFinished { .. } => return,
             RunEvent::Finished { flow, outcome } => format!("{}: {}", name(flow), run::verdict_name(outcome.verdict())),
         };

@@ -17,7 +17,8 @@ use crate::inputs::Inputs;
 pub(crate) fn write(inputs: &Inputs, reason: ExitReason, ran: Option<&RunReport>, summary: &str) -> Result<(), String> {
     if let Some(ran) = ran {
         let text = json::render(ran).map_err(|error| error.to_string())?;
-        std::fs::write(&inputs.report, text).map_err(|error| format!("cannot write {}: {error}", inputs.report.display()))?;
+        std::fs::write(&inputs.report, text)
+            .map_err(|error| format!("cannot write {}: {error}", inputs.report.display()))?;
     }
     if let Some(path) = &inputs.summary {
         append(path, summary)?;
@@ -35,6 +36,7 @@ pub(crate) fn write(inputs: &Inputs, reason: ExitReason, ran: Option<&RunReport>
 }
 
 fn append(path: &Path, text: &str) -> Result<(), String> {
-    let written = OpenOptions::new().append(true).create(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    let written =
+        OpenOptions::new().append(true).create(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| format!("cannot write {}: {error}", path.display()))
 }

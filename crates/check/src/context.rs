@@ -55,7 +55,8 @@ impl<'p> Context<'p> {
         let Some(flow) = self.project.flow.as_ref().filter(|flow| flow.file == finding.at.file) else { return false };
         let Some(file) = self.project.file(flow.file) else { return false };
         let line = file.lines.line_of(finding.at.span.start);
-        finding.engine != Some("YAMLError") && flow.document.blanked.iter().any(|part| file.lines.line_of(part.start) == line)
+        finding.engine != Some("YAMLError")
+            && flow.document.blanked.iter().any(|part| file.lines.line_of(part.start) == line)
     }
 
     /// The first node of that name.

@@ -102,7 +102,16 @@ impl Finding {
 
     /// A finding of that level.
     pub fn new(level: Level, at: Place, message: impl Into<String>) -> Self {
-        Self { rule: "", level, at, message: clip(message.into()), help: None, related: Vec::new(), fix: None, engine: None }
+        Self {
+            rule: "",
+            level,
+            at,
+            message: clip(message.into()),
+            help: None,
+            related: Vec::new(),
+            fix: None,
+            engine: None,
+        }
     }
 
     /// Adds the next step.
@@ -135,7 +144,13 @@ impl Finding {
 
     /// Adds a repair of one change.
     #[must_use]
-    pub fn fix(mut self, applicability: Applicability, title: impl Into<String>, at: Place, text: impl Into<String>) -> Self {
+    pub fn fix(
+        mut self,
+        applicability: Applicability,
+        title: impl Into<String>,
+        at: Place,
+        text: impl Into<String>,
+    ) -> Self {
         let edits = vec![Edit { at, text: text.into() }];
         self.fix = Some(Fix { title: title.into(), applicability, edits });
         self

@@ -32,7 +32,10 @@ mod tests {
 
     #[test]
     fn edits_keep_the_rest_of_the_text() {
-        let edit = |start, end, text: &str| Edit { at: Place { file: FileId(0), span: Span::new(start, end) }, text: text.into() };
+        let edit = |start, end, text: &str| Edit {
+            at: Place { file: FileId(0), span: Span::new(start, end) },
+            text: text.into(),
+        };
         assert_eq!(apply("abcdef", &[edit(4, 5, "X"), edit(1, 3, ""), edit(2, 4, "lost"), edit(0, 0, ">")]), ">adXf");
         assert_eq!(apply("é", &[edit(1, 1, "x"), edit(5, 9, "y")]), "é");
     }

@@ -29,7 +29,8 @@ pub(crate) fn files(fixture: &str) -> Vec<(String, String)> {
 
 /// Loads a fixture's flow, or its first file where there is none.
 pub(crate) fn project(files: &[(String, String)]) -> Project {
-    let on_disk: HashMap<PathBuf, Vec<u8>> = files.iter().map(|(name, text)| (Path::new(FOLDER).join(name), text.clone().into_bytes())).collect();
+    let on_disk: HashMap<PathBuf, Vec<u8>> =
+        files.iter().map(|(name, text)| (Path::new(FOLDER).join(name), text.clone().into_bytes())).collect();
     let memory = Memory { files: on_disk };
     let flow = files.iter().find(|(name, _)| classify::classify(Path::new(name)) == flowgate_flow::FileKind::Flow);
     match flow {
@@ -60,7 +61,11 @@ pub(crate) fn raises(fixture: &str) {
             let file = project.file(finding.at.file).expect("the finding's file");
             let start = file.lines.position(&file.text, finding.at.span.start, ColumnUnit::Scalar);
             let end = file.lines.position(&file.text, finding.at.span.end, ColumnUnit::Scalar);
-            let width = if end.line == start.line { (end.column - start.column).max(1) } else { file.lines.line(&file.text, start.line).chars().count().saturating_sub(start.column).max(1) };
+            let width = if end.line == start.line {
+                (end.column - start.column).max(1)
+            } else {
+                file.lines.line(&file.text, start.line).chars().count().saturating_sub(start.column).max(1)
+            };
             let level = match finding.level {
                 Level::Error => "error",
                 Level::Warning => "warning",

@@ -60,7 +60,9 @@ fn owner(fs: &dyn FileSystem, path: &Path) -> Option<PathBuf> {
     folder.ancestors().take(3).find_map(|folder| {
         let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let names = fs.list(listed).ok()?;
-        let flows = names.into_iter().filter(|(name, is_folder)| !is_folder && classify::classify(Path::new(name)) == FileKind::Flow);
+        let flows = names
+            .into_iter()
+            .filter(|(name, is_folder)| !is_folder && classify::classify(Path::new(name)) == FileKind::Flow);
         flows.map(|(name, _)| folder.join(name)).find(|flow| load::load_project(fs, flow).find(&path).is_some())
     })
 }
@@ -70,7 +72,12 @@ fn owner(fs: &dyn FileSystem, path: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// The first configuration that cannot be used; nothing is handed over after it.
-pub fn check_all(fs: &(dyn FileSystem + Sync), targets: &[Target], threads: usize, mut each: impl FnMut(Project, Vec<Finding>)) -> Result<(), ConfigError> {
+pub fn check_all(
+    fs: &(dyn FileSystem + Sync),
+    targets: &[Target],
+    threads: usize,
+    mut each: impl FnMut(Project, Vec<Finding>),
+) -> Result<(), ConfigError> {
     let next = AtomicUsize::new(0);
     // Bounded: a slow consumer holds the checkers back instead of piling up projects.
     let (sender, receiver) = mpsc::sync_channel(threads.max(1) * 4);
@@ -118,7 +125,10 @@ pub fn check_project(fs: &dyn FileSystem, project: &Project) -> Result<Vec<Findi
     let (config, path) = config::load(fs, &project.folder)?;
     if let Some((name, near)) = unknown_rules(&config.check).into_iter().next() {
         let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-        return Err(ConfigError { path: path.unwrap_or_default(), message: format!("check.rules: there is no rule `{name}`{near}") });
+        return Err(ConfigError {
+            path: path.unwrap_or_default(),
+            message: format!("check.rules: there is no rule `{name}`{near}"),
+        });
     }
     Ok(check(project, &config.check, &Facts::default()))
 }

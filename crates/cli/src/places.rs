@@ -40,8 +40,10 @@ pub(crate) struct Places {
 impl Places {
     /// Reads them.
     pub(crate) fn of_this_process() -> Result<Self, Failure> {
-        let working_directory = std::env::current_dir().map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
-        let search: Vec<PathBuf> = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+        let working_directory = std::env::current_dir()
+            .map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
+        let search: Vec<PathBuf> =
+            std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
         let env = std::env::vars_os().filter(|(name, _)| installer_may_see(name)).collect();
         let process = ProcessOptions { cache_dir: cache_dir()?, python: python(&search), uv: find(&search, "uv"), env };
         let docker_endpoint = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
@@ -51,7 +53,9 @@ impl Places {
     /// The variables of this process that are text: a workflow's inputs and its event.
     #[cfg(feature = "action")]
     pub(crate) fn variables() -> HashMap<String, String> {
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
     }
 }
 
@@ -66,7 +70,10 @@ fn cache_dir() -> Result<PathBuf, Failure> {
     variable("FLOWGATE_CACHE_DIR")
         .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("flowgate")))
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache/flowgate")))
-        .ok_or_else(|| Failure { hint: Some("set FLOWGATE_CACHE_DIR".to_owned()), ..Failure::usage("there is no home folder to keep environments in") })
+        .ok_or_else(|| Failure {
+            hint: Some("set FLOWGATE_CACHE_DIR".to_owned()),
+            ..Failure::usage("there is no home folder to keep environments in")
+        })
 }
 
 /// `FLOWGATE_PYTHON`, else the first Python on the search path.

@@ -68,7 +68,9 @@ pub fn load(fs: &dyn FileSystem, folder: &Path) -> Result<(Config, Option<PathBu
         let path = folder.join(FILE_NAME);
         let bytes = match fs.read(&path, MAX_BYTES) {
             Ok(bytes) => bytes,
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => continue,
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                continue;
+            }
             Err(error) => return Err(ConfigError { path, message: error.to_string() }),
         };
         if bytes.iter().all(u8::is_ascii_whitespace) {

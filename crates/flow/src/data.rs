@@ -43,21 +43,32 @@ pub fn read(path: &Path) -> Result<Vec<Row>, String> {
 /// A `data.jsonl` that cannot be read.
 pub fn sample(project: &Project) -> Result<(Vec<Row>, Option<String>), String> {
     let inputs = project.flow.iter().flat_map(|flow| flow.flow.inputs.iter());
-    let without: Vec<&str> = inputs.filter(|input| input.default.is_none()).map(|input| input.name.value.as_str()).collect();
+    let without: Vec<&str> =
+        inputs.filter(|input| input.default.is_none()).map(|input| input.name.value.as_str()).collect();
     let Some(first) = without.first() else { return Ok((vec![Row::new()], None)) };
     let beside = project.folder.join("data.jsonl");
     if beside.is_file() {
         let rows = read(&beside)?;
-        return Ok((rows, Some(format!("Input `{first}` has no default, so the rows of {} are used.", beside.display()))));
+        return Ok((
+            rows,
+            Some(format!("Input `{first}` has no default, so the rows of {} are used.", beside.display())),
+        ));
     }
-    Ok((vec![Row::new()], Some(format!("Input `{first}` has no default, and there is no data.jsonl beside the flow; give rows with `--data`, or a value with `--inputs {first}=...`."))))
+    Ok((
+        vec![Row::new()],
+        Some(format!(
+            "Input `{first}` has no default, and there is no data.jsonl beside the flow; give rows with `--data`, or a value with `--inputs {first}=...`."
+        )),
+    ))
 }
 
 fn json_lines(text: &str) -> Result<Vec<Row>, String> {
     text.lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(number, line)| serde_json::from_str(line).map_err(|e| format!("line {}: not a JSON object: {e}", number + 1)))
+        .map(|(number, line)| {
+            serde_json::from_str(line).map_err(|e| format!("line {}: not a JSON object: {e}", number + 1))
+        })
         .collect()
 }
 
@@ -68,7 +79,11 @@ fn csv_rows(text: &str) -> Result<Vec<Row>, String> {
         .records()
         .map(|record| {
             let record = record.map_err(|e| e.to_string())?;
-            Ok(names.iter().zip(&record).map(|(name, value)| (name.to_owned(), Value::String(value.to_owned()))).collect())
+            Ok(names
+                .iter()
+                .zip(&record)
+                .map(|(name, value)| (name.to_owned(), Value::String(value.to_owned())))
+                .collect())
         })
         .collect()
 }

@@ -52,7 +52,8 @@ mod tests {
     fn an_include_stands_under_its_base_name() {
         let includes = ["../shared/lib", "../a/util.py", "../b/util.py"];
         let at = |path: &str| places(Path::new("/r/flow"), includes.into_iter(), path);
-        let expect = |path: &str, places: &[&str]| assert_eq!(at(path), places.iter().map(PathBuf::from).collect::<Vec<_>>());
+        let expect =
+            |path: &str, places: &[&str]| assert_eq!(at(path), places.iter().map(PathBuf::from).collect::<Vec<_>>());
         expect("lib/x.py", &["/r/flow/../shared/lib/x.py", "/r/flow/lib/x.py"]);
         expect("./util.py", &["/r/flow/../b/util.py", "/r/flow/../a/util.py", "/r/flow/util.py"]);
         expect("own.py", &["/r/flow/own.py"]);

@@ -177,7 +177,10 @@ impl Loader<'_> {
     fn read(&mut self, path: &Path, limit: usize) -> FileId {
         let (text, unreadable) = match self.fs.read(path, limit + 1) {
             Err(error) => (String::new(), Some(format!("cannot read the file: {}", reason(&error)))),
-            Ok(bytes) if bytes.len() > limit => (String::new(), Some(format!("the file is longer than {} MiB, which is the most that flowgate reads", limit >> 20))),
+            Ok(bytes) if bytes.len() > limit => (
+                String::new(),
+                Some(format!("the file is longer than {} MiB, which is the most that flowgate reads", limit >> 20)),
+            ),
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => (text, None),
                 Err(error) => (String::new(), Some(not_utf8(error.as_bytes(), error.utf8_error().valid_up_to()))),
@@ -191,7 +194,8 @@ impl Loader<'_> {
     fn facts(&mut self, flow: &Flow) {
         let includes: Vec<&str> = flow.additional_includes.iter().map(|i| i.value.as_str()).collect();
         let nodes = flow.nodes.iter().chain(flow.variants.iter().map(|v| &v.node));
-        let mut named: Vec<&str> = nodes.filter_map(|n| n.source.as_ref()?.path.as_ref().map(|p| p.value.as_str())).collect();
+        let mut named: Vec<&str> =
+            nodes.filter_map(|n| n.source.as_ref()?.path.as_ref().map(|p| p.value.as_str())).collect();
         named.extend(flow.environment.iter().filter_map(|e| Some(e.python_requirements_txt.as_ref()?.value.as_str())));
         for path in named {
             if !self.project.paths.contains_key(path) {
@@ -253,9 +257,15 @@ impl Loader<'_> {
             folders.push("");
         }
         for folder in folders {
-            for at in include::places(&self.project.folder, includes.iter().copied(), if folder.is_empty() { "." } else { folder }) {
+            for at in include::places(
+                &self.project.folder,
+                includes.iter().copied(),
+                if folder.is_empty() { "." } else { folder },
+            ) {
                 let names = self.listing(&at).iter().filter(|(_, is_folder)| !is_folder).take(MAX_CANDIDATES);
-                found.extend(names.map(|(name, _)| if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") }));
+                found.extend(
+                    names.map(|(name, _)| if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") }),
+                );
             }
         }
         found.extend(includes.iter().filter_map(|include| Some(Path::new(include).file_name()?.to_str()?.to_owned())));

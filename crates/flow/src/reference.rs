@@ -41,12 +41,20 @@ pub fn parse(node: &Node, text: &str) -> Option<Reference> {
         }
     }
     let Some((name, rest)) = body.split_once('.') else {
-        return Some(Reference::Node { name: part(body, 0), section: part_at_end("output", &part(body, 0)), property: part_at_end("", &part(body, 0)) });
+        return Some(Reference::Node {
+            name: part(body, 0),
+            section: part_at_end("output", &part(body, 0)),
+            property: part_at_end("", &part(body, 0)),
+        });
     };
     let rest_at = name.len() + 1;
     let (section, property) = rest.split_once('.').unwrap_or((rest, ""));
     let property_at = (rest_at + section.len() + 1).min(body.len());
-    Some(Reference::Node { name: part(name, 0), section: part(section, rest_at), property: part(property, property_at) })
+    Some(Reference::Node {
+        name: part(name, 0),
+        section: part(section, rest_at),
+        property: part(property, property_at),
+    })
 }
 
 fn part_at_end(value: &str, name: &Spanned<String>) -> Spanned<String> {
@@ -93,7 +101,9 @@ mod tests {
 
     #[test]
     fn what_the_engine_takes_for_a_literal() {
-        for value in ["text ${inputs.a}", "'${inputs.a} '", "'{{inputs.a}}'", "$inputs.a", "${inputs.a", "[1]", "3", "", "${"] {
+        for value in
+            ["text ${inputs.a}", "'${inputs.a} '", "'{{inputs.a}}'", "$inputs.a", "${inputs.a", "[1]", "3", "", "${"]
+        {
             assert_eq!(read(value), None, "{value}");
         }
     }

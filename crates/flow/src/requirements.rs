@@ -275,7 +275,9 @@ fn requirement(logical: &Logical, range: std::ops::Range<usize>) -> Requirement 
     let named = name_end > 0
         && !text.starts_with('.')
         && !matches!(chars.get(after_name), Some('/' | '\\' | ':' | '+'))
-        && ![".whl", ".zip", ".tar.gz"].iter().any(|suffix| text.to_ascii_lowercase().ends_with(suffix) && !text.contains('@'));
+        && ![".whl", ".zip", ".tar.gz"]
+            .iter()
+            .any(|suffix| text.to_ascii_lowercase().ends_with(suffix) && !text.contains('@'));
     let mut requirement = Requirement {
         span: logical.span(range.clone()),
         parsed: parse(&text),
@@ -296,7 +298,9 @@ fn requirement(logical: &Logical, range: std::ops::Range<usize>) -> Requirement 
     }
     let end = if chars.get(at) == Some(&'@') {
         // In a URL, only a blank before the semicolon ends it.
-        (at..chars.len()).find(|i| chars[*i] == ';' && chars.get(i.wrapping_sub(1)).is_some_and(|c| c.is_whitespace())).unwrap_or(chars.len())
+        (at..chars.len())
+            .find(|i| chars[*i] == ';' && chars.get(i.wrapping_sub(1)).is_some_and(|c| c.is_whitespace()))
+            .unwrap_or(chars.len())
     } else {
         skip(at, &|c| c != ';')
     };

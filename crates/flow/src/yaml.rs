@@ -204,7 +204,14 @@ pub fn read(text: &str) -> Document {
     let mut round = 1;
     loop {
         let current = recovery.text();
-        let mut builder = Builder { text: &current, bom, stack: Vec::new(), anchors: HashMap::new(), root: None, comments: Vec::new() };
+        let mut builder = Builder {
+            text: &current,
+            bom,
+            stack: Vec::new(),
+            anchors: HashMap::new(),
+            root: None,
+            comments: Vec::new(),
+        };
         let error = builder.run();
         let bracket = builder.open_bracket();
         let (root, comments) = builder.finish();
@@ -302,7 +309,13 @@ impl Recovery<'_> {
             let place = Span::new(at + bom, at + 1 + bom);
             let message = format!("the bracket `{}` is not closed", cause.slice(self.body));
             self.out.push(cause);
-            self.trial = Some(Trial { line, cause, error, otherwise: vec![line], report: Some(SyntaxError { span: place, message }) });
+            self.trial = Some(Trial {
+                line,
+                cause,
+                error,
+                otherwise: vec![line],
+                report: Some(SyntaxError { span: place, message }),
+            });
             return true;
         }
         let previous = self.last.filter(|last| *last < line && (*last + 1..line).all(|between| self.is_blank(between)));
@@ -386,7 +399,9 @@ impl Builder<'_> {
                     let scalar = Scalar { text, plain, tagged: tag.is_some(), block };
                     self.push(Node::new(span, Value::Scalar(scalar)), anchor);
                 }
-                Event::SequenceStart(_, anchor, _) => self.stack.push(Open::Sequence { start: span.start, anchor, items: Vec::new() }),
+                Event::SequenceStart(_, anchor, _) => {
+                    self.stack.push(Open::Sequence { start: span.start, anchor, items: Vec::new() })
+                }
                 Event::MappingStart(_, anchor, _) => {
                     self.stack.push(Open::Mapping { start: span.start, anchor, entries: Vec::new(), key: None });
                 }

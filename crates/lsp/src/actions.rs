@@ -7,7 +7,8 @@ use std::sync::Arc;
 use flowgate_check::{Applicability, Finding, Fix};
 use flowgate_flow::Project;
 use lsp_types::{
-    CodeAction, CodeActionContext, CodeActionKind, CodeActionOrCommand, Diagnostic, DocumentChanges, OneOf, OptionalVersionedTextDocumentIdentifier, Range, TextDocumentEdit, TextEdit, Url, WorkspaceEdit,
+    CodeAction, CodeActionContext, CodeActionKind, CodeActionOrCommand, Diagnostic, DocumentChanges, OneOf,
+    OptionalVersionedTextDocumentIdentifier, Range, TextDocumentEdit, TextEdit, Url, WorkspaceEdit,
 };
 
 use crate::analysis::Analysis;
@@ -34,8 +35,13 @@ impl Basis<'_> {
         let mut actions = Vec::new();
         let findings = self.findings(path);
         if wanted(&CodeActionKind::QUICKFIX) {
-            let at_range = findings.iter().filter(|(_, _, diagnostic)| convert::touch(diagnostic.range, range) || context.diagnostics.iter().any(|shown| same(shown, diagnostic)));
-            actions.extend(at_range.filter_map(|(project, finding, diagnostic)| self.quick_fix(project, finding, diagnostic)));
+            let at_range = findings.iter().filter(|(_, _, diagnostic)| {
+                convert::touch(diagnostic.range, range)
+                    || context.diagnostics.iter().any(|shown| same(shown, diagnostic))
+            });
+            actions.extend(
+                at_range.filter_map(|(project, finding, diagnostic)| self.quick_fix(project, finding, diagnostic)),
+            );
         }
         if wanted(&FIX_ALL) {
             actions.extend(self.fix_all(&findings));
@@ -50,7 +56,9 @@ impl Basis<'_> {
             let project = &analysis.project;
             let Some(file) = project.find(path) else { continue };
             for finding in analysis.findings.iter().filter(|finding| finding.at.file == file) {
-                let Some(diagnostic) = convert::diagnostic(project, finding, self.client, self.documents) else { continue };
+                let Some(diagnostic) = convert::diagnostic(project, finding, self.client, self.documents) else {
+                    continue;
+                };
                 if !findings.iter().any(|(_, _, other)| *other == diagnostic) {
                     findings.push((project, finding, diagnostic));
                 }
@@ -76,9 +84,13 @@ impl Basis<'_> {
         let mut all: BTreeMap<Url, Vec<TextEdit>> = BTreeMap::new();
         let mut fixed = Vec::new();
         for (project, finding, diagnostic) in findings {
-            let Some(fix) = finding.fix.as_ref().filter(|fix| fix.applicability == Applicability::Safe) else { continue };
+            let Some(fix) = finding.fix.as_ref().filter(|fix| fix.applicability == Applicability::Safe) else {
+                continue;
+            };
             let Some(edits) = self.edits(project, fix) else { continue };
-            let taken = |uri: &Url, edit: &TextEdit| all.get(uri).is_some_and(|edits| edits.iter().any(|other| convert::touch(other.range, edit.range)));
+            let taken = |uri: &Url, edit: &TextEdit| {
+                all.get(uri).is_some_and(|edits| edits.iter().any(|other| convert::touch(other.range, edit.range)))
+            };
             if edits.iter().any(|(uri, edits)| edits.iter().any(|edit| taken(uri, edit))) {
                 continue;
             }
@@ -90,7 +102,13 @@ impl Basis<'_> {
         if fixed.is_empty() {
             return None;
         }
-        Some(CodeAction { title: "Fix all that is safe to fix".to_owned(), kind: Some(FIX_ALL), diagnostics: Some(fixed), edit: Some(self.workspace_edit(all)), ..CodeAction::default() })
+        Some(CodeAction {
+            title: "Fix all that is safe to fix".to_owned(),
+            kind: Some(FIX_ALL),
+            diagnostics: Some(fixed),
+            edit: Some(self.workspace_edit(all)),
+            ..CodeAction::default()
+        })
     }
 
     /// A fix's edits by file; `None` where one cannot be said to the editor, as half a fix is none.

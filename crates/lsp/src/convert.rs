@@ -6,8 +6,9 @@ use flowgate_check::{Finding, Level, Place};
 use flowgate_flow::include::lexical;
 use flowgate_flow::{ColumnUnit, LineIndex, Position, Project, SourceFile, Span};
 use lsp_types::{
-    ClientCapabilities, CodeDescription, Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, InitializeParams, Location, NumberOrString, PositionEncodingKind, Range, TextDocumentContentChangeEvent,
-    TextEdit, Url,
+    ClientCapabilities, CodeDescription, Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity,
+    InitializeParams, Location, NumberOrString, PositionEncodingKind, Range, TextDocumentContentChangeEvent, TextEdit,
+    Url,
 };
 
 use crate::documents::{Change, Documents};
@@ -50,7 +51,8 @@ pub(crate) fn client(capabilities: &ClientCapabilities) -> Client {
 /// UTF-8 costs nothing here; UTF-16 is what every editor must know; UTF-32 only for one that
 /// offers nothing else.
 fn column_unit(capabilities: &ClientCapabilities) -> ColumnUnit {
-    let offered = capabilities.general.as_ref().and_then(|general| general.position_encodings.as_deref()).unwrap_or(&[]);
+    let offered =
+        capabilities.general.as_ref().and_then(|general| general.position_encodings.as_deref()).unwrap_or(&[]);
     if offered.contains(&PositionEncodingKind::UTF8) {
         ColumnUnit::Utf8
     } else if offered.contains(&PositionEncodingKind::UTF32) && !offered.contains(&PositionEncodingKind::UTF16) {
@@ -98,8 +100,12 @@ pub(crate) fn uri(documents: &Documents, path: &Path) -> Option<Url> {
 
 /// Changes as the editor sent them.
 pub(crate) fn changes(events: Vec<TextDocumentContentChangeEvent>) -> Vec<Change> {
-    let place = |position: lsp_types::Position| Position { line: position.line as usize, column: position.character as usize };
-    let change = |event: TextDocumentContentChangeEvent| Change { range: event.range.map(|range| (place(range.start), place(range.end))), text: event.text };
+    let place =
+        |position: lsp_types::Position| Position { line: position.line as usize, column: position.character as usize };
+    let change = |event: TextDocumentContentChangeEvent| Change {
+        range: event.range.map(|range| (place(range.start), place(range.end))),
+        text: event.text,
+    };
     events.into_iter().map(change).collect()
 }
 
@@ -129,7 +135,12 @@ pub(crate) fn edit(file: &SourceFile, edit: &flowgate_check::Edit, unit: ColumnU
 }
 
 /// A finding as editors show it; `None` where its file is not of the project.
-pub(crate) fn diagnostic(project: &Project, finding: &Finding, client: Client, documents: &Documents) -> Option<Diagnostic> {
+pub(crate) fn diagnostic(
+    project: &Project,
+    finding: &Finding,
+    client: Client,
+    documents: &Documents,
+) -> Option<Diagnostic> {
     let file = project.file(finding.at.file)?;
     let message = match &finding.help {
         Some(help) => format!("{}\nhelp: {help}", finding.message),
@@ -139,7 +150,9 @@ pub(crate) fn diagnostic(project: &Project, finding: &Finding, client: Client, d
         let file = project.file(at.file)?;
         Some(Location::new(uri(documents, &file.path)?, range(file, at.span, client.unit)))
     };
-    let related = finding.related.iter().filter_map(|related| Some(DiagnosticRelatedInformation { location: location(related.at)?, message: related.message.clone() }));
+    let related = finding.related.iter().filter_map(|related| {
+        Some(DiagnosticRelatedInformation { location: location(related.at)?, message: related.message.clone() })
+    });
     let related: Vec<_> = if client.related { related.collect() } else { Vec::new() };
     Some(Diagnostic {
         range: range(file, finding.at.span, client.unit),
@@ -149,7 +162,9 @@ pub(crate) fn diagnostic(project: &Project, finding: &Finding, client: Client, d
             Level::Hint => DiagnosticSeverity::HINT,
         }),
         code: Some(NumberOrString::String(finding.rule.to_owned())),
-        code_description: Url::parse(&format!("{RULE_PAGES}{}.md", finding.rule)).ok().map(|href| CodeDescription { href }),
+        code_description: Url::parse(&format!("{RULE_PAGES}{}.md", finding.rule))
+            .ok()
+            .map(|href| CodeDescription { href }),
         source: Some(SOURCE.to_owned()),
         message,
         related_information: (!related.is_empty()).then_some(related),

@@ -60,14 +60,23 @@ mod tests {
         let uri = Url::parse("file:///f/flow.dag.yaml").unwrap();
         let mut document = Document { uri, version: 1, text: text.into(), saved: true };
         let place = |(line, column): Place| Position { line, column };
-        let changes = changes.iter().map(|(from, to, text)| Change { range: Some((place(*from), place(*to))), text: (*text).to_owned() });
+        let changes = changes
+            .iter()
+            .map(|(from, to, text)| Change { range: Some((place(*from), place(*to))), text: (*text).to_owned() });
         document.apply(changes.collect(), unit);
         document.text.to_string()
     }
 
     #[test]
     fn each_change_sees_the_text_that_the_one_before_it_left() {
-        assert_eq!(applied("a\nb\n", ColumnUnit::Utf16, &[((0, 0), (0, 0), "x\n"), ((1, 0), (1, 1), "y"), ((3, 0), (3, 0), "end")]), "x\ny\nb\nend");
+        assert_eq!(
+            applied(
+                "a\nb\n",
+                ColumnUnit::Utf16,
+                &[((0, 0), (0, 0), "x\n"), ((1, 0), (1, 1), "y"), ((3, 0), (3, 0), "end")]
+            ),
+            "x\ny\nb\nend"
+        );
     }
 
     #[test]

@@ -44,7 +44,9 @@ async fn read(input: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
         input.take(MAX_HEADER).read_until(b'\n', &mut line).await.ok()?;
         let line = std::str::from_utf8(&line).ok()?.strip_suffix('\n')?.trim_end();
         match (line.split_once(':'), length) {
-            (Some((name, value)), _) if name.eq_ignore_ascii_case("content-length") => length = Some(value.trim().parse().ok()?),
+            (Some((name, value)), _) if name.eq_ignore_ascii_case("content-length") => {
+                length = Some(value.trim().parse().ok()?)
+            }
             (None, Some(_)) if line.is_empty() => break,
             _ => {}
         }
@@ -58,13 +60,18 @@ async fn read(input: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
 /// A body as a message that the framework can read, if it is one.
 fn message(body: &[u8]) -> Option<Value> {
     let text = String::from_utf8_lossy(body);
-    let mut message: Value = serde_json::from_str(&text).or_else(|_| serde_json::from_str(&without_lone_surrogates(&text))).ok()?;
+    let mut message: Value =
+        serde_json::from_str(&text).or_else(|_| serde_json::from_str(&without_lone_surrogates(&text))).ok()?;
     let fields = message.as_object_mut()?;
     // Some editors send `null` where there are no parameters; the framework counts it as one.
     if fields.get("params").is_some_and(Value::is_null) {
         fields.remove("params");
     }
-    let readable = if message.get("method").is_some() { serde_json::from_value::<Request>(message.clone()).is_ok() } else { serde_json::from_value::<Response>(message.clone()).is_ok() };
+    let readable = if message.get("method").is_some() {
+        serde_json::from_value::<Request>(message.clone()).is_ok()
+    } else {
+        serde_json::from_value::<Response>(message.clone()).is_ok()
+    };
     readable.then_some(message)
 }
 
@@ -107,7 +114,10 @@ mod tests {
     fn half_characters_are_replaced_and_whole_ones_kept() {
         let kept = r#"{"a":"\\ud83d \ud83d\ude00 \u00e9 \" é😀"}"#;
         assert_eq!(without_lone_surrogates(kept), kept);
-        assert_eq!(without_lone_surrogates(r"\ud83d \ude00 \ude00\ud83d \ud83d\ud83d\ude00"), r"\ufffd \ufffd \ufffd\ufffd \ufffd\ud83d\ude00");
+        assert_eq!(
+            without_lone_surrogates(r"\ud83d \ude00 \ude00\ud83d \ud83d\ud83d\ude00"),
+            r"\ufffd \ufffd \ufffd\ufffd \ufffd\ud83d\ude00"
+        );
         assert_eq!(without_lone_surrogates(r"\ud83"), r"\ud83");
         assert_eq!(without_lone_surrogates("\\"), "\\");
         assert_eq!(without_lone_surrogates("\\é"), "\\é");
@@ -115,7 +125,16 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_left_out() {
-        for body in ["", "[]", "{}", "1", "{\"jsonrpc\":\"2.0\",", "{\"jsonrpc\":\"2.0\",\"method\":7}", "{\"method\":\"x\"}", "\u{0}"] {
+        for body in [
+            "",
+            "[]",
+            "{}",
+            "1",
+            "{\"jsonrpc\":\"2.0\",",
+            "{\"jsonrpc\":\"2.0\",\"method\":7}",
+            "{\"method\":\"x\"}",
+            "\u{0}",
+        ] {
             assert_eq!(message(body.as_bytes()), None, "{body}");
         }
         let without = message(br#"{"jsonrpc":"2.0","id":1,"method":"shutdown","params":null}"#).unwrap();

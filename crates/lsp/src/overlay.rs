@@ -35,7 +35,8 @@ impl FileSystem for Overlay {
     fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
         let at = lexical(folder);
         let unsaved = self.documents.iter().filter(|(path, document)| !document.saved && path.parent() == Some(&at));
-        let unsaved: Vec<_> = unsaved.filter_map(|(path, _)| Some((path.file_name()?.to_str()?.to_owned(), false))).collect();
+        let unsaved: Vec<_> =
+            unsaved.filter_map(|(path, _)| Some((path.file_name()?.to_str()?.to_owned(), false))).collect();
         let mut names = match Disk.list(folder) {
             Err(_) if !unsaved.is_empty() => Vec::new(),
             listed => listed?,

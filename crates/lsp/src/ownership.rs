@@ -80,7 +80,8 @@ pub(crate) fn sight_near(fs: &dyn FileSystem, file: &Path, roots: &[PathBuf]) ->
     let mut found = Vec::new();
     for folder in folders {
         let names = fs.list(folder).unwrap_or_default().into_iter();
-        let flows = names.filter(|(name, is_folder)| !is_folder && classify::classify(Path::new(name)) == FileKind::Flow);
+        let flows =
+            names.filter(|(name, is_folder)| !is_folder && classify::classify(Path::new(name)) == FileKind::Flow);
         found.extend(flows.map(|(name, _)| folder.join(name)));
     }
     found.truncate(MAX_OWNERS);

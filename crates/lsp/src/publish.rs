@@ -60,7 +60,9 @@ pub(crate) async fn keep_publishing(shared: Arc<Shared>, client: Client) {
                 shared.settled.send_replace(());
             }
             for message in said {
-                let message = format!("flowgate checks with the default rules, because the configuration cannot be used: {message}");
+                let message = format!(
+                    "flowgate checks with the default rules, because the configuration cannot be used: {message}"
+                );
                 client.log_message(MessageType::ERROR, &message).await;
                 client.show_message(MessageType::ERROR, &message).await;
             }

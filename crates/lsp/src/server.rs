@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use lsp_types::notification::{DidChangeWatchedFiles, Notification};
 use lsp_types::{
-    CodeActionKind, CodeActionOptions, CodeActionParams, CodeActionProviderCapability, CodeActionResponse, DidChangeTextDocumentParams, DidChangeWatchedFilesParams, DidChangeWatchedFilesRegistrationOptions,
-    DidChangeWorkspaceFoldersParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams, FileChangeType, FileSystemWatcher, GlobPattern, InitializeParams, InitializeResult,
-    InitializedParams, MessageType, OneOf, Registration, SaveOptions, ServerCapabilities, ServerInfo, TextDocumentSyncCapability, TextDocumentSyncKind, TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
-    WatchKind, WorkspaceFoldersServerCapabilities, WorkspaceServerCapabilities,
+    CodeActionKind, CodeActionOptions, CodeActionParams, CodeActionProviderCapability, CodeActionResponse,
+    DidChangeTextDocumentParams, DidChangeWatchedFilesParams, DidChangeWatchedFilesRegistrationOptions,
+    DidChangeWorkspaceFoldersParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams,
+    FileChangeType, FileSystemWatcher, GlobPattern, InitializeParams, InitializeResult, InitializedParams, MessageType,
+    OneOf, Registration, SaveOptions, ServerCapabilities, ServerInfo, TextDocumentSyncCapability, TextDocumentSyncKind,
+    TextDocumentSyncOptions, TextDocumentSyncSaveOptions, WatchKind, WorkspaceFoldersServerCapabilities,
+    WorkspaceServerCapabilities,
 };
 use tokio::task::JoinHandle;
 use tower_lsp::jsonrpc::{Error, Result};
@@ -56,11 +59,16 @@ impl FlowgateServer {
     /// Asks to be told of changes on the disk. Not awaited by a handler: the answer could not come
     /// in while the handlers' slots are taken by those who wait for answers.
     fn watch(&self) {
-        let watcher = |pattern: &str, kind| FileSystemWatcher { glob_pattern: GlobPattern::String(pattern.to_owned()), kind };
+        let watcher =
+            |pattern: &str, kind| FileSystemWatcher { glob_pattern: GlobPattern::String(pattern.to_owned()), kind };
         let mut watchers: Vec<_> = READ.iter().map(|pattern| watcher(pattern, None)).collect();
         watchers.push(watcher(NAMED, Some(WatchKind::Create | WatchKind::Delete)));
         let options = serde_json::to_value(DidChangeWatchedFilesRegistrationOptions { watchers }).ok();
-        let registration = Registration { id: "flowgate-files".to_owned(), method: DidChangeWatchedFiles::METHOD.to_owned(), register_options: options };
+        let registration = Registration {
+            id: "flowgate-files".to_owned(),
+            method: DidChangeWatchedFiles::METHOD.to_owned(),
+            register_options: options,
+        };
         let client = self.client.clone();
         tokio::spawn(async move {
             if let Err(error) = client.register_capability(vec![registration]).await {
@@ -90,17 +98,27 @@ impl LanguageServer for FlowgateServer {
             save: Some(TextDocumentSyncSaveOptions::SaveOptions(SaveOptions { include_text: Some(false) })),
             ..TextDocumentSyncOptions::default()
         };
-        let actions = CodeActionOptions { code_action_kinds: Some(vec![CodeActionKind::QUICKFIX, FIX_ALL]), ..CodeActionOptions::default() };
-        let folders = WorkspaceFoldersServerCapabilities { supported: Some(true), change_notifications: Some(OneOf::Left(true)) };
+        let actions = CodeActionOptions {
+            code_action_kinds: Some(vec![CodeActionKind::QUICKFIX, FIX_ALL]),
+            ..CodeActionOptions::default()
+        };
+        let folders =
+            WorkspaceFoldersServerCapabilities { supported: Some(true), change_notifications: Some(OneOf::Left(true)) };
         Ok(InitializeResult {
             capabilities: ServerCapabilities {
                 position_encoding: Some(convert::encoding(client.unit)),
                 text_document_sync: Some(TextDocumentSyncCapability::Options(sync)),
                 code_action_provider: Some(CodeActionProviderCapability::Options(actions)),
-                workspace: Some(WorkspaceServerCapabilities { workspace_folders: Some(folders), file_operations: None }),
+                workspace: Some(WorkspaceServerCapabilities {
+                    workspace_folders: Some(folders),
+                    file_operations: None,
+                }),
                 ..ServerCapabilities::default()
             },
-            server_info: Some(ServerInfo { name: "flowgate".to_owned(), version: Some(env!("CARGO_PKG_VERSION").to_owned()) }),
+            server_info: Some(ServerInfo {
+                name: "flowgate".to_owned(),
+                version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            }),
         })
     }
 
@@ -122,7 +140,8 @@ impl LanguageServer for FlowgateServer {
     async fn did_open(&self, params: DidOpenTextDocumentParams) {
         let opened = params.text_document;
         let Some(path) = convert::path(&opened.uri) else { return };
-        let document = Document { uri: opened.uri, version: opened.version, text: opened.text.into(), saved: path.is_file() };
+        let document =
+            Document { uri: opened.uri, version: opened.version, text: opened.text.into(), saved: path.is_file() };
         self.shared.update(|state| state.open(path, document));
     }
 
@@ -143,7 +162,11 @@ impl LanguageServer for FlowgateServer {
     }
 
     async fn did_change_watched_files(&self, params: DidChangeWatchedFilesParams) {
-        let changes: Vec<_> = params.changes.iter().filter_map(|event| Some((convert::path(&event.uri)?, event.typ != FileChangeType::DELETED))).collect();
+        let changes: Vec<_> = params
+            .changes
+            .iter()
+            .filter_map(|event| Some((convert::path(&event.uri)?, event.typ != FileChangeType::DELETED)))
+            .collect();
         self.shared.update(|state| {
             for (path, exists) in &changes {
                 state.disk_changed(path, *exists);
@@ -152,7 +175,9 @@ impl LanguageServer for FlowgateServer {
     }
 
     async fn did_change_workspace_folders(&self, params: DidChangeWorkspaceFoldersParams) {
-        let paths = |folders: &[lsp_types::WorkspaceFolder]| folders.iter().filter_map(|folder| convert::path(&folder.uri)).collect::<Vec<_>>();
+        let paths = |folders: &[lsp_types::WorkspaceFolder]| {
+            folders.iter().filter_map(|folder| convert::path(&folder.uri)).collect::<Vec<_>>()
+        };
         let (added, removed) = (paths(&params.event.added), paths(&params.event.removed));
         self.shared.update(|state| state.change_roots(&added, &removed));
         self.explore(added);

@@ -196,7 +196,11 @@ impl State {
         self.clock += 1;
         for (unit, progress) in &mut self.units {
             let concerned = match &progress.done {
-                Some((_, analysis)) => unit.path() == path || analysis.project.find(path).is_some() || self.ownership.owns(unit.path(), path),
+                Some((_, analysis)) => {
+                    unit.path() == path
+                        || analysis.project.find(path).is_some()
+                        || self.ownership.owns(unit.path(), path)
+                }
                 None => true,
             };
             if concerned {
@@ -226,13 +230,25 @@ impl State {
         for unit in active {
             self.units.entry(unit).or_insert(Progress { wanted: self.clock, done: None });
         }
-        let units: Vec<Unit> = self.units.iter().filter(|(_, progress)| progress.current().is_none()).map(|(unit, _)| unit.clone()).collect();
+        let units: Vec<Unit> = self
+            .units
+            .iter()
+            .filter(|(_, progress)| progress.current().is_none())
+            .map(|(unit, _)| unit.clone())
+            .collect();
         if units.is_empty() && self.lookouts.is_empty() && self.changed_flows.is_empty() {
             return None;
         }
         let lookouts = self.lookouts.clone();
         let changed_flows = std::mem::take(&mut self.changed_flows);
-        Some(Job { at: self.clock, documents: self.documents.clone(), roots: self.roots.clone(), units, lookouts, changed_flows })
+        Some(Job {
+            at: self.clock,
+            documents: self.documents.clone(),
+            roots: self.roots.clone(),
+            units,
+            lookouts,
+            changed_flows,
+        })
     }
 
     /// Takes over what is still true; gives the errors of configurations that were not known.
@@ -242,13 +258,16 @@ impl State {
             self.ownership.set(sighting);
         }
         for (unit, analysis) in done.analyses {
-            let Some(progress) = self.units.get_mut(&unit).filter(|progress| progress.wanted <= done.at) else { continue };
+            let Some(progress) = self.units.get_mut(&unit).filter(|progress| progress.wanted <= done.at) else {
+                continue;
+            };
             if let Unit::Flow(flow) = &unit {
                 self.ownership.set((flow.clone(), analysis.reads()));
             }
             progress.done = Some((done.at, Arc::new(analysis)));
         }
-        let errors = self.units.values().filter_map(|progress| progress.done.as_ref()?.1.config_error.clone()).collect();
+        let errors =
+            self.units.values().filter_map(|progress| progress.done.as_ref()?.1.config_error.clone()).collect();
         let known = std::mem::replace(&mut self.config_errors, errors);
         self.config_errors.difference(&known).cloned().collect()
     }
@@ -282,9 +301,18 @@ impl State {
             }
         }
         held.extend(self.lookouts.iter().map(PathBuf::as_path));
-        let gone: Vec<PathBuf> = self.published.keys().filter(|path| !shown.contains_key(path.as_path()) && !held.contains(path.as_path())).cloned().collect();
+        let gone: Vec<PathBuf> = self
+            .published
+            .keys()
+            .filter(|path| !shown.contains_key(path.as_path()) && !held.contains(path.as_path()))
+            .cloned()
+            .collect();
         for path in &gone {
-            due.extend(self.published.remove(path).map(|shown| Publication { version: None, diagnostics: Vec::new(), ..shown }));
+            due.extend(self.published.remove(path).map(|shown| Publication {
+                version: None,
+                diagnostics: Vec::new(),
+                ..shown
+            }));
         }
         for (path, analyses) in shown.into_iter().filter(|(path, _)| !held.contains(path)) {
             let Some(uri) = convert::uri(&self.documents, path) else { continue };
@@ -293,7 +321,9 @@ impl State {
             for analysis in analyses {
                 let Some(file) = analysis.project.find(path) else { continue };
                 let findings = analysis.findings.iter().filter(|finding| finding.at.file == file);
-                let converted = findings.filter_map(|finding| convert::diagnostic(&analysis.project, finding, self.client, &self.documents));
+                let converted = findings.filter_map(|finding| {
+                    convert::diagnostic(&analysis.project, finding, self.client, &self.documents)
+                });
                 for diagnostic in converted {
                     if !diagnostics.contains(&diagnostic) {
                         diagnostics.push(diagnostic);

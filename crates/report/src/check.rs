@@ -89,7 +89,9 @@ impl CheckReport {
     pub fn add(&mut self, project: &Project, findings: &[Finding], base: &Path) {
         let path = |index: usize| project.files.get(index).map_or(String::new(), |file| display_path(&file.path, base));
         let position = |place: Place, offset: usize| {
-            project.file(place.file).map_or(Position { line: 0, column: 0 }, |file| file.lines.position(&file.text, offset, ColumnUnit::Scalar))
+            project.file(place.file).map_or(Position { line: 0, column: 0 }, |file| {
+                file.lines.position(&file.text, offset, ColumnUnit::Scalar)
+            })
         };
         for (index, _) in project.files.iter().enumerate() {
             self.files.insert(path(index));

@@ -20,7 +20,8 @@ pub fn generated() -> Result<Vec<(String, String)>, serde_json::Error> {
 }
 
 fn index() -> String {
-    let mut out = "# Rules\n\nGenerated from the declarations in `crates/check/src/rules/` by `cargo xtask docs`.\n".to_owned();
+    let mut out =
+        "# Rules\n\nGenerated from the declarations in `crates/check/src/rules/` by `cargo xtask docs`.\n".to_owned();
     let mut groups: Vec<_> = rules::ALL.iter().map(|rule| rule.group).collect();
     groups.sort();
     groups.dedup();
@@ -28,7 +29,12 @@ fn index() -> String {
         out += &format!("\n## {}\n\n| rule | level | finds | fix |\n|---|---|---|---|\n", group.title());
         for rule in rules::ALL.iter().filter(|rule| rule.group == group) {
             let fix = if rule.fix.is_some() { "yes" } else { "" };
-            out += &format!("| [{0}]({0}.md) | {1} | {2} | {fix} |\n", rule.name, level_name(rule.level), rule.summary.replace('|', "\\|"));
+            out += &format!(
+                "| [{0}]({0}.md) | {1} | {2} | {fix} |\n",
+                rule.name,
+                level_name(rule.level),
+                rule.summary.replace('|', "\\|")
+            );
         }
     }
     out

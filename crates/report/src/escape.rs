@@ -15,12 +15,16 @@ pub fn terminal(text: &str) -> String {
 }
 
 fn is_invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The message of a GitHub workflow command.
 pub fn workflow_message(text: &str) -> String {
-    let visible: String = text.chars().map(|c| if is_invisible(c) && !matches!(c, '\n' | '\r' | '\t') { '\u{fffd}' } else { c }).collect();
+    let visible: String = text
+        .chars()
+        .map(|c| if is_invisible(c) && !matches!(c, '\n' | '\r' | '\t') { '\u{fffd}' } else { c })
+        .collect();
     visible.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
@@ -84,12 +88,18 @@ mod tests {
     fn nothing_becomes_a_workflow_command() {
         assert_eq!(workflow_message("50%\n::error::x\r"), "50%25%0A::error::x%0D");
         assert_eq!(workflow_property("a:b,c%"), "a%3Ab%2Cc%25");
-        assert_eq!(workflow_log("x\n  ::set-output name=a::b\n##[error]y"), "x\n\u{200b}  ::set-output name=a::b\n\u{200b}##[error]y");
+        assert_eq!(
+            workflow_log("x\n  ::set-output name=a::b\n##[error]y"),
+            "x\n\u{200b}  ::set-output name=a::b\n\u{200b}##[error]y"
+        );
     }
 
     #[test]
     fn nothing_becomes_markup() {
-        assert_eq!(markdown("<img src=x> @org/team #1 [a](b)\n|"), "&lt;img src=x&gt; @\u{200b}org/team &#35;1 \\[a\\]\\(b\\) \\|");
+        assert_eq!(
+            markdown("<img src=x> @org/team #1 [a](b)\n|"),
+            "&lt;img src=x&gt; @\u{200b}org/team &#35;1 \\[a\\]\\(b\\) \\|"
+        );
         assert_eq!(markdown_block("a\n````\nb"), "`````text\na\n````\nb\n`````\n");
     }
 }

@@ -36,7 +36,12 @@ pub(crate) fn counts(flow: &FlowOutcome) -> String {
         (Outcome::TimedOut, "timed out"),
         (Outcome::Skipped, "skipped"),
     ];
-    let present: Vec<_> = all.into_iter().map(|(outcome, name)| (flow.count(outcome), name)).filter(|(count, _)| *count > 0).map(|(count, name)| format!("{count} {name}")).collect();
+    let present: Vec<_> = all
+        .into_iter()
+        .map(|(outcome, name)| (flow.count(outcome), name))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, name)| format!("{count} {name}"))
+        .collect();
     if present.is_empty() { "no line".to_owned() } else { present.join(", ") }
 }
 

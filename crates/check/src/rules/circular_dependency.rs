@@ -26,10 +26,17 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             for edge in &cycle {
                 way += &format!(" waits for `{}`", name(edge.to));
             }
-            let message = if rest.is_empty() { format!("node `{}` waits for itself", name(first.from)) } else { format!("nodes wait for each other: {way}") };
-            let finding = Finding::error(dag.place(first.span), message).engine("NodeCircularDependency").help("break one of the references");
+            let message = if rest.is_empty() {
+                format!("node `{}` waits for itself", name(first.from))
+            } else {
+                format!("nodes wait for each other: {way}")
+            };
+            let finding = Finding::error(dag.place(first.span), message)
+                .engine("NodeCircularDependency")
+                .help("break one of the references");
             Some(rest.iter().fold(finding, |finding, edge| {
-                finding.related(dag.place(edge.span), format!("`{}` waits for `{}` here", name(edge.from), name(edge.to)))
+                finding
+                    .related(dag.place(edge.span), format!("`{}` waits for `{}` here", name(edge.from), name(edge.to)))
             }))
         })
         .collect()

@@ -25,7 +25,12 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         match seen.get(name.value.as_str()) {
             Some(first) => {
                 let message = format!("node name `{}` is used twice", name.value);
-                findings.push(Finding::error(at, message).engine("DuplicateNodeName").related(*first, "first here").help("give each node a name of its own"));
+                findings.push(
+                    Finding::error(at, message)
+                        .engine("DuplicateNodeName")
+                        .related(*first, "first here")
+                        .help("give each node a name of its own"),
+                );
             }
             None => {
                 seen.insert(name.value.as_str(), at);

@@ -48,7 +48,11 @@ fn walk(node: &Node, file: FileId, findings: &mut Vec<Finding>) {
                 if let Some(key) = key.filter(|key| *key != "<<") {
                     let at = Place { file, span: entry.key.span };
                     match seen.get(key) {
-                        Some(first) => findings.push(Finding::error(at, format!("key `{key}` stands twice")).engine("YAMLError").related(*first, "first here")),
+                        Some(first) => findings.push(
+                            Finding::error(at, format!("key `{key}` stands twice"))
+                                .engine("YAMLError")
+                                .related(*first, "first here"),
+                        ),
                         None => {
                             seen.insert(key, at);
                         }

@@ -22,14 +22,22 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         let help = "name a node's output: `reference: ${node.output}`";
         match &output.reference {
             None if dag.flow.complete => {
-                findings.push(Finding::error(dag.place(output.name.span), format!("output `{name}` has no `reference`")).engine("EmptyOutputReference").help(help));
+                findings.push(
+                    Finding::error(dag.place(output.name.span), format!("output `{name}` has no `reference`"))
+                        .engine("EmptyOutputReference")
+                        .help(help),
+                );
             }
             Some(value) if value.is_null() => {
                 let message = format!("output `{name}` refers to nothing: it is `None` for every line");
                 findings.push(Finding::new(Level::Warning, dag.place(output.name.span), message).help(help));
             }
             Some(value) if value.text() == Some("") => {
-                findings.push(Finding::error(dag.place(value.span), format!("output `{name}` has an empty `reference`")).engine("EmptyOutputReference").help(help));
+                findings.push(
+                    Finding::error(dag.place(value.span), format!("output `{name}` has an empty `reference`"))
+                        .engine("EmptyOutputReference")
+                        .help(help),
+                );
             }
             _ => {}
         }

@@ -27,7 +27,11 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             // hold it there.
             if !node.use_variants && dag.flow.complete {
                 let message = format!("node `{}` has no `type`", node.name());
-                findings.push(Finding::error(dag.node_place(node), message).engine("NotImplementedError").help(format!("add one of {}", TYPES.join(", "))));
+                findings.push(
+                    Finding::error(dag.node_place(node), message)
+                        .engine("NotImplementedError")
+                        .help(format!("add one of {}", TYPES.join(", "))),
+                );
             }
             continue;
         };
@@ -39,8 +43,15 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         let lower = r#type.value.to_ascii_lowercase();
         let same = TYPES.into_iter().find(|t| *t == lower);
         findings.push(match (same, suggest::nearest(&r#type.value, TYPES.into_iter())) {
-            (Some(same), _) => finding.help(format!("write `{same}`")).fix(Applicability::Safe, format!("write `{same}`"), at, same),
-            (None, Some(near)) => finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near),
+            (Some(same), _) => {
+                finding.help(format!("write `{same}`")).fix(Applicability::Safe, format!("write `{same}`"), at, same)
+            }
+            (None, Some(near)) => finding.help(suggest::did_you_mean(near)).fix(
+                Applicability::Unsafe,
+                format!("write `{near}`"),
+                at,
+                near,
+            ),
             (None, None) => finding.help(format!("use one of {}", TYPES.join(", "))),
         });
     }

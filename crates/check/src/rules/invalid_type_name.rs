@@ -4,7 +4,19 @@ use crate::rule::{Group, Rule};
 use crate::suggest;
 
 /// `ValueType` of promptflow 1.18.
-const TYPES: [&str; 11] = ["string", "int", "double", "bool", "list", "object", "image", "file_path", "secret", "prompt_template", "assistant_definition"];
+const TYPES: [&str; 11] = [
+    "string",
+    "int",
+    "double",
+    "bool",
+    "list",
+    "object",
+    "image",
+    "file_path",
+    "secret",
+    "prompt_template",
+    "assistant_definition",
+];
 
 /// Names from Python, JSON Schema and YAML that people write instead.
 const MEANT: [(&str, &str); 12] = [
@@ -45,10 +57,23 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             let at = dag.place(name.span);
             let finding = Finding::error(at, format!("`{}` is not a type", name.value)).engine("ValueError");
             let lower = name.value.to_ascii_lowercase();
-            let same = TYPES.into_iter().find(|t| *t == lower).or(MEANT.into_iter().find(|(typed, _)| *typed == lower).map(|(_, meant)| meant));
+            let same = TYPES
+                .into_iter()
+                .find(|t| *t == lower)
+                .or(MEANT.into_iter().find(|(typed, _)| *typed == lower).map(|(_, meant)| meant));
             match (same, suggest::nearest(&name.value, TYPES.into_iter())) {
-                (Some(meant), _) => finding.help(format!("write `{meant}`")).fix(Applicability::Safe, format!("write `{meant}`"), at, meant),
-                (None, Some(near)) => finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near),
+                (Some(meant), _) => finding.help(format!("write `{meant}`")).fix(
+                    Applicability::Safe,
+                    format!("write `{meant}`"),
+                    at,
+                    meant,
+                ),
+                (None, Some(near)) => finding.help(suggest::did_you_mean(near)).fix(
+                    Applicability::Unsafe,
+                    format!("write `{near}`"),
+                    at,
+                    near,
+                ),
                 (None, None) => finding.help(format!("use one of {}", TYPES.join(", "))),
             }
         })
@@ -76,7 +101,12 @@ outputs:
 
     #[test]
     fn every_fix_names_a_type() {
-        let fixed = fixture::fixed("#- flow.dag.yaml\ninputs:\n  a: {type: Int}\n  b: {type: dict}\n  c: {type: 'strng'}\n  d: {type: whatever}\n");
-        assert_eq!(fixed, "#- flow.dag.yaml\ninputs:\n  a: {type: int}\n  b: {type: object}\n  c: {type: string}\n  d: {type: whatever}\n");
+        let fixed = fixture::fixed(
+            "#- flow.dag.yaml\ninputs:\n  a: {type: Int}\n  b: {type: dict}\n  c: {type: 'strng'}\n  d: {type: whatever}\n",
+        );
+        assert_eq!(
+            fixed,
+            "#- flow.dag.yaml\ninputs:\n  a: {type: int}\n  b: {type: object}\n  c: {type: string}\n  d: {type: whatever}\n"
+        );
     }
 }

@@ -13,7 +13,9 @@ pub(super) const RULE: Rule = Rule {
     why: "The runtime replaces `{private}` by a token only in that form. pip takes most other forms without a word: the index is not asked, the package is not installed, or the server answers 401, which pip reports as `No matching distribution found`.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n-i http://${private}pkgs.dev.azure.com/contoso/_packaging/tools/\ncontoso-tools\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n-i https://{private}@pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/\ncontoso-tools\n",
-    fix: Some("Repairs the scheme, the placeholder, the `@` and the path. Safe where one repair is possible; splitting a line is unsafe."),
+    fix: Some(
+        "Repairs the scheme, the placeholder, the `@` and the path. Safe where one repair is possible; splitting a line is unsafe.",
+    ),
     check,
 };
 
@@ -56,7 +58,9 @@ impl LineCheck<'_> {
         }
         if any_feed {
             self.neighbours(is_index);
-        } else if is_feed(line.requirement.as_ref().map_or("", |r| r.text.as_str())) || line.stray.iter().any(|word| is_feed(&word.value)) {
+        } else if is_feed(line.requirement.as_ref().map_or("", |r| r.text.as_str()))
+            || line.stray.iter().any(|word| is_feed(&word.value))
+        {
             self.no_index_option();
         }
     }
@@ -65,15 +69,25 @@ impl LineCheck<'_> {
     fn neighbours(&mut self, is_index: impl Fn(&&LineOption) -> bool) {
         let line = self.line;
         if let Some(requirement) = &line.requirement {
-            let options = line.options.iter().find(is_index).map_or(line.span, |option| Span::new(option.name.span.start, line.span.end));
-            let message = format!("pip ignores an index on the line of a package: `{}` comes from the public index", requirement.text);
+            let options = line
+                .options
+                .iter()
+                .find(is_index)
+                .map_or(line.span, |option| Span::new(option.name.span.start, line.span.end));
+            let message = format!(
+                "pip ignores an index on the line of a package: `{}` comes from the public index",
+                requirement.text
+            );
             let finding = Finding::error(self.place(options), message).help("put the index on a line of its own");
             let gap = self.place(Span::new(requirement.span.end, options.start));
             self.findings.push(finding.fix(Applicability::Unsafe, "split the line", gap, "\n"));
         }
         let mut words = line.stray.iter().peekable();
         let values = line.options.iter().filter_map(|option| option.value.as_ref());
-        let mut url_end = values.map(|value| value.span.end).filter(|end| words.peek().is_some_and(|word| *end <= word.span.start)).max();
+        let mut url_end = values
+            .map(|value| value.span.end)
+            .filter(|end| words.peek().is_some_and(|word| *end <= word.span.start))
+            .max();
         // `https://{private} @host`: the rest of the URL, not a package.
         if let Some(word) = words.next_if(|word| word.value.starts_with('@')) {
             let gap = self.place(Span::new(url_end.unwrap_or(word.span.start), word.span.start));
@@ -84,9 +98,17 @@ impl LineCheck<'_> {
         if let Some(first) = words.next() {
             let end = line.stray.last().map_or(first.span.end, |last| last.span.end);
             let at = Span::new(first.span.start, end);
-            let finding = Finding::error(self.place(at), format!("pip drops `{}`: nothing may follow the URL of an index", first.value));
+            let finding = Finding::error(
+                self.place(at),
+                format!("pip drops `{}`: nothing may follow the URL of an index", first.value),
+            );
             let gap = self.place(Span::new(url_end.unwrap_or(first.span.start), first.span.start));
-            self.findings.push(finding.help("put the package on a line of its own").fix(Applicability::Unsafe, "split the line", gap, "\n"));
+            self.findings.push(finding.help("put the package on a line of its own").fix(
+                Applicability::Unsafe,
+                "split the line",
+                gap,
+                "\n",
+            ));
         }
     }
 
@@ -96,7 +118,8 @@ impl LineCheck<'_> {
         let at = self.place(line.span);
         let text = line.requirement.as_ref().map_or("", |r| r.text.as_str());
         let finding = if text.contains(" @ ") || text.contains("git+") {
-            Finding::error(at, "`{private}` is replaced only in the URL of an index, never in a package's own URL").help("name the package alone, and the feed with `-i`")
+            Finding::error(at, "`{private}` is replaced only in the URL of an index, never in a package's own URL")
+                .help("name the package alone, and the feed with `-i`")
         } else {
             let finding = Finding::error(at, "a feed's URL without `-i` is not an index").help("write `-i URL`");
             let word = text.split_whitespace().last().filter(|word| is_feed(word));
@@ -111,13 +134,18 @@ impl LineCheck<'_> {
     /// The URL itself: every fault has its own span and its own edit, and none overlap.
     fn url(&mut self, url: &Spanned<String>) {
         let parts = Parts::of(&url.value);
-        let at = |range: std::ops::Range<usize>| self.place(Span::new(url.span.start + range.start, url.span.start + range.end));
+        let at = |range: std::ops::Range<usize>| {
+            self.place(Span::new(url.span.start + range.start, url.span.start + range.end))
+        };
         let mut found = Vec::new();
-        let safe = |finding: Finding, title: &str, range: std::ops::Range<usize>, text: &str| finding.fix(Applicability::Safe, title, at(range), text);
+        let safe = |finding: Finding, title: &str, range: std::ops::Range<usize>, text: &str| {
+            finding.fix(Applicability::Safe, title, at(range), text)
+        };
 
         match parts.scheme.as_deref() {
             None => {
-                let finding = Finding::error(at(0..url.value.len()), "the URL has no scheme: pip takes it for a folder");
+                let finding =
+                    Finding::error(at(0..url.value.len()), "the URL has no scheme: pip takes it for a folder");
                 found.push(safe(finding.help("start it with `https://`"), "add `https://`", 0..0, "https://"));
             }
             Some("https") => {}
@@ -125,7 +153,10 @@ impl LineCheck<'_> {
                 let finding = Finding::error(at(0..4), "`http` sends the token in the clear");
                 found.push(safe(finding.help("use `https`"), "use `https`", 0..4, "https"));
             }
-            Some(other) => found.push(Finding::error(at(0..other.len()), format!("`{other}` is not the scheme of a feed")).help("use `https`")),
+            Some(other) => found.push(
+                Finding::error(at(0..other.len()), format!("`{other}` is not the scheme of a feed"))
+                    .help("use `https`"),
+            ),
         }
         if let Some((range, written)) = &parts.placeholder {
             if written == "${PRIVATE}" {
@@ -133,15 +164,27 @@ impl LineCheck<'_> {
                 found.push(Finding::new(Level::Warning, at(range.clone()), message).help("write `{private}`"));
             } else if written != PRIVATE_PLACEHOLDER {
                 let finding = Finding::error(at(range.clone()), format!("`{written}` is not the placeholder"));
-                found.push(safe(finding.help("write `{private}`"), "write `{private}`", range.clone(), PRIVATE_PLACEHOLDER));
+                found.push(safe(
+                    finding.help("write `{private}`"),
+                    "write `{private}`",
+                    range.clone(),
+                    PRIVATE_PLACEHOLDER,
+                ));
             }
             let rest = url.value.get(range.end..).unwrap_or("");
-            if !rest.is_empty() && !rest.starts_with('@') && !rest.starts_with(':') && range.end <= parts.authority.end {
-                let finding = Finding::error(at(range.end..range.end), "there is no `@` between `{private}` and the host: pip takes both for the host's name");
+            if !rest.is_empty() && !rest.starts_with('@') && !rest.starts_with(':') && range.end <= parts.authority.end
+            {
+                let finding = Finding::error(
+                    at(range.end..range.end),
+                    "there is no `@` between `{private}` and the host: pip takes both for the host's name",
+                );
                 found.push(safe(finding.help("write `{private}@`"), "add `@`", range.end..range.end, "@"));
             }
             if range.start >= parts.authority.end {
-                found.push(Finding::error(at(range.clone()), "`{private}` is replaced only before the host").help("write `https://{private}@<feed>`"));
+                found.push(
+                    Finding::error(at(range.clone()), "`{private}` is replaced only before the host")
+                        .help("write `https://{private}@<feed>`"),
+                );
             }
         }
         if let Some(range) = &parts.inner_scheme {
@@ -153,10 +196,17 @@ impl LineCheck<'_> {
             found.extend(feed_path(url, &parts, &at));
         } else if parts.host == "dev.azure.com" || parts.host.ends_with(".visualstudio.com") {
             let message = format!("`{}` is the web page, not the feed", parts.host);
-            found.push(Finding::error(at(parts.host_range.clone()), message).help("use `https://{private}@pkgs.dev.azure.com/<organisation>/_packaging/<feed>/pypi/simple/`"));
+            found.push(
+                Finding::error(at(parts.host_range.clone()), message)
+                    .help("use `https://{private}@pkgs.dev.azure.com/<organisation>/_packaging/<feed>/pypi/simple/`"),
+            );
         } else if parts.placeholder.is_some() && !parts.host.is_empty() {
-            let message = format!("`{}` is not an Azure DevOps feed: it would be sent a token that is not its own", parts.host);
-            found.push(Finding::new(Level::Warning, at(parts.host_range.clone()), message).help("`{private}` is for feeds at `pkgs.dev.azure.com`"));
+            let message =
+                format!("`{}` is not an Azure DevOps feed: it would be sent a token that is not its own", parts.host);
+            found.push(
+                Finding::new(Level::Warning, at(parts.host_range.clone()), message)
+                    .help("`{private}` is for feeds at `pkgs.dev.azure.com`"),
+            );
         }
         self.findings.extend(found);
     }
@@ -166,12 +216,18 @@ fn feed_path(url: &Spanned<String>, parts: &Parts, at: &dyn Fn(std::ops::Range<u
     let path = url.value.get(parts.path.clone()).unwrap_or("");
     let Some(packaging) = path.find("_packaging/") else {
         let message = "the path does not name a feed";
-        return Some(Finding::error(at(parts.path.clone()), message).help("it reads `/<organisation>/_packaging/<feed>/pypi/simple/`"));
+        return Some(
+            Finding::error(at(parts.path.clone()), message)
+                .help("it reads `/<organisation>/_packaging/<feed>/pypi/simple/`"),
+        );
     };
     let feed = packaging + "_packaging/".len();
     let feed_end = path.get(feed..).and_then(|rest| rest.find('/')).map_or(path.len(), |n| feed + n);
     if feed_end == feed {
-        return Some(Finding::error(at(parts.path.clone()), "the name of the feed is missing").help("it reads `/_packaging/<feed>/pypi/simple/`"));
+        return Some(
+            Finding::error(at(parts.path.clone()), "the name of the feed is missing")
+                .help("it reads `/_packaging/<feed>/pypi/simple/`"),
+        );
     }
     let tail = path.get(feed_end..).unwrap_or("");
     if tail.trim_end_matches('/') == "/pypi/simple" {
@@ -180,17 +236,27 @@ fn feed_path(url: &Spanned<String>, parts: &Parts, at: &dyn Fn(std::ops::Range<u
     let range = parts.path.start + feed_end..parts.path.end;
     let message = match tail.trim_matches('/') {
         "pypi/upload" => "this is the address for uploads, not the index".to_owned(),
-        other if ["nuget", "npm", "maven"].iter().any(|kind| other.starts_with(kind)) => format!("`{other}` is not a Python index"),
+        other if ["nuget", "npm", "maven"].iter().any(|kind| other.starts_with(kind)) => {
+            format!("`{other}` is not a Python index")
+        }
         _ => "the URL of an index ends in `/pypi/simple/`".to_owned(),
     };
     let shown = if range.is_empty() { parts.path.clone() } else { range.clone() };
-    Some(Finding::error(at(shown), message).help("write `/pypi/simple/` after the feed's name").fix(Applicability::Safe, "write `/pypi/simple/`", at(range), "/pypi/simple/"))
+    Some(Finding::error(at(shown), message).help("write `/pypi/simple/` after the feed's name").fix(
+        Applicability::Safe,
+        "write `/pypi/simple/`",
+        at(range),
+        "/pypi/simple/",
+    ))
 }
 
 /// True where a word is about a private feed.
 fn is_feed(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
-    placeholder(&lower).is_some() || lower.contains(FEED_HOST) || lower.contains(OLD_FEED_HOST) || lower.contains("://dev.azure.com/")
+    placeholder(&lower).is_some()
+        || lower.contains(FEED_HOST)
+        || lower.contains(OLD_FEED_HOST)
+        || lower.contains("://dev.azure.com/")
 }
 
 /// A URL's parts, found as leniently as a person reads it. Ranges are bytes of the URL.
@@ -206,13 +272,22 @@ struct Parts {
 
 impl Parts {
     fn of(url: &str) -> Self {
-        let placeholder = placeholder(&url.to_ascii_lowercase()).map(|range| (range.clone(), url.get(range).unwrap_or("").to_owned()));
-        let scheme_end = url.find("://").filter(|end| url.get(..*end).is_some_and(|s| s.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')));
+        let placeholder = placeholder(&url.to_ascii_lowercase())
+            .map(|range| (range.clone(), url.get(range).unwrap_or("").to_owned()));
+        let scheme_end = url
+            .find("://")
+            .filter(|end| url.get(..*end).is_some_and(|s| s.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')));
         let start = scheme_end.map_or(0, |end| end + 3);
         // The placeholder's own characters may hold what ends an authority.
-        let after = placeholder.as_ref().map(|(range, _)| range.clone()).filter(|range| range.start == start).map_or(start, |range| range.end);
+        let after = placeholder
+            .as_ref()
+            .map(|(range, _)| range.clone())
+            .filter(|range| range.start == start)
+            .map_or(start, |range| range.end);
         let mut host_start = after + usize::from(url.get(after..).is_some_and(|rest| rest.starts_with('@')));
-        let inner = url.get(host_start..).and_then(|rest| rest.find("://").filter(|end| rest.get(..*end).is_some_and(|s| s.chars().all(|c| c.is_ascii_alphabetic()))));
+        let inner = url.get(host_start..).and_then(|rest| {
+            rest.find("://").filter(|end| rest.get(..*end).is_some_and(|s| s.chars().all(|c| c.is_ascii_alphabetic())))
+        });
         let inner_scheme = inner.map(|end| host_start..host_start + end + 3);
         if let Some(range) = &inner_scheme {
             host_start = range.end;
@@ -244,7 +319,9 @@ fn placeholder(lower: &str) -> Option<std::ops::Range<usize>> {
     let after = lower.get(end..)?;
     let after_at = end + (after.len() - after.trim_start().len());
     let after = after.trim_start();
-    for (open, close) in [("${{", "}}"), ("{{", "}}"), ("${", "}"), ("{", "}"), ("<", ">"), ("[", "]"), ("(", ")"), ("%7b", "%7d")] {
+    for (open, close) in
+        [("${{", "}}"), ("{{", "}}"), ("${", "}"), ("{", "}"), ("<", ">"), ("[", "]"), ("(", ")"), ("%7b", "%7d")]
+    {
         if before.ends_with(open) && after.starts_with(close) {
             return Some(before.len() - open.len()..after_at + close.len());
         }
@@ -306,12 +383,19 @@ index-url = https://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
 
     #[test]
     fn a_public_feed_is_no_fault() {
-        fixture::raises("#- requirements.txt\n-i https://pkgs.dev.azure.com/o/public/_packaging/f/pypi/simple/\n# {private} in a comment\nprivate-package\n");
+        fixture::raises(
+            "#- requirements.txt\n-i https://pkgs.dev.azure.com/o/public/_packaging/f/pypi/simple/\n# {private} in a comment\nprivate-package\n",
+        );
     }
 
     #[test]
     fn lines_are_split_and_joined() {
-        let fixed = fixture::fixed("#- requirements.txt\npkg -i https://{private} @pkgs.dev.azure.com/o/_packaging/f/pypi/simple/ other\n");
-        assert_eq!(fixed, "#- requirements.txt\npkg\n-i https://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/\nother\n");
+        let fixed = fixture::fixed(
+            "#- requirements.txt\npkg -i https://{private} @pkgs.dev.azure.com/o/_packaging/f/pypi/simple/ other\n",
+        );
+        assert_eq!(
+            fixed,
+            "#- requirements.txt\npkg\n-i https://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/\nother\n"
+        );
     }
 }

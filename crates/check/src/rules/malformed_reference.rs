@@ -33,17 +33,26 @@ fn judge(context: &Context<'_>, dag: Dag<'_>, value: &Yaml) -> Option<Finding> {
     let error = |message: &str| Finding::error(at, format!("`{text}` is not a reference: {message}"));
     let meant = |finding: Finding, body: &str| {
         let reference = format!("${{{body}}}");
-        finding.help(format!("write `{reference}`")).fix(Applicability::Unsafe, format!("write `{reference}`"), at, quoted_like(scalar, dag, value, &reference))
+        finding.help(format!("write `{reference}`")).fix(
+            Applicability::Unsafe,
+            format!("write `{reference}`"),
+            at,
+            quoted_like(scalar, dag, value, &reference),
+        )
     };
     let trimmed = text.trim();
-    let whole = |open: &str, close: &str| trimmed.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).map(str::trim);
+    let whole =
+        |open: &str, close: &str| trimmed.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).map(str::trim);
 
     if let Some(body) = whole("${{", "}}").or_else(|| whole("{{", "}}")).filter(|body| known(body)) {
         return Some(meant(error("the engine knows `${...}` only"), body));
     }
     if let Some(rest) = trimmed.strip_prefix("${") {
         if let Some((first, _)) = rest.split_once("}").filter(|(_, more)| more.contains("${")) {
-            return Some(error("one value holds one reference; join texts in a prompt or a Python node").help(format!("the engine looks for a node named `{first}}}...`")));
+            return Some(
+                error("one value holds one reference; join texts in a prompt or a Python node")
+                    .help(format!("the engine looks for a node named `{first}}}...`")),
+            );
         }
         return match rest.strip_suffix('}') {
             Some(_) if trimmed.len() == text.len() => None,
@@ -59,16 +68,22 @@ fn judge(context: &Context<'_>, dag: Dag<'_>, value: &Yaml) -> Option<Finding> {
     if let Some(body) = trimmed.strip_prefix('$').filter(|body| known(body) && body.contains('.')) {
         return Some(meant(error("the braces are missing"), body));
     }
-    let embedded = text.split("${").skip(1).filter_map(|rest| rest.split_once('}')).any(|(body, _)| known(body) && body.contains('.'));
+    let embedded = text
+        .split("${")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}'))
+        .any(|(body, _)| known(body) && body.contains('.'));
     embedded.then(|| {
         let message = format!("`{text}` is a literal: text around a reference is not replaced");
-        Finding::new(Level::Warning, at, message).help("pass the reference alone, and join texts in a prompt or a Python node")
+        Finding::new(Level::Warning, at, message)
+            .help("pass the reference alone, and join texts in a prompt or a Python node")
     })
 }
 
 /// True where the text reads like the body of a reference to something in this flow.
 fn names_something(context: &Context<'_>, body: &str) -> bool {
-    let plain = !body.is_empty() && !body.contains(|c: char| c.is_whitespace() || matches!(c, '{' | '}' | '$' | '|' | '('));
+    let plain =
+        !body.is_empty() && !body.contains(|c: char| c.is_whitespace() || matches!(c, '{' | '}' | '$' | '|' | '('));
     let node = body.split('.').next().unwrap_or("");
     plain && (body.starts_with("inputs.") || body.starts_with("flow.") || context.node_index(node).is_some())
 }
@@ -118,7 +133,13 @@ nodes:
     #[test]
     fn the_fix_keeps_the_quotes() {
         let fixed = fixture::fixed(FLOW);
-        for line in ["    b: '${inputs.a}'", "    c: ${inputs.a}", "    d: \"${inputs.a}\"", "    f: ${inputs.a}", "    g: ${inputs.a}"] {
+        for line in [
+            "    b: '${inputs.a}'",
+            "    c: ${inputs.a}",
+            "    d: \"${inputs.a}\"",
+            "    f: ${inputs.a}",
+            "    g: ${inputs.a}",
+        ] {
             assert!(fixed.lines().any(|l| l == line), "{line}\n{fixed}");
         }
     }

@@ -20,25 +20,43 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     let Some(dag) = context.dag() else { return Vec::new() };
     let mut findings = Vec::new();
     for node in dag.bodies() {
-        if dag.flow.language.as_ref().is_some_and(|l| l.value == "csharp") || node.r#type.as_ref().is_some_and(|t| t.value == "csharp") {
+        if dag.flow.language.as_ref().is_some_and(|l| l.value == "csharp")
+            || node.r#type.as_ref().is_some_and(|t| t.value == "csharp")
+        {
             continue;
         }
         let Some(path) = node.source.as_ref().and_then(|source| source.path.as_ref()) else { continue };
         let Some(fact) = context.project.paths.get(&path.value) else { continue };
         let at = dag.place(path.span);
-        let finding = |what: &str| Finding::error(at, format!("source file `{}` {what}", path.value)).engine("InvalidSource");
+        let finding =
+            |what: &str| Finding::error(at, format!("source file `{}` {what}", path.value)).engine("InvalidSource");
         findings.push(match &fact.presence {
             Presence::File => continue,
             Presence::Directory => finding("is a folder").help("name the file in it"),
-            Presence::OtherCase(right) => finding("is spelled in another case").help(format!("the file is `{right}`")).fix(Applicability::Safe, format!("write `{right}`"), at, right.clone()),
+            Presence::OtherCase(right) => finding("is spelled in another case")
+                .help(format!("the file is `{right}`"))
+                .fix(Applicability::Safe, format!("write `{right}`"), at, right.clone()),
             Presence::Missing => {
                 let forward = path.value.replace('\\', "/");
                 let slashes = fact.candidates.iter().find(|candidate| **candidate == forward);
-                let same_kind = fact.candidates.iter().map(String::as_str).filter(|c| extension(c) == extension(&forward));
+                let same_kind =
+                    fact.candidates.iter().map(String::as_str).filter(|c| extension(c) == extension(&forward));
                 match (slashes, suggest::nearest(&forward, same_kind)) {
-                    (Some(right), _) => finding("has backslashes").help("use `/`: the runtime is Linux").fix(Applicability::Safe, format!("write `{right}`"), at, right.clone()),
-                    (None, Some(near)) => finding("is not there").help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near),
-                    (None, None) => finding("is not there").help("create it, or add its folder to `additional_includes`"),
+                    (Some(right), _) => finding("has backslashes").help("use `/`: the runtime is Linux").fix(
+                        Applicability::Safe,
+                        format!("write `{right}`"),
+                        at,
+                        right.clone(),
+                    ),
+                    (None, Some(near)) => finding("is not there").help(suggest::did_you_mean(near)).fix(
+                        Applicability::Unsafe,
+                        format!("write `{near}`"),
+                        at,
+                        near,
+                    ),
+                    (None, None) => {
+                        finding("is not there").help("create it, or add its folder to `additional_includes`")
+                    }
                 }
             }
         });
@@ -78,7 +96,9 @@ nodes:
 
     #[test]
     fn the_nearest_file_of_the_same_kind() {
-        let fixed = fixture::fixed("#- flow.dag.yaml\nnodes:\n- {name: a, type: python, source: {path: 'sumarize.py'}}\n#- summarize.py\n#- summarize.md\n");
+        let fixed = fixture::fixed(
+            "#- flow.dag.yaml\nnodes:\n- {name: a, type: python, source: {path: 'sumarize.py'}}\n#- summarize.py\n#- summarize.md\n",
+        );
         assert!(fixed.contains("path: summarize.py"), "{fixed}");
     }
 }

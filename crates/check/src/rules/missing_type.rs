@@ -13,26 +13,33 @@ pub(super) const RULE: Rule = Rule {
     why: "The engine stops with a bare `KeyError: 'type'` that names neither the file nor the input.",
     bad: "#- flow.dag.yaml\ninputs:\n  limit:\n    default: 3\n",
     good: "#- flow.dag.yaml\ninputs:\n  limit:\n    type: int\n    default: 3\n",
-    fix: Some("Adds the type of the input's default value. Unsafe: the default may not show the type that was meant. An input without a default, and an output, have none."),
+    fix: Some(
+        "Adds the type of the input's default value. Unsafe: the default may not show the type that was meant. An input without a default, and an output, have none.",
+    ),
     check,
 };
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
     let Some(dag) = context.dag().filter(|dag| dag.flow.complete) else { return Vec::new() };
     let inputs = dag.flow.inputs.iter().filter(|i| i.well_formed && i.r#type.is_none()).map(|input| {
-        let finding = Finding::error(dag.place(input.name.span), format!("input `{}` has no `type`", input.name.value)).engine("KeyError");
+        let finding = Finding::error(dag.place(input.name.span), format!("input `{}` has no `type`", input.name.value))
+            .engine("KeyError");
         add_type(dag, input, finding.help("add `type: string` (or int, double, bool, list, object, image, ...)"))
     });
     let outputs = dag.flow.outputs.iter().filter(|o| o.well_formed && o.r#type.is_none()).map(|output| {
         let message = format!("output `{}` has no `type`", output.name.value);
-        Finding::error(dag.place(output.name.span), message).engine("KeyError").help("add `type: string` (or int, double, bool, list, object, image, ...)")
+        Finding::error(dag.place(output.name.span), message)
+            .engine("KeyError")
+            .help("add `type: string` (or int, double, bool, list, object, image, ...)")
     });
     inputs.chain(outputs).collect()
 }
 
 /// Adds `type: T` in front of a default that stands on a line of its own.
 fn add_type(dag: Dag<'_>, input: &Input, finding: Finding) -> Finding {
-    let Some((default, r#type)) = input.default.as_ref().and_then(|default| Some((default, type_of(default)?))) else { return finding };
+    let Some((default, r#type)) = input.default.as_ref().and_then(|default| Some((default, type_of(default)?))) else {
+        return finding;
+    };
     let before = dag.text.get(..default.span.start).unwrap_or("");
     let line_start = before.rfind('\n').map_or(0, |n| n + 1);
     let line = before.get(line_start..).unwrap_or("");

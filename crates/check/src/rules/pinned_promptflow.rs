@@ -4,7 +4,14 @@ use crate::rule::{Group, Rule};
 use flowgate_flow::Span;
 
 /// The packages of the promptflow family that the base image holds.
-const PACKAGES: [&str; 6] = ["promptflow", "promptflow-tools", "promptflow-core", "promptflow-devkit", "promptflow-azure", "promptflow-tracing"];
+const PACKAGES: [&str; 6] = [
+    "promptflow",
+    "promptflow-tools",
+    "promptflow-core",
+    "promptflow-devkit",
+    "promptflow-azure",
+    "promptflow-tracing",
+];
 
 /// Versions of `promptflow` that install without an error and then cannot be imported, with
 /// today's versions of what they depend on (seen on Python 3.11).
@@ -18,7 +25,9 @@ pub(super) const RULE: Rule = Rule {
     why: "The base image already holds a matching set. A pinned version replaces a part of it: pip reports success, and then the engine cannot be imported. Going back does not mend the image. A lower bound (`>=`) is only a hint; a version that is known to break is an error.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\npromptflow[azure]==1.10.0\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\npromptflow[azure]\nrequests\n",
-    fix: Some("Removes the version and keeps the extras and the marker. Safe: the base image's version is the one that runs."),
+    fix: Some(
+        "Removes the version and keeps the extras and the marker. Safe: the base image's version is the one that runs.",
+    ),
     check,
 };
 
@@ -35,21 +44,33 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             let at = Place { file: file.file, span: Span::new(name.span.start, specifier.span.end) };
             let written = specifier.value.split_whitespace().collect::<Vec<_>>().join(" ");
             let message = match level {
-                Level::Hint => format!("`{normal}` has a lower bound (`{written}`), and the base image brings its own version"),
-                Level::Warning => format!("`{normal}` is pinned (`{written}`), and the base image brings its own version"),
-                Level::Error => format!("`{normal}` is pinned to a version that installs and then cannot be imported (`{written}`)"),
+                Level::Hint => {
+                    format!("`{normal}` has a lower bound (`{written}`), and the base image brings its own version")
+                }
+                Level::Warning => {
+                    format!("`{normal}` is pinned (`{written}`), and the base image brings its own version")
+                }
+                Level::Error => {
+                    format!("`{normal}` is pinned to a version that installs and then cannot be imported (`{written}`)")
+                }
             };
             let keep = requirement.extras.map_or(name.span.end, |extras| extras.end);
             let edit = Place { file: file.file, span: Span::new(keep, specifier.span.end) };
             let bare = context.slice(Place { file: file.file, span: Span::new(name.span.start, keep) });
-            findings.push(Finding::new(level, at, message).help(format!("write `{bare}` without a version")).fix(Applicability::Safe, "remove the version", edit, ""));
+            findings.push(Finding::new(level, at, message).help(format!("write `{bare}` without a version")).fix(
+                Applicability::Safe,
+                "remove the version",
+                edit,
+                "",
+            ));
         }
     }
     findings
 }
 
 fn level(name: &str, specifier: &str) -> Level {
-    let clauses: Vec<&str> = specifier.trim_start_matches('(').trim_end_matches(')').split(',').map(str::trim).collect();
+    let clauses: Vec<&str> =
+        specifier.trim_start_matches('(').trim_end_matches(')').split(',').map(str::trim).collect();
     let exact = clauses.iter().find_map(|clause| clause.strip_prefix("===").or_else(|| clause.strip_prefix("==")));
     if name == "promptflow" && exact.is_some_and(|version| BROKEN.contains(&version.trim())) {
         Level::Error
@@ -94,7 +115,12 @@ promptflow<2
 
     #[test]
     fn the_fix_keeps_extras_marker_and_comment() {
-        let fixed = fixture::fixed("#- requirements.txt\npromptflow[azure] == 1.0 ; python_version > '3'  # why\npromptflow-tools \\\n  ==1.0\nx==1\n");
-        assert_eq!(fixed, "#- requirements.txt\npromptflow[azure] ; python_version > '3'  # why\npromptflow-tools\nx==1\n");
+        let fixed = fixture::fixed(
+            "#- requirements.txt\npromptflow[azure] == 1.0 ; python_version > '3'  # why\npromptflow-tools \\\n  ==1.0\nx==1\n",
+        );
+        assert_eq!(
+            fixed,
+            "#- requirements.txt\npromptflow[azure] ; python_version > '3'  # why\npromptflow-tools\nx==1\n"
+        );
     }
 }

@@ -19,26 +19,41 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
     let Some(file) = context.flow_file() else { return Vec::new() };
-    let Some(path) = file.flow.environment.as_ref().and_then(|e| e.python_requirements_txt.as_ref()) else { return Vec::new() };
+    let Some(path) = file.flow.environment.as_ref().and_then(|e| e.python_requirements_txt.as_ref()) else {
+        return Vec::new();
+    };
     let Some(fact) = context.project.paths.get(&path.value) else { return Vec::new() };
     let at = Place { file: file.file, span: path.span };
     let finding = |what: &str| Finding::error(at, format!("requirements file `{}` {what}", path.value));
-    let found = match &fact.presence {
-        Presence::File => return Vec::new(),
-        Presence::Directory => finding("is a folder").help("name the file in it"),
-        Presence::OtherCase(right) => finding("is spelled in another case").help(format!("the file is `{right}`")).fix(Applicability::Safe, format!("write `{right}`"), at, right.clone()),
-        Presence::Missing => {
-            let forward = path.value.replace('\\', "/");
-            let slashes = fact.candidates.iter().find(|candidate| **candidate == forward);
-            let texts = || fact.candidates.iter().map(String::as_str).filter(|c| c.ends_with(".txt"));
-            let usual = || texts().find(|c| classify(std::path::Path::new(c)) == FileKind::Requirements);
-            match (slashes, suggest::nearest(&forward, texts()).or_else(usual)) {
-                (Some(right), _) => finding("has backslashes").help("use `/`: the runtime is Linux").fix(Applicability::Safe, format!("write `{right}`"), at, right.clone()),
-                (None, Some(near)) => finding("is not there").help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near),
-                (None, None) => finding("is not there").help("create it beside the flow, or remove the key"),
+    let found =
+        match &fact.presence {
+            Presence::File => return Vec::new(),
+            Presence::Directory => finding("is a folder").help("name the file in it"),
+            Presence::OtherCase(right) => finding("is spelled in another case")
+                .help(format!("the file is `{right}`"))
+                .fix(Applicability::Safe, format!("write `{right}`"), at, right.clone()),
+            Presence::Missing => {
+                let forward = path.value.replace('\\', "/");
+                let slashes = fact.candidates.iter().find(|candidate| **candidate == forward);
+                let texts = || fact.candidates.iter().map(String::as_str).filter(|c| c.ends_with(".txt"));
+                let usual = || texts().find(|c| classify(std::path::Path::new(c)) == FileKind::Requirements);
+                match (slashes, suggest::nearest(&forward, texts()).or_else(usual)) {
+                    (Some(right), _) => finding("has backslashes").help("use `/`: the runtime is Linux").fix(
+                        Applicability::Safe,
+                        format!("write `{right}`"),
+                        at,
+                        right.clone(),
+                    ),
+                    (None, Some(near)) => finding("is not there").help(suggest::did_you_mean(near)).fix(
+                        Applicability::Unsafe,
+                        format!("write `{near}`"),
+                        at,
+                        near,
+                    ),
+                    (None, None) => finding("is not there").help("create it beside the flow, or remove the key"),
+                }
             }
-        }
-    };
+        };
     vec![found]
 }
 
@@ -48,19 +63,40 @@ mod tests {
 
     #[test]
     fn missing_in_another_case_and_a_folder() {
-        let flow = |path: &str, carets: &str| format!("#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: {path}\n#                          {carets}\n");
-        fixture::raises(&(flow("reqs/all.txt", "^^^^^^^^^^^^ error[requirements-path-not-found]: requirements file `reqs/all.txt` is not there") + "#- a.py\n"));
-        fixture::raises(&(flow("Requirements.txt", "^^^^^^^^^^^^^^^^ error[requirements-path-not-found]: requirements file `Requirements.txt` is spelled in another case") + "#- requirements.txt\n"));
-        fixture::raises(&(flow("reqs", "^^^^ error[requirements-path-not-found]: requirements file `reqs` is a folder") + "#- reqs/all.txt\n"));
+        let flow = |path: &str, carets: &str| {
+            format!(
+                "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: {path}\n#                          {carets}\n"
+            )
+        };
+        fixture::raises(
+            &(flow(
+                "reqs/all.txt",
+                "^^^^^^^^^^^^ error[requirements-path-not-found]: requirements file `reqs/all.txt` is not there",
+            ) + "#- a.py\n"),
+        );
+        fixture::raises(
+            &(flow(
+                "Requirements.txt",
+                "^^^^^^^^^^^^^^^^ error[requirements-path-not-found]: requirements file `Requirements.txt` is spelled in another case",
+            ) + "#- requirements.txt\n"),
+        );
+        fixture::raises(
+            &(flow("reqs", "^^^^ error[requirements-path-not-found]: requirements file `reqs` is a folder")
+                + "#- reqs/all.txt\n"),
+        );
     }
 
     #[test]
     fn an_include_counts() {
-        fixture::raises("#- flow.dag.yaml\nadditional_includes: [sub/reqs.txt]\nenvironment:\n  python_requirements_txt: reqs.txt\n#- sub/reqs.txt\nrequests\n");
+        fixture::raises(
+            "#- flow.dag.yaml\nadditional_includes: [sub/reqs.txt]\nenvironment:\n  python_requirements_txt: reqs.txt\n#- sub/reqs.txt\nrequests\n",
+        );
     }
 
     #[test]
     fn flex_flows_too() {
-        fixture::raises("#- flow.flex.yaml\nentry: a:b\nenvironment:\n  python_requirements_txt: r.txt\n#                          ^^^^^ error[requirements-path-not-found]: requirements file `r.txt` is not there\n");
+        fixture::raises(
+            "#- flow.flex.yaml\nentry: a:b\nenvironment:\n  python_requirements_txt: r.txt\n#                          ^^^^^ error[requirements-path-not-found]: requirements file `r.txt` is not there\n",
+        );
     }
 }

@@ -28,7 +28,9 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         }
     }
     for value in dag.flow.outputs.iter().filter_map(|output| output.reference.as_ref()) {
-        findings.extend(reference::parse(value, dag.text).and_then(|reference| unknown(dag, &reference, "OutputReferenceNotFound")));
+        findings.extend(
+            reference::parse(value, dag.text).and_then(|reference| unknown(dag, &reference, "OutputReferenceNotFound")),
+        );
     }
     findings
 }
@@ -43,7 +45,9 @@ fn unknown(dag: Dag<'_>, reference: &Reference, engine: &'static str) -> Option<
     let at = dag.place(name.span);
     let finding = Finding::error(at, format!("there is no flow input `{}`", name.value)).engine(engine);
     Some(match suggest::nearest(&name.value, names()) {
-        Some(near) => finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near),
+        Some(near) => {
+            finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
+        }
         None => finding.help("declare it under `inputs`"),
     })
 }

@@ -27,7 +27,9 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         }
     }
     for value in dag.flow.outputs.iter().filter_map(|output| output.reference.as_ref()) {
-        findings.extend(parse(value, dag).and_then(|reference| unknown(context, dag, &reference, "OutputReferenceNotFound")));
+        findings.extend(
+            parse(value, dag).and_then(|reference| unknown(context, dag, &reference, "OutputReferenceNotFound")),
+        );
     }
     findings
 }
@@ -46,10 +48,17 @@ fn unknown(context: &Context<'_>, dag: Dag<'_>, reference: &Reference, engine: &
     let finding = Finding::error(at, format!("there is no node `{}`", name.value)).engine(engine);
     let names = dag.flow.nodes.iter().map(|node| node.name()).filter(|n| !n.is_empty());
     Some(match suggest::nearest(&name.value, names) {
-        Some(near) => finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near),
+        Some(near) => {
+            finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
+        }
         None if dag.flow.inputs.iter().any(|input| input.name.value == name.value) => {
             let text = format!("inputs.{}", name.value);
-            finding.help(format!("`{}` is a flow input: write `${{{text}}}`", name.value)).fix(Applicability::Unsafe, format!("write `{text}`"), at, text)
+            finding.help(format!("`{}` is a flow input: write `${{{text}}}`", name.value)).fix(
+                Applicability::Unsafe,
+                format!("write `{text}`"),
+                at,
+                text,
+            )
         }
         None => finding,
     })

@@ -17,12 +17,15 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
-    let whole = |file: usize, message: String| Finding::error(Place { file: FileId(file), span: Span::empty(0) }, message);
+    let whole =
+        |file: usize, message: String| Finding::error(Place { file: FileId(file), span: Span::empty(0) }, message);
     let files = context.project.files.iter().enumerate();
     files
         .filter_map(|(index, file)| match &file.unreadable {
             Some(reason) => Some(whole(index, reason.clone())),
-            None if file.text.contains('\0') => Some(whole(index, "the file holds NUL bytes: it is not a text file".to_owned())),
+            None if file.text.contains('\0') => {
+                Some(whole(index, "the file holds NUL bytes: it is not a text file".to_owned()))
+            }
             None => None,
         })
         .collect()
@@ -43,9 +46,15 @@ mod tests {
     #[test]
     fn says_why() {
         assert_eq!(message(b"\xff\xfea\0".to_vec()), "unreadable-file: the file is UTF-16; save it as UTF-8");
-        assert_eq!(message(b"inputs: \x80".to_vec()), "unreadable-file: the file is not UTF-8 text: byte 9 does not belong to any character");
+        assert_eq!(
+            message(b"inputs: \x80".to_vec()),
+            "unreadable-file: the file is not UTF-8 text: byte 9 does not belong to any character"
+        );
         let long = vec![b'#'; 10 << 20];
-        assert_eq!(message(long), "unreadable-file: the file is longer than 4 MiB, which is the most that flowgate reads");
+        assert_eq!(
+            message(long),
+            "unreadable-file: the file is longer than 4 MiB, which is the most that flowgate reads"
+        );
         let project = load_requirements(&Memory::default(), Path::new("/f/requirements.txt"));
         let findings = crate::check(&project, &Default::default(), &Default::default());
         assert_eq!(findings[0].message, "cannot read the file: there is no such file");

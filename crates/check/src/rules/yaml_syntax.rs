@@ -20,7 +20,11 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let errors = flow.document.errors.iter();
-    errors.map(|error| Finding::error(Place { file: flow.file, span: error.span }, error.message.clone()).engine("YAMLError")).collect()
+    errors
+        .map(|error| {
+            Finding::error(Place { file: flow.file, span: error.span }, error.message.clone()).engine("YAMLError")
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -9,15 +9,18 @@ use super::{Failure, print};
 use crate::args::{CheckArguments, FailOn, Format};
 
 pub(super) fn run(arguments: &CheckArguments) -> Result<u8, Failure> {
-    let base = std::env::current_dir().map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
+    let base = std::env::current_dir()
+        .map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
     let mut targets: Vec<Target> = Vec::new();
     for path in &arguments.paths {
-        let found = workspace::targets(&Disk, &base.join(path)).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        let found = workspace::targets(&Disk, &base.join(path))
+            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
         targets.extend(found);
     }
     let mut report = CheckReport::default();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    workspace::check_all(&Disk, &targets, threads, |project, findings| report.add(&project, &findings, &base)).map_err(|error| Failure::usage(error.to_string()))?;
+    workspace::check_all(&Disk, &targets, threads, |project, findings| report.add(&project, &findings, &base))
+        .map_err(|error| Failure::usage(error.to_string()))?;
     let text = match arguments.format {
         Format::Terminal => terminal::render(&report, true),
         Format::Github => github::render(&report),

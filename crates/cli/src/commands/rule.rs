@@ -13,6 +13,10 @@ pub(super) fn run(name: Option<&str>) -> Result<u8, Failure> {
     };
     match rules::find(name) {
         Some(rule) => print(&docs::page(rule)).map(|()| 0),
-        None => Err(Failure { code: 2, message: format!("there is no rule `{name}`"), hint: Some("`flowgate rule` lists all".to_owned()) }),
+        None => Err(Failure {
+            code: 2,
+            message: format!("there is no rule `{name}`"),
+            hint: Some("`flowgate rule` lists all".to_owned()),
+        }),
     }
 }

@@ -27,13 +27,18 @@ pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
         // A run of an hour must not end with "no such folder".
         let folder = report.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
-            return Err(Failure::usage(format!("--report {}: there is no folder {}", report.display(), folder.display())));
+            return Err(Failure::usage(format!(
+                "--report {}: there is no folder {}",
+                report.display(),
+                folder.display()
+            )));
         }
     }
     let report = block_on(execute(&arguments, &places, cases))??;
     if let Some(path) = &arguments.report {
         let text = json::render(&report).map_err(|error| Failure::infrastructure(error.to_string()))?;
-        write(path, &text).map_err(|error| Failure::infrastructure(format!("cannot write {}: {error}", path.display())))?;
+        write(path, &text)
+            .map_err(|error| Failure::infrastructure(format!("cannot write {}: {error}", path.display())))?;
     }
     print(&terminal::render(&report, terminal::Sink::Terminal))?;
     Ok(report.exit_reason().code())
@@ -48,7 +53,10 @@ fn cases(arguments: &RunArguments, places: &Places) -> Result<Vec<Case>, Failure
         if !at.exists() {
             return Err(Failure::usage(format!("{shown}: there is no such file or folder")));
         }
-        if at.is_file() && classify::classify(&at) != FileKind::Flow && !matches!(at.extension().and_then(|e| e.to_str()), Some("yaml" | "yml")) {
+        if at.is_file()
+            && classify::classify(&at) != FileKind::Flow
+            && !matches!(at.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"))
+        {
             return Err(Failure::usage(format!("{shown}: not a flow")));
         }
         let found = load::discover(&at).map_err(|error| Failure::infrastructure(format!("{shown}: {error}")))?;
@@ -69,7 +77,8 @@ fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, 
     let project = load::load_project(&Disk, flow);
     let name = display_path(flow, &places.working_directory);
     for (input, _) in &arguments.inputs {
-        let known = |f: &flowgate_flow::project::FlowFile| f.flow.flex || f.flow.inputs.iter().any(|i| i.name.value == *input);
+        let known =
+            |f: &flowgate_flow::project::FlowFile| f.flow.flex || f.flow.inputs.iter().any(|i| i.name.value == *input);
         if !project.flow.as_ref().is_some_and(known) {
             return Err(Failure::usage(format!("--inputs {input}: {name} has no input of that name")));
         }

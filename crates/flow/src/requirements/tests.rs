@@ -4,7 +4,9 @@ fn show(text: &str) -> String {
     let mut out = String::new();
     for line in read(text).lines {
         if let Some(r) = &line.requirement {
-            let part = |s: &Option<Spanned<String>>| s.as_ref().map_or("-".to_owned(), |s| format!("{:?}@{}", s.value, s.span.start));
+            let part = |s: &Option<Spanned<String>>| {
+                s.as_ref().map_or("-".to_owned(), |s| format!("{:?}@{}", s.value, s.span.start))
+            };
             let extras = r.extras.map_or("-", |span| span.slice(text));
             out += &format!("req {} {extras} {} ok={} ", part(&r.name), part(&r.specifier), r.parsed.is_ok());
         }

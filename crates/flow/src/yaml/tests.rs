@@ -62,7 +62,8 @@ fn one_fault_is_one_error() {
         ("a:\n  b: \"c\n  d: e\nend: 1\n", 1),
     ] {
         let document = read(text);
-        let lines: Vec<_> = document.errors.iter().map(|error| LineIndex::new(text).line_of(error.span.start)).collect();
+        let lines: Vec<_> =
+            document.errors.iter().map(|error| LineIndex::new(text).line_of(error.span.start)).collect();
         assert_eq!(lines, [line], "{text}{:?}", document.errors);
     }
 }
@@ -70,7 +71,14 @@ fn one_fault_is_one_error() {
 #[test]
 fn core_schema_types() {
     let document = read("[1, 1.5, 0x1F, .inf, 1_000, yes, true, ~, null, '1', !!str 1, 1e3, -x, .]");
-    let kinds: Vec<_> = document.root.sequence().unwrap().iter().map(|n| n.scalar().unwrap()).map(|s| (s.is_string(), s.is_null())).collect();
+    let kinds: Vec<_> = document
+        .root
+        .sequence()
+        .unwrap()
+        .iter()
+        .map(|n| n.scalar().unwrap())
+        .map(|s| (s.is_string(), s.is_null()))
+        .collect();
     let strings: Vec<_> = kinds.iter().map(|(string, _)| *string).collect();
     assert_eq!(strings, [false, false, false, false, true, true, false, false, false, true, true, false, true, true]);
 }
@@ -88,7 +96,17 @@ fn aliases_do_not_multiply() {
 
 #[test]
 fn hostile_texts_end() {
-    for text in ["[".repeat(200_000), "{a: ".repeat(100_000), "- ".repeat(100_000), "&a [*a]".to_owned(), "\0\u{1}\u{7f}".to_owned(), "a: |\n".repeat(50_000), "? ".repeat(50_000), "\"".repeat(100_001), "%YAML 9.9\n---\n".to_owned()] {
+    for text in [
+        "[".repeat(200_000),
+        "{a: ".repeat(100_000),
+        "- ".repeat(100_000),
+        "&a [*a]".to_owned(),
+        "\0\u{1}\u{7f}".to_owned(),
+        "a: |\n".repeat(50_000),
+        "? ".repeat(50_000),
+        "\"".repeat(100_001),
+        "%YAML 9.9\n---\n".to_owned(),
+    ] {
         read(&text);
     }
     let long = "a: 1\n".repeat(MAX_BYTES / 4);

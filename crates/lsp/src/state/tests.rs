@@ -5,7 +5,12 @@ const PATH: &str = "/nowhere/requirements.txt";
 
 fn opened() -> State {
     let mut state = State::default();
-    let document = Document { uri: Url::from_file_path(PATH).unwrap(), version: 1, text: "promptflow==1.10.0\n".into(), saved: false };
+    let document = Document {
+        uri: Url::from_file_path(PATH).unwrap(),
+        version: 1,
+        text: "promptflow==1.10.0\n".into(),
+        saved: false,
+    };
     state.open(PATH.into(), document);
     // The first job looks for flows that own the file; then it is known to be alone.
     let job = state.plan().unwrap();
@@ -20,7 +25,9 @@ fn insert(state: &mut State, version: i32, text: &str) {
 }
 
 fn told(state: &mut State) -> Vec<(Option<i32>, Vec<u32>)> {
-    let lines = |publication: Publication| (publication.version, publication.diagnostics.iter().map(|diagnostic| diagnostic.range.start.line).collect());
+    let lines = |publication: Publication| {
+        (publication.version, publication.diagnostics.iter().map(|diagnostic| diagnostic.range.start.line).collect())
+    };
     state.due().into_iter().map(lines).collect()
 }
 

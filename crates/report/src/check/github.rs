@@ -31,7 +31,12 @@ fn command(finding: &LocatedFinding) -> String {
         Level::Warning => "warning",
         Level::Hint => "notice",
     };
-    let mut place = format!("file={},line={},col={}", workflow_property(&finding.path), finding.start.line + 1, finding.start.column + 1);
+    let mut place = format!(
+        "file={},line={},col={}",
+        workflow_property(&finding.path),
+        finding.start.line + 1,
+        finding.start.column + 1
+    );
     // GitHub refuses an end column on an annotation of several lines.
     if finding.end.line == finding.start.line {
         place += &format!(",endLine={},endColumn={}", finding.end.line + 1, finding.end.column + 1);

@@ -140,7 +140,12 @@ fn finding(finding: &LocatedFinding) -> WireFinding {
             edits: fix
                 .edits
                 .iter()
-                .map(|edit| WireEdit { path: edit.path.clone(), start: position(edit.start), end: position(edit.end), text: edit.text.clone() })
+                .map(|edit| WireEdit {
+                    path: edit.path.clone(),
+                    start: position(edit.start),
+                    end: position(edit.end),
+                    text: edit.text.clone(),
+                })
                 .collect(),
         }),
     }

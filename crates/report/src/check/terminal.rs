@@ -31,15 +31,23 @@ fn groups<'r>(report: &'r CheckReport, finding: &'r LocatedFinding) -> Vec<Group
         Level::Hint => Title::NOTE.with_name("hint"),
     };
     let excerpt = Excerpt::of(report.text(&finding.path), finding.bytes);
-    let mut snippet = excerpt.snippet(&finding.path).annotation(AnnotationKind::Primary.span(excerpt.span.0..excerpt.span.1));
+    let mut snippet =
+        excerpt.snippet(&finding.path).annotation(AnnotationKind::Primary.span(excerpt.span.0..excerpt.span.1));
     let mut elsewhere = Vec::new();
     for related in &finding.related {
         match excerpt.local(related.bytes).filter(|_| related.path == finding.path) {
-            Some(span) => snippet = snippet.annotation(AnnotationKind::Context.span(span.0..span.1).label(escape(&related.message))),
+            Some(span) => {
+                snippet =
+                    snippet.annotation(AnnotationKind::Context.span(span.0..span.1).label(escape(&related.message)))
+            }
             None => {
                 let other = Excerpt::of(report.text(&related.path), related.bytes);
                 let span = other.span;
-                elsewhere.push(other.snippet(&related.path).annotation(AnnotationKind::Context.span(span.0..span.1).label(escape(&related.message))));
+                elsewhere.push(
+                    other
+                        .snippet(&related.path)
+                        .annotation(AnnotationKind::Context.span(span.0..span.1).label(escape(&related.message))),
+                );
             }
         }
     }

@@ -18,7 +18,9 @@ pub fn render(report: &RunReport) -> String {
             },
             None => match flow.lines.iter().find(|line| line.outcome != Outcome::Passed) {
                 Some(line) => {
-                    let fault = line.error.as_ref().map_or(String::new(), |fault| format!("\nline {}: {}: {}", line.line, fault.r#type, head(&fault.message, 6)));
+                    let fault = line.error.as_ref().map_or(String::new(), |fault| {
+                        format!("\nline {}: {}: {}", line.line, fault.r#type, head(&fault.message, 6))
+                    });
                     format!("{}{fault}", counts(flow))
                 }
                 None => match &flow.aggregation_error {
@@ -27,7 +29,12 @@ pub fn render(report: &RunReport) -> String {
                 },
             },
         };
-        out += &format!("::error file={},title={}::{}\n", workflow_property(&flow.flow), workflow_property("flow did not pass"), workflow_message(&message));
+        out += &format!(
+            "::error file={},title={}::{}\n",
+            workflow_property(&flow.flow),
+            workflow_property("flow did not pass"),
+            workflow_message(&message)
+        );
     }
     out
 }

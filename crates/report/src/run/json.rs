@@ -195,5 +195,10 @@ fn line(line: &LineResult) -> WireLine {
 }
 
 fn wire_error(fault: &Fault) -> WireError {
-    WireError { r#type: fault.r#type.clone(), message: fault.message.clone(), node: fault.node.clone(), traceback: fault.traceback.clone() }
+    WireError {
+        r#type: fault.r#type.clone(),
+        message: fault.message.clone(),
+        node: fault.node.clone(),
+        traceback: fault.traceback.clone(),
+    }
 }

@@ -30,7 +30,8 @@ pub fn render(check: &CheckReport, run: Option<&RunReport>) -> String {
 
 fn flows(run: &RunReport) -> String {
     let passed = run.flows.iter().filter(|flow| flow.verdict() == Verdict::Passed).count();
-    let mut out = format!("**{}**: {passed} of {} passed\n\n", verdict_name(run.verdict()), plural(run.flows.len(), "flow"));
+    let mut out =
+        format!("**{}**: {passed} of {} passed\n\n", verdict_name(run.verdict()), plural(run.flows.len(), "flow"));
     if run.flows.is_empty() {
         return out;
     }
@@ -42,7 +43,13 @@ fn flows(run: &RunReport) -> String {
             (None, None) => flow.backend.to_string(),
         };
         let metrics: Vec<_> = flow.metrics.iter().map(|(name, value)| markdown(&format!("{name} = {value}"))).collect();
-        out += &format!("| {} | {} | {} | {environment} | {} |\n", markdown(&flow.flow), verdict_name(flow.verdict()), counts(flow), metrics.join("<br>"));
+        out += &format!(
+            "| {} | {} | {} | {environment} | {} |\n",
+            markdown(&flow.flow),
+            verdict_name(flow.verdict()),
+            counts(flow),
+            metrics.join("<br>")
+        );
     }
     out.push('\n');
     for flow in run.flows.iter().filter(|flow| flow.verdict() != Verdict::Passed) {
@@ -56,7 +63,10 @@ fn flows(run: &RunReport) -> String {
             }
             None => {
                 for line in flow.lines.iter().filter(|line| line.outcome != Outcome::Passed).take(MAX_LINES_PER_FLOW) {
-                    let fault = line.error.as_ref().map_or(String::new(), |fault| format!("{}: {}", fault.r#type, head(&fault.message, 20)));
+                    let fault = line
+                        .error
+                        .as_ref()
+                        .map_or(String::new(), |fault| format!("{}: {}", fault.r#type, head(&fault.message, 20)));
                     text += &format!("line {} {}: {fault}\n", line.line, super::outcome_name(line.outcome));
                 }
                 if let Some(fault) = &flow.aggregation_error {
@@ -64,7 +74,11 @@ fn flows(run: &RunReport) -> String {
                 }
             }
         }
-        out += &format!("<details><summary>{}</summary>\n\n{}\n</details>\n\n", markdown(&flow.flow), markdown_block(&text));
+        out += &format!(
+            "<details><summary>{}</summary>\n\n{}\n</details>\n\n",
+            markdown(&flow.flow),
+            markdown_block(&text)
+        );
     }
     out
 }
@@ -80,10 +94,22 @@ fn findings(check: &CheckReport) -> String {
     sorted.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     for finding in sorted.iter().take(MAX_FINDINGS) {
         let place = format!("{}:{}", finding.path, finding.start.line + 1);
-        out += &format!("| {} | {} | {} ({}) |\n", level_name(finding.level), markdown(&place), markdown(&finding.message), finding.rule);
+        out += &format!(
+            "| {} | {} | {} ({}) |\n",
+            level_name(finding.level),
+            markdown(&place),
+            markdown(&finding.message),
+            finding.rule
+        );
     }
     if total > MAX_FINDINGS {
-        out += &format!("\n{} more: {}, {}, {} in all.\n", total - MAX_FINDINGS, plural(check.count(Level::Error), "error"), plural(check.count(Level::Warning), "warning"), plural(check.count(Level::Hint), "hint"));
+        out += &format!(
+            "\n{} more: {}, {}, {} in all.\n",
+            total - MAX_FINDINGS,
+            plural(check.count(Level::Error), "error"),
+            plural(check.count(Level::Warning), "warning"),
+            plural(check.count(Level::Hint), "hint")
+        );
     }
     out
 }

@@ -38,7 +38,7 @@ pub fn render(report: &RunReport, sink: Sink) -> String {
     for flow in &report.flows {
         out += &explain(flow);
     }
-    for flow in &report.flows {
+    if let [flow] = report.flows.as_slice() {
         out += &output(flow);
     }
     out += &table(report);
@@ -48,7 +48,7 @@ pub fn render(report: &RunReport, sink: Sink) -> String {
     sink.clean(&out)
 }
 
-/// What a flow gave that ran on one row: a person who tries a flow wants to see it.
+/// What a flow gave that ran alone on one row: a person who tries a flow wants to see it.
 fn output(flow: &FlowOutcome) -> String {
     let [line] = flow.lines.as_slice() else { return String::new() };
     let Some(output) = line.output.as_ref().filter(|_| line.outcome == Outcome::Passed) else { return String::new() };
@@ -59,7 +59,11 @@ fn output(flow: &FlowOutcome) -> String {
             other => other.to_string(),
         };
         let text = head(clip(text.trim_end()), MAX_TEXT_LINES);
-        let several = if text.contains('\n') { format!("\n{}", indent(&indent(&text)).trim_end_matches('\n')) } else { format!(" {text}") };
+        let several = if text.contains('\n') {
+            format!("\n{}", indent(&indent(&text)).trim_end_matches('\n'))
+        } else {
+            format!(" {text}")
+        };
         out += &format!("  {name}:{several}\n");
     }
     out + "\n"
@@ -96,13 +100,19 @@ fn explain(flow: &FlowOutcome) -> String {
                     Outcome::TimedOut => "timed out",
                     Outcome::Skipped => "was skipped",
                 };
-                out += &format!("{}: {} line {} {word}\n", if line.outcome == Outcome::Skipped { "note" } else { "error" }, flow.flow, line.line);
+                out += &format!(
+                    "{}: {} line {} {word}\n",
+                    if line.outcome == Outcome::Skipped { "note" } else { "error" },
+                    flow.flow,
+                    line.line
+                );
                 if let Some(fault) = &line.error {
                     out += &indent(&fault_text(fault));
                 }
             }
             if bad.len() > MAX_EXPLAINED {
-                out += &format!("  ... {} more; `--report FILE` writes all\n", plural(bad.len() - MAX_EXPLAINED, "line"));
+                out +=
+                    &format!("  ... {} more; `--report FILE` writes all\n", plural(bad.len() - MAX_EXPLAINED, "line"));
             }
         }
     }
@@ -110,10 +120,12 @@ fn explain(flow: &FlowOutcome) -> String {
         out += &format!("error: {} aggregation failed\n{}", flow.flow, indent(&fault_text(fault)));
     }
     if flow.verdict() != Verdict::Passed && !flow.log.trim().is_empty() {
-        out += &format!("  output of the flow's code:\n{}", indent(&indent(&tail(flow.log.trim_end(), MAX_TEXT_LINES))));
+        out +=
+            &format!("  output of the flow's code:\n{}", indent(&indent(&tail(flow.log.trim_end(), MAX_TEXT_LINES))));
     }
     if flow.log_dropped > 0 {
-        out += &format!("note: {}: {} bytes of its output were dropped (64 KiB are kept)\n", flow.flow, flow.log_dropped);
+        out +=
+            &format!("note: {}: {} bytes of its output were dropped (64 KiB are kept)\n", flow.flow, flow.log_dropped);
     }
     if out.is_empty() { out } else { out + "\n" }
 }

@@ -26,22 +26,37 @@ struct Counts {
 
 impl Progress {
     pub(super) fn new(names: Vec<String>, terminal: bool) -> Self {
-        let bar = ProgressBar::with_draw_target(None, if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() });
+        let bar = ProgressBar::with_draw_target(
+            None,
+            if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
+        );
         if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(100));
-        Self { names: names.iter().map(|name| escape::terminal(name)).collect(), bar, terminal, counts: Mutex::default() }
+        Self {
+            names: names.iter().map(|name| escape::terminal(name)).collect(),
+            bar,
+            terminal,
+            counts: Mutex::default(),
+        }
     }
 
     pub(super) fn event(&self, event: &RunEvent) {
         let name = |flow: &usize| self.names.get(*flow).map_or("", String::as_str);
         match event {
             RunEvent::Preparing { flow, what } => self.say(&format!("{}: {}", name(flow), escape::terminal(what))),
-            RunEvent::Notice { flow, message } => self.note(&format!("note: {}: {}", name(flow), escape::terminal(message))),
+            RunEvent::Notice { flow, message } => {
+                self.note(&format!("note: {}: {}", name(flow), escape::terminal(message)))
+            }
             RunEvent::Started { flow, lines, after } => {
                 self.update(|counts| counts.lines += *lines as u64);
-                self.say(&format!("{}: running {} (ready after {:.1} s)", name(flow), plural(*lines, "line"), after.as_secs_f64()));
+                self.say(&format!(
+                    "{}: running {} (ready after {:.1} s)",
+                    name(flow),
+                    plural(*lines, "line"),
+                    after.as_secs_f64()
+                ));
             }
             RunEvent::LineFinished { flow, result } => {
                 let (done, lines, bad) = self.update(|counts| {
