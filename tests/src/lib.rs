@@ -27,10 +27,20 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
 }
 
+/// Where the tests keep virtual environments: in the target directory, so that nothing outside the
+/// clone is touched.
+///
+/// # Panics
+/// Never: a test's executable lies in the target directory.
+pub fn cache() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    test.ancestors().nth(3).expect("target").join("tmp/cache")
+}
+
 /// A command for the built `flowgate` in a folder, without what the environment could change.
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(flowgate());
-    command.current_dir(folder).args(arguments).env("NO_COLOR", "1").env_remove("FLOWGATE_CACHE_DIR");
+    command.current_dir(folder).args(arguments).env("NO_COLOR", "1").env("FLOWGATE_CACHE_DIR", cache());
     command
 }
 

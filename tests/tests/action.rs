@@ -1,16 +1,17 @@
 //! `flowgate action`: what a workflow gives it, and what it leaves for the workflow.
 #![cfg(unix)]
 
-use std::path::Path;
+use std::process::Command;
 
-use flowgate_tests::{Finished, Folder, command};
+use flowgate_tests::engine::docker_or_skip;
+use flowgate_tests::{Finished, Folder, command, flowgate, repository};
 use serde_json::{Value, json};
 
 const TOOL: &str = "from promptflow.core import tool\n@tool\ndef run(x: int) -> int:\n";
 
 /// A repository with a flow that passes, and one with a warning whose line prints a workflow
 /// command and raises.
-fn repository() -> Folder {
+fn workspace() -> Folder {
     let flow = "inputs:\n  x: {type: int, default: 2}\noutputs:\n  y: {type: int, reference: '${n.output}'}\nnodes:\n- {name: n, type: python, source: {type: code, path: n.py}, inputs: {x: '${inputs.x}'}}\n";
     let raising = format!("{TOOL}    import os\n    os.write(1, b'::set-output name=verdict::passed\\n')\n    raise ValueError('no | <b>@team</b>\\n::error::x')\n");
     Folder::with(
@@ -27,19 +28,22 @@ fn repository() -> Folder {
 
 fn act(folder: &Folder, event: (&str, Value), inputs: &[(&str, &str)]) -> Finished {
     folder.write("event.json", event.1.to_string());
-    let path = |name: &str| folder.path().join(name);
     let mut command = command(folder.path(), &["action"]);
+    environment(folder, event.0, &mut command);
+    command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock").envs(inputs.iter().copied());
+    Finished::of(command.output().expect("flowgate starts"))
+}
+
+/// The variables of a workflow.
+fn environment(folder: &Folder, event: &str, command: &mut Command) {
+    let path = |name: &str| folder.path().join(name);
     command
         .env("GITHUB_WORKSPACE", path("repo"))
-        .env("GITHUB_EVENT_NAME", event.0)
+        .env("GITHUB_EVENT_NAME", event)
         .env("GITHUB_EVENT_PATH", path("event.json"))
         .env("GITHUB_STEP_SUMMARY", path("summary.md"))
         .env("GITHUB_OUTPUT", path("output"))
-        .env("RUNNER_TEMP", path("temp"))
-        .env("FLOWGATE_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
-        .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
-        .envs(inputs.iter().copied());
-    Finished::of(command.output().expect("flowgate starts"))
+        .env("RUNNER_TEMP", path("temp"));
 }
 
 fn read(folder: &Folder, name: &str) -> String {
@@ -57,7 +61,7 @@ fn pull_request(head: u64) -> (&'static str, Value) {
 
 #[test]
 fn findings_runs_summary_outputs_and_exit_code() {
-    let folder = repository();
+    let folder = workspace();
     let done = act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good\nbad\n"), ("INPUT_FAIL_ON", "warning")]);
     // A failed line outranks a finding.
     assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
@@ -81,7 +85,7 @@ fn findings_runs_summary_outputs_and_exit_code() {
 
 #[test]
 fn the_level_of_findings_decides_where_every_line_passes() {
-    let folder = repository();
+    let folder = workspace();
     folder.write("repo/good/requirements.txt", "promptflow>=1\n");
     for (level, code, verdict) in [("hint", 3, "failed"), ("error", 0, "passed")] {
         folder.write("output", "");
@@ -93,7 +97,7 @@ fn the_level_of_findings_decides_where_every_line_passes() {
 
 #[test]
 fn no_engine_is_infrastructure_and_never_the_process_backend() {
-    let folder = repository();
+    let folder = workspace();
     let done = act(&folder, pull_request(1), &[]);
     assert_eq!(done.code, Some(8), "{}{}", done.stdout, done.stderr);
     assert!(done.stdout.contains("::error file=good/flow.dag.yaml,title=flow did not pass::no Docker engine answers at unix:///nonexistent/docker.sock"), "{}", done.stdout);
@@ -104,7 +108,7 @@ fn no_engine_is_infrastructure_and_never_the_process_backend() {
 
 #[test]
 fn a_strangers_pull_request_never_runs_without_a_sandbox() {
-    let folder = repository();
+    let folder = workspace();
     for event in [pull_request(2), ("pull_request_target", json!({"pull_request": "?"}))] {
         let done = act(&folder, event, &[("INPUT_BACKEND", "process")]);
         assert_eq!(done.code, Some(2), "{}", done.stdout);
@@ -114,7 +118,7 @@ fn a_strangers_pull_request_never_runs_without_a_sandbox() {
 
 #[test]
 fn inputs_that_cannot_be_used_are_named() {
-    let folder = repository();
+    let folder = workspace();
     for (input, value, message) in [("INPUT_BACKEND", "auto", "input `backend`: `auto`"), ("INPUT_FAIL_ON", "no", "input `fail-on`: `no`"), ("INPUT_FLOWS", "nowhere", "input `flows`: nowhere: there is no such file or folder")] {
         let done = act(&folder, push(), &[(input, value)]);
         assert_eq!(done.code, Some(2), "{}", done.stdout);
@@ -129,4 +133,38 @@ fn a_repository_without_flows_passes_and_says_so() {
     assert_eq!(done.code, Some(0), "{}", done.stdout);
     assert!(done.stdout.contains("::notice title=flowgate::no flow.dag.yaml"), "{}", done.stdout);
     assert_eq!(read(&folder, "output"), "verdict=passed\nreport-json=\n");
+}
+
+/// The one step of `action.yml`, as a runner executes it: its shell, its variables with the
+/// defaults of the inputs, and a `flowgate` on the `PATH`.
+#[test]
+fn the_action_runs_on_the_engine_by_default() {
+    let Some(engine) = docker_or_skip() else { return };
+    let text = std::fs::read_to_string(repository().join("action.yml")).expect("action.yml");
+    let action: serde_yaml::Value = serde_yaml::from_str(&text).expect("action.yml is YAML");
+    let step = &action["runs"]["steps"][0];
+    assert_eq!((action["runs"]["using"].as_str(), step["shell"].as_str()), (Some("composite"), Some("bash")));
+
+    let folder = workspace();
+    folder.write("event.json", pull_request(2).1.to_string());
+    let mut command = Command::new("bash");
+    command.args(["-e", "-o", "pipefail", "-c", step["run"].as_str().expect("a script")]).current_dir(folder.path().join("repo"));
+    environment(&folder, "pull_request", &mut command);
+    for (name, value) in step["env"].as_mapping().expect("variables") {
+        let value = value.as_str().expect("text");
+        let input = value.strip_prefix("${{ inputs.").and_then(|rest| rest.strip_suffix(" }}"));
+        let value = input.map_or("", |input| action["inputs"][input]["default"].as_str().expect("a default"));
+        command.env(name.as_str().expect("a name"), value);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(flowgate().parent().expect("its folder").to_owned()).chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(folders).expect("a search path"));
+    command.env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
+    let done = Finished::of(command.output().expect("bash starts"));
+
+    // One flow raises; the other ran in a container, for a stranger's pull request.
+    assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
+    let report: Value = serde_json::from_str(&read(&folder, "temp/flowgate-report.json")).expect("the report is JSON");
+    assert_eq!((&report["flows"][1]["backend"], &report["flows"][1]["verdict"]), (&json!("docker"), &json!("passed")));
+    assert!(read(&folder, "output").starts_with("verdict=failed\nreport-json="));
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 fn run(folder: &Path, arguments: &[&str]) -> Finished {
     let mut command = command(folder, &["run"]);
-    command.args(arguments).env("FLOWGATE_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
+    command.args(arguments);
     Finished::of(command.output().expect("flowgate starts"))
 }
 

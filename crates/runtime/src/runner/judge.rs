@@ -6,8 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::error::{RuntimeError, Stage};
-use crate::outcome::{Fault, FlowError, Outcome};
-use crate::outcome::CONNECTION_REQUIRED;
+use crate::outcome::{CONNECTION_REQUIRED, Fault, FlowError, Outcome};
 use crate::session::ChannelError;
 use crate::wire::{Ended, LineBody, clip};
 
