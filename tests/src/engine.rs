@@ -42,7 +42,10 @@ pub fn docker_or_skip() -> Option<Engine> {
 
 impl Engine {
     fn of_this_machine() -> Result<Self, String> {
-        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()).unwrap_or("unix:///var/run/docker.sock".to_owned());
+        let host = std::env::var("DOCKER_HOST")
+            .ok()
+            .filter(|host| !host.is_empty())
+            .unwrap_or("unix:///var/run/docker.sock".to_owned());
         let Some(socket) = host.strip_prefix("unix://").map(PathBuf::from) else {
             return Err(format!("DOCKER_HOST={host} is not a local socket"));
         };
@@ -76,20 +79,27 @@ impl Engine {
         stream.read_to_end(&mut answer)?;
         let answer = String::from_utf8_lossy(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::InvalidData)?;
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
+        let status =
+            head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
         Ok((status, serde_json::from_str(body).unwrap_or(Value::Null)))
     }
 
     /// The containers that a flowgate process started, in whatever state, by their ids.
     pub fn containers_of(&self, process: u32) -> Vec<String> {
         // {"label":["flowgate.owner"]}
-        let (status, all) = self.ask("GET", "/containers/json?all=true&filters=%7B%22label%22%3A%5B%22flowgate.owner%22%5D%7D");
+        let (status, all) =
+            self.ask("GET", "/containers/json?all=true&filters=%7B%22label%22%3A%5B%22flowgate.owner%22%5D%7D");
         assert_eq!(status, 200, "{all}");
         let of_process = |container: &&Value| {
             let owner = container["Labels"][OWNER].as_str().unwrap_or_default();
             owner.split(':').nth(2) == Some(&process.to_string())
         };
-        all.as_array().expect("a list").iter().filter(of_process).map(|container| container["Id"].as_str().expect("an id").to_owned()).collect()
+        all.as_array()
+            .expect("a list")
+            .iter()
+            .filter(of_process)
+            .map(|container| container["Id"].as_str().expect("an id").to_owned())
+            .collect()
     }
 
     /// True while the engine knows the container, in whatever state.

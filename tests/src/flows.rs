@@ -14,7 +14,10 @@ pub fn python(folder: &Folder, name: &str, before: &str, code: &str) {
                 nodes:\n- name: work\n  type: python\n  source: {type: code, path: work.py}\n  inputs: {text: \"${inputs.text}\"}\n";
     folder.write(&format!("{name}/flow.dag.yaml"), flow);
     let body: String = code.lines().map(|line| format!("    {line}\n")).collect();
-    folder.write(&format!("{name}/work.py"), format!("{before}\nfrom promptflow.core import tool\n\n@tool\ndef work(text: str) -> str:\n{body}"));
+    folder.write(
+        &format!("{name}/work.py"),
+        format!("{before}\nfrom promptflow.core import tool\n\n@tool\ndef work(text: str) -> str:\n{body}"),
+    );
 }
 
 /// A `flowgate run` that goes on.
@@ -43,7 +46,8 @@ pub struct Ran {
 pub fn start<'f>(folder: &'f Folder, arguments: &[&str], variables: &[(&str, &str)]) -> Running<'f> {
     let mut run = command(folder.path(), &["run", "--report", "report.json"]);
     run.args(arguments).envs(variables.iter().copied());
-    let child = run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("flowgate starts");
+    let child =
+        run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("flowgate starts");
     Running { child, folder }
 }
 
@@ -77,7 +81,10 @@ impl Ran {
     pub fn flow(&self, name: &str) -> &Value {
         let flows = self.report["flows"].as_array().expect("flows");
         let file = format!("{name}/flow.dag.yaml");
-        flows.iter().find(|flow| flow["flow"] == file.as_str()).unwrap_or_else(|| panic!("no flow {name}: {:#}", self.report))
+        flows
+            .iter()
+            .find(|flow| flow["flow"] == file.as_str())
+            .unwrap_or_else(|| panic!("no flow {name}: {:#}", self.report))
     }
 
     /// Asserts the exit code, and shows everything where it is another.

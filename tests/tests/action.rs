@@ -13,7 +13,9 @@ const TOOL: &str = "from promptflow.core import tool\n@tool\ndef run(x: int) -> 
 /// command and raises.
 fn workspace() -> Folder {
     let flow = "inputs:\n  x: {type: int, default: 2}\noutputs:\n  y: {type: int, reference: '${n.output}'}\nnodes:\n- {name: n, type: python, source: {type: code, path: n.py}, inputs: {x: '${inputs.x}'}}\n";
-    let raising = format!("{TOOL}    import os\n    os.write(1, b'::set-output name=verdict::passed\\n')\n    raise ValueError('no | <b>@team</b>\\n::error::x')\n");
+    let raising = format!(
+        "{TOOL}    import os\n    os.write(1, b'::set-output name=verdict::passed\\n')\n    raise ValueError('no | <b>@team</b>\\n::error::x')\n"
+    );
     Folder::with(
         "action",
         &[
@@ -56,20 +58,36 @@ fn push() -> (&'static str, Value) {
 
 fn pull_request(head: u64) -> (&'static str, Value) {
     let side = |id: u64| json!({"ref": "b", "sha": "0", "repo": {"id": id, "name": "flows", "url": "https://api.github.com/repos/o/flows"}});
-    ("pull_request", json!({"pull_request": {"id": 1, "number": 7, "url": "https://api.github.com/x", "head": side(head), "base": side(1)}}))
+    (
+        "pull_request",
+        json!({"pull_request": {"id": 1, "number": 7, "url": "https://api.github.com/x", "head": side(head), "base": side(1)}}),
+    )
 }
 
 #[test]
 fn findings_runs_summary_outputs_and_exit_code() {
     let folder = workspace();
-    let done = act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good\nbad\n"), ("INPUT_FAIL_ON", "warning")]);
+    let done = act(
+        &folder,
+        push(),
+        &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good\nbad\n"), ("INPUT_FAIL_ON", "warning")],
+    );
     // A failed line outranks a finding.
     assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
     assert!(done.stdout.contains("::warning file=bad/flow.dag.yaml,line=4,col=29,"), "{}", done.stdout);
-    assert!(done.stdout.contains("::error file=bad/flow.dag.yaml,title=flow did not pass::1 failed%0Aline 0: ValueError"), "{}", done.stdout);
+    assert!(
+        done.stdout.contains("::error file=bad/flow.dag.yaml,title=flow did not pass::1 failed%0Aline 0: ValueError"),
+        "{}",
+        done.stdout
+    );
     // What the flow wrote stays text: every command of the log is flowgate's own.
     for line in done.stdout.lines().filter(|line| line.trim_start().starts_with("::")) {
-        assert!(line.starts_with("::warning file=bad") || line.starts_with("::error file=bad") || line.starts_with("::notice title=flowgate"), "{line}");
+        assert!(
+            line.starts_with("::warning file=bad")
+                || line.starts_with("::error file=bad")
+                || line.starts_with("::notice title=flowgate"),
+            "{line}"
+        );
     }
     assert!(done.stdout.contains("\u{200b}    ::set-output name=verdict::passed"), "{}", done.stdout);
 
@@ -79,7 +97,11 @@ fn findings_runs_summary_outputs_and_exit_code() {
     assert_eq!((&report["verdict"], &report["exit_code"]), (&json!("failed"), &json!(1)));
     assert_eq!(report["flows"][1]["results"][0]["output"], json!({"y": 4}));
     let summary = read(&folder, "summary.md");
-    assert!(summary.contains("**failed**: 1 of 2 flows passed") && summary.contains("| bad/flow.dag.yaml | failed | 1 failed |"), "{summary}");
+    assert!(
+        summary.contains("**failed**: 1 of 2 flows passed")
+            && summary.contains("| bad/flow.dag.yaml | failed | 1 failed |"),
+        "{summary}"
+    );
     assert!(summary.contains("malformed-reference") && !summary.contains("<b>@team</b>\n\n"), "{summary}");
 }
 
@@ -89,7 +111,8 @@ fn the_level_of_findings_decides_where_every_line_passes() {
     folder.write("repo/good/requirements.txt", "promptflow>=1\n");
     for (level, code, verdict) in [("hint", 3, "failed"), ("error", 0, "passed")] {
         folder.write("output", "");
-        let done = act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good"), ("INPUT_FAIL_ON", level)]);
+        let done =
+            act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good"), ("INPUT_FAIL_ON", level)]);
         assert_eq!(done.code, Some(code), "{}{}", done.stdout, done.stderr);
         assert!(read(&folder, "output").starts_with(&format!("verdict={verdict}\n")));
     }
@@ -103,7 +126,10 @@ fn no_engine_is_infrastructure_and_never_the_process_backend() {
     assert!(done.stdout.contains("::error file=good/flow.dag.yaml,title=flow did not pass::no Docker engine answers at unix:///nonexistent/docker.sock"), "{}", done.stdout);
     assert!(read(&folder, "output").starts_with("verdict=errored\n"));
     let report: Value = serde_json::from_str(&read(&folder, "temp/flowgate-report.json")).expect("the report is JSON");
-    assert_eq!(report["flows"][0]["lines"], json!({"total": 1, "passed": 0, "failed": 0, "errored": 0, "timed_out": 0, "skipped": 1}));
+    assert_eq!(
+        report["flows"][0]["lines"],
+        json!({"total": 1, "passed": 0, "failed": 0, "errored": 0, "timed_out": 0, "skipped": 1})
+    );
 }
 
 #[test]
@@ -112,17 +138,29 @@ fn a_strangers_pull_request_never_runs_without_a_sandbox() {
     for event in [pull_request(2), ("pull_request_target", json!({"pull_request": "?"}))] {
         let done = act(&folder, event, &[("INPUT_BACKEND", "process")]);
         assert_eq!(done.code, Some(2), "{}", done.stdout);
-        assert!(done.stdout.contains("the process backend is no sandbox") && !done.stdout.contains("good/flow.dag.yaml"), "{}", done.stdout);
+        assert!(
+            done.stdout.contains("the process backend is no sandbox") && !done.stdout.contains("good/flow.dag.yaml"),
+            "{}",
+            done.stdout
+        );
     }
 }
 
 #[test]
 fn inputs_that_cannot_be_used_are_named() {
     let folder = workspace();
-    for (input, value, message) in [("INPUT_BACKEND", "auto", "input `backend`: `auto`"), ("INPUT_FAIL_ON", "no", "input `fail-on`: `no`"), ("INPUT_FLOWS", "nowhere", "input `flows`: nowhere: there is no such file or folder")] {
+    for (input, value, message) in [
+        ("INPUT_BACKEND", "auto", "input `backend`: `auto`"),
+        ("INPUT_FAIL_ON", "no", "input `fail-on`: `no`"),
+        ("INPUT_FLOWS", "nowhere", "input `flows`: nowhere: there is no such file or folder"),
+    ] {
         let done = act(&folder, push(), &[(input, value)]);
         assert_eq!(done.code, Some(2), "{}", done.stdout);
-        assert!(done.stdout.starts_with("::error title=flowgate::") && done.stdout.contains(message), "{}", done.stdout);
+        assert!(
+            done.stdout.starts_with("::error title=flowgate::") && done.stdout.contains(message),
+            "{}",
+            done.stdout
+        );
     }
 }
 
@@ -148,7 +186,9 @@ fn the_action_runs_on_the_engine_by_default() {
     let folder = workspace();
     folder.write("event.json", pull_request(2).1.to_string());
     let mut command = Command::new("bash");
-    command.args(["-e", "-o", "pipefail", "-c", step["run"].as_str().expect("a script")]).current_dir(folder.path().join("repo"));
+    command
+        .args(["-e", "-o", "pipefail", "-c", step["run"].as_str().expect("a script")])
+        .current_dir(folder.path().join("repo"));
     environment(&folder, "pull_request", &mut command);
     for (name, value) in step["env"].as_mapping().expect("variables") {
         let value = value.as_str().expect("text");
@@ -157,7 +197,8 @@ fn the_action_runs_on_the_engine_by_default() {
         command.env(name.as_str().expect("a name"), value);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(flowgate().parent().expect("its folder").to_owned()).chain(std::env::split_paths(&path));
+    let folders =
+        std::iter::once(flowgate().parent().expect("its folder").to_owned()).chain(std::env::split_paths(&path));
     command.env("PATH", std::env::join_paths(folders).expect("a search path"));
     command.env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
     let done = Finished::of(command.output().expect("bash starts"));

@@ -6,7 +6,14 @@ use flowgate_tests::{Folder, run};
 const FLOW: &str = "inputs:\n  text:\n    type: str\nnodes:\n- name: split\n  type: python\n  source:\n    type: code\n    path: split.py\n  inputs:\n    text: ${inputs.txt}\noutputs:\n  words:\n    type: list\n    reference: ${spllit.output}\nenvironment:\n  python_requirements_txt: requirements.txt\n";
 
 fn faulty() -> Folder {
-    Folder::with("check", &[("flows/words/flow.dag.yaml", FLOW), ("flows/words/split.py", ""), ("flows/words/requirements.txt", "promptflow==1.10.0\n")])
+    Folder::with(
+        "check",
+        &[
+            ("flows/words/flow.dag.yaml", FLOW),
+            ("flows/words/split.py", ""),
+            ("flows/words/requirements.txt", "promptflow==1.10.0\n"),
+        ],
+    )
 }
 
 #[test]
@@ -47,13 +54,17 @@ fn the_terminal_shows_every_fault_on_its_line() {
           = help: write `promptflow` without a version
 
         1 flow checked: 3 errors, 1 warning
-    "#]].assert_eq(&done.stdout);
+    "#]]
+    .assert_eq(&done.stdout);
     assert_eq!(done.code, Some(3));
 }
 
 #[test]
 fn json_is_the_documented_contract() {
-    let folder = Folder::with("json", &[("f/flow.dag.yaml", "inputs:\n  é😀: {type: Int}\n"), ("f/requirements.txt", "promptflow==1.0.0\n")]);
+    let folder = Folder::with(
+        "json",
+        &[("f/flow.dag.yaml", "inputs:\n  é😀: {type: Int}\n"), ("f/requirements.txt", "promptflow==1.0.0\n")],
+    );
     let done = run(folder.path(), &["check", "--format", "json", "f"]);
     expect![[r#"
         {
@@ -134,7 +145,8 @@ fn json_is_the_documented_contract() {
             "hints": 0
           }
         }
-    "#]].assert_eq(&done.stdout);
+    "#]]
+    .assert_eq(&done.stdout);
     assert_eq!(done.code, Some(3));
 }
 
@@ -150,7 +162,10 @@ fn github_gets_workflow_commands() {
 
 #[test]
 fn the_exit_code_follows_fail_on() {
-    let folder = Folder::with("fail-on", &[("flow.dag.yaml", ""), ("requirements.txt", "promptflow==1.0.0\npromptflow-tools>=1\n")]);
+    let folder = Folder::with(
+        "fail-on",
+        &[("flow.dag.yaml", ""), ("requirements.txt", "promptflow==1.0.0\npromptflow-tools>=1\n")],
+    );
     for (level, code) in [("error", 0), ("warning", 3), ("hint", 3), ("never", 0)] {
         assert_eq!(run(folder.path(), &["check", "--fail-on", level]).code, Some(code), "{level}");
     }
@@ -158,8 +173,19 @@ fn the_exit_code_follows_fail_on() {
 
 #[test]
 fn a_requirements_file_is_checked_with_its_flow_or_alone() {
-    let folder = Folder::with("owner", &[("f/flow.dag.yaml", "inputs: {a: {type: nope}}\nenvironment: {python_requirements_txt: deps/all.txt}\n"), ("f/deps/all.txt", "promptflow<2\n"), ("other.txt", "promptflow==1\n")]);
-    for (path, findings) in [("f/deps/all.txt", "1 flow checked: 1 warning\n"), ("other.txt", "0 flows checked: 1 warning\n"), ("f", "1 flow checked: 1 error, 1 warning\n")] {
+    let folder = Folder::with(
+        "owner",
+        &[
+            ("f/flow.dag.yaml", "inputs: {a: {type: nope}}\nenvironment: {python_requirements_txt: deps/all.txt}\n"),
+            ("f/deps/all.txt", "promptflow<2\n"),
+            ("other.txt", "promptflow==1\n"),
+        ],
+    );
+    for (path, findings) in [
+        ("f/deps/all.txt", "1 flow checked: 1 warning\n"),
+        ("other.txt", "0 flows checked: 1 warning\n"),
+        ("f", "1 flow checked: 1 error, 1 warning\n"),
+    ] {
         let done = run(folder.path(), &["check", path]);
         assert!(done.stdout.ends_with(findings), "{path}: {}", done.stdout);
     }
@@ -172,7 +198,10 @@ fn configuration_changes_levels_and_its_faults_are_usage_errors() {
     let done = run(folder.path(), &["check", "flows"]);
     assert!(done.stdout.ends_with("1 flow checked: 1 error, 1 hint\n"), "{}", done.stdout);
     for (text, message) in [
-        ("check: {rules: {pinned-promptflw: off}}", "there is no rule `pinned-promptflw`; did you mean `pinned-promptflow`?"),
+        (
+            "check: {rules: {pinned-promptflw: off}}",
+            "there is no rule `pinned-promptflw`; did you mean `pinned-promptflow`?",
+        ),
         ("check: {rules: {pinned-promptflow: loud}}", "unknown variant `loud`"),
         ("chek: {}", "unknown field `chek`"),
         ("check: [", "check: invalid type: sequence"),
@@ -187,7 +216,11 @@ fn configuration_changes_levels_and_its_faults_are_usage_errors() {
 #[test]
 fn wrong_usage_says_what_is_wrong() {
     let folder = Folder::with("usage", &[("a.py", "")]);
-    for (arguments, message) in [(["check", "nope"], "nope: there is no such file or folder"), (["check", "a.py"], "a.py: not a flow, a requirements file or a folder"), (["rule", "nope"], "there is no rule `nope`")] {
+    for (arguments, message) in [
+        (["check", "nope"], "nope: there is no such file or folder"),
+        (["check", "a.py"], "a.py: not a flow, a requirements file or a folder"),
+        (["rule", "nope"], "there is no rule `nope`"),
+    ] {
         let done = run(folder.path(), &arguments);
         assert_eq!(done.code, Some(2), "{arguments:?}");
         assert!(done.stderr.contains(message), "{}", done.stderr);
@@ -230,5 +263,9 @@ fn rules_explain_themselves() {
     let list = run(folder.path(), &["rule"]);
     assert!(list.stdout.lines().count() >= 16 && list.stdout.contains("pinned-promptflow "), "{}", list.stdout);
     let page = run(folder.path(), &["rule", "pinned-promptflow"]);
-    assert!(page.stdout.starts_with("# pinned-promptflow\n") && page.stdout.contains("promptflow[azure]==1.10.0"), "{}", page.stdout);
+    assert!(
+        page.stdout.starts_with("# pinned-promptflow\n") && page.stdout.contains("promptflow[azure]==1.10.0"),
+        "{}",
+        page.stdout
+    );
 }

@@ -19,7 +19,11 @@ fn assert_refused(ran: &Ran, code: i32, parts: &[&str]) {
     let message = flow["error"]["message"].as_str().expect("a message");
     for part in parts {
         assert!(message.contains(part), "{part:?} is not in the report's message: {message}");
-        assert!(ran.done.stderr.contains(part) || ran.done.stdout.contains(part), "{part:?} is not in what it prints: {:?}", ran.done);
+        assert!(
+            ran.done.stderr.contains(part) || ran.done.stdout.contains(part),
+            "{part:?} is not in what it prints: {:?}",
+            ran.done
+        );
     }
 }
 
@@ -42,11 +46,23 @@ fn no_engine_where_docker_was_asked_for() {
     let folder = flow_with("no-engine", "", "");
     let socket = folder.path().join("none.sock");
     let host = format!("unix://{}", socket.display());
-    assert_refused(&flows::start(&folder, &DOCKER, &[("DOCKER_HOST", &host)]).finish(), 8, &["no Docker engine answers", &host, "--backend process"]);
+    assert_refused(
+        &flows::start(&folder, &DOCKER, &[("DOCKER_HOST", &host)]).finish(),
+        8,
+        &["no Docker engine answers", &host, "--backend process"],
+    );
     // A socket that nobody listens at any more.
     drop(UnixListener::bind(&socket).unwrap());
-    assert_refused(&flows::start(&folder, &DOCKER, &[("DOCKER_HOST", &host)]).finish(), 8, &["no Docker engine answers", &host]);
-    assert_refused(&flows::start(&folder, &DOCKER, &[("DOCKER_HOST", "tcp://192.0.2.1:2375")]).finish(), 8, &["tcp://192.0.2.1:2375", "DOCKER_HOST"]);
+    assert_refused(
+        &flows::start(&folder, &DOCKER, &[("DOCKER_HOST", &host)]).finish(),
+        8,
+        &["no Docker engine answers", &host],
+    );
+    assert_refused(
+        &flows::start(&folder, &DOCKER, &[("DOCKER_HOST", "tcp://192.0.2.1:2375")]).finish(),
+        8,
+        &["tcp://192.0.2.1:2375", "DOCKER_HOST"],
+    );
 }
 
 #[test]
@@ -55,7 +71,11 @@ fn an_image_that_is_not_there() {
         return;
     }
     let folder = flow_with("no-image", "environment: {image: \"flowgate-none:of-this-name\"}\n", "");
-    assert_refused(&flows::run(&folder, &DOCKER), 4, &["flowgate-none:of-this-name", "docker pull flowgate-none:of-this-name"]);
+    assert_refused(
+        &flows::run(&folder, &DOCKER),
+        4,
+        &["flowgate-none:of-this-name", "docker pull flowgate-none:of-this-name"],
+    );
     let folder = flow_with("odd-image", "environment: {image: \"../containers/json?all=1\"}\n", "");
     assert_refused(&flows::run(&folder, &DOCKER), 4, &["../containers/json?all=1", "no image name"]);
 }
@@ -99,7 +119,18 @@ fn requirements_that_the_image_does_not_satisfy() {
     let Some(engine) = docker_or_skip() else { return };
     let lines = "promptflow\nrequests>=99 # too new\nno-such-package==1.0\npywin32; sys_platform == 'win32'\njinja2\n";
     let ran = flows::run(&flow_with("requirements", "", lines), &DOCKER);
-    assert_refused(&ran, 4, &["2 of the flow's requirements", "requirements.txt:2", "requests>=99", "requirements.txt:3", "no-such-package==1.0", "is not there"]);
+    assert_refused(
+        &ran,
+        4,
+        &[
+            "2 of the flow's requirements",
+            "requirements.txt:2",
+            "requests>=99",
+            "requirements.txt:3",
+            "no-such-package==1.0",
+            "is not there",
+        ],
+    );
     assert_eq!(engine.containers_of(ran.process), Vec::<String>::new());
 }
 
@@ -108,7 +139,8 @@ fn requirements_that_the_image_satisfies() {
     if docker_or_skip().is_none() {
         return;
     }
-    let lines = "promptflow>=1.18\nPromptflow_Tools\nrequests>=2; python_version >= '3.9'\ntomli; python_version < '3.0'\n";
+    let lines =
+        "promptflow>=1.18\nPromptflow_Tools\nrequests>=2; python_version >= '3.9'\ntomli; python_version < '3.0'\n";
     flows::run(&flow_with("satisfied", "", lines), &DOCKER).assert_code(0);
 }
 
@@ -118,7 +150,11 @@ fn requirements_that_nobody_can_look_up() {
         return;
     }
     let ran = flows::run(&flow_with("paths", "", "./wheel.whl\nname @ https://example.com/name.whl\n"), &DOCKER);
-    assert_refused(&ran, 4, &["requirements.txt:1", "./wheel.whl", "requirements.txt:2", "name @ https://example.com/name.whl"]);
+    assert_refused(
+        &ran,
+        4,
+        &["requirements.txt:1", "./wheel.whl", "requirements.txt:2", "name @ https://example.com/name.whl"],
+    );
 }
 
 #[test]

@@ -77,7 +77,14 @@ fn hostile_flows_spoil_only_their_own_results() {
     let folder = Folder::new("hostile");
     let all = "import os, signal, struct, time";
     flows::python(&folder, "forges", &format!("{all}\n{FORGED}"), WRITES_EVERYWHERE.trim_start());
-    flows::python(&folder, "forges-on-import", &format!("{all}\n{FORGED}\nfor fd in range(3, 256):\n  for frame in frames:\n    try: os.write(fd, frame)\n    except OSError: pass\n"), "return text");
+    flows::python(
+        &folder,
+        "forges-on-import",
+        &format!(
+            "{all}\n{FORGED}\nfor fd in range(3, 256):\n  for frame in frames:\n    try: os.write(fd, frame)\n    except OSError: pass\n"
+        ),
+        "return text",
+    );
     flows::python(&folder, "peeks", all, OPENS_MEMORY.trim_start());
     flows::python(&folder, "kills", all, KILLS.trim_start());
     flows::python(&folder, "stays", all, STAYS.trim_start());
@@ -103,7 +110,11 @@ fn hostile_flows_spoil_only_their_own_results() {
     // Whatever a forger makes of its own result, it is one result of its own line.
     for name in ["forges", "forges-on-import", "forks"] {
         let flow = ran.flow(name);
-        assert_eq!((&flow["lines"]["total"], flow["results"].as_array().map(Vec::len)), (&json!(1), Some(1)), "{flow:#}");
+        assert_eq!(
+            (&flow["lines"]["total"], flow["results"].as_array().map(Vec::len)),
+            (&json!(1), Some(1)),
+            "{flow:#}"
+        );
     }
     assert!(!ran.done.stdout.lines().any(|line| line.starts_with("::")), "{}", ran.done.stdout);
 }

@@ -7,7 +7,8 @@ use flowgate_tests::engine::{base_image, docker_or_skip};
 use flowgate_tests::{Folder, flowgate, repository};
 
 fn docker(folder: &Folder, arguments: &[&str]) -> Output {
-    let output = Command::new("docker").current_dir(folder.path()).args(arguments).output().expect("the docker command");
+    let output =
+        Command::new("docker").current_dir(folder.path()).args(arguments).output().expect("the docker command");
     assert!(output.status.success(), "docker {arguments:?}: {output:?}");
     output
 }

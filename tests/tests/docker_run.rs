@@ -15,7 +15,16 @@ fn run(engine: &Engine, folder: &Folder, arguments: &[&str]) -> Ran {
 /// What must not differ between backends.
 fn essence(ran: &Ran) -> Value {
     let flow = |flow: &Value| {
-        let line = |line: &Value| json!([line["line"], line["outcome"], line["inputs"], line["output"], line["error"]["type"], line["error"]["message"]]);
+        let line = |line: &Value| {
+            json!([
+                line["line"],
+                line["outcome"],
+                line["inputs"],
+                line["output"],
+                line["error"]["type"],
+                line["error"]["message"]
+            ])
+        };
         let results: Vec<Value> = flow["results"].as_array().into_iter().flatten().map(line).collect();
         json!([flow["flow"], flow["verdict"], flow["lines"], flow["metrics"], results])
     };
@@ -104,7 +113,14 @@ fn both_backends_give_the_same_results() {
     let flow = docker.flow("chain");
     assert_eq!((&flow["backend"], &flow["metrics"]), (&json!("docker"), &json!({"total": 9})));
     let outputs: Vec<&Value> = flow["results"].as_array().unwrap().iter().map(|line| &line["output"]).collect();
-    assert_eq!(outputs, [&json!({"said": "good day, say one two", "count": 4}), &Value::Null, &json!({"said": "good day, say three", "count": 5})]);
+    assert_eq!(
+        outputs,
+        [
+            &json!({"said": "good day, say one two", "count": 4}),
+            &Value::Null,
+            &json!({"said": "good day, say three", "count": 5})
+        ]
+    );
 }
 
 #[test]
@@ -113,12 +129,21 @@ fn lines_fail_time_out_and_pass_in_one_run() {
     let folder = Folder::new("lines");
     flows::python(&folder, "raises", "", "raise KeyError('nothing of that name')");
     flows::python(&folder, "hangs", "import time", "time.sleep(600)\nreturn text");
-    flows::python(&folder, "loud", "", "print('x' * (1 << 20))\nprint('::error::not a command', '\\x1b[31m')\nreturn text");
+    flows::python(
+        &folder,
+        "loud",
+        "",
+        "print('x' * (1 << 20))\nprint('::error::not a command', '\\x1b[31m')\nreturn text",
+    );
     let ran = run(&engine, &folder, &["--line-timeout", "3", "."]);
     ran.assert_code(1);
     let line = |name: &str| &ran.flow(name)["results"][0];
     assert_eq!((&line("raises")["outcome"], &line("raises")["error"]["node"]), (&json!("failed"), &json!("work")));
-    assert!(line("raises")["error"]["message"].as_str().unwrap().contains("nothing of that name"), "{:#}", line("raises"));
+    assert!(
+        line("raises")["error"]["message"].as_str().unwrap().contains("nothing of that name"),
+        "{:#}",
+        line("raises")
+    );
     assert_eq!(line("hangs")["outcome"], "timed_out");
     assert_eq!((&line("loud")["outcome"], &line("loud")["output"]), (&json!("passed"), &json!({"out": "hello"})));
     let said = ran.done.stdout + &ran.done.stderr;

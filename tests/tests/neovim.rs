@@ -32,7 +32,12 @@ fn session(nvim: &Path, folder: &Folder, script: &str) -> Value {
     let home = Folder::new("nvim-home");
     let seen = home.path().join("seen.json");
     let binary = flowgate();
-    let path = std::env::join_paths([binary.parent().expect("its folder").to_owned()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()))).expect("a path");
+    let path = std::env::join_paths(
+        [binary.parent().expect("its folder").to_owned()]
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    )
+    .expect("a path");
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", "90"]).arg(nvim).args(["--headless", "--clean", "-n"]);
     command.arg("--cmd").arg(format!("set runtimepath^={}", repository().join("editors/nvim").display()));
@@ -42,7 +47,8 @@ fn session(nvim: &Path, folder: &Folder, script: &str) -> Value {
         command.env(variable, home.path());
     }
     let finished = Finished::of(command.output().expect("timeout starts"));
-    let text = std::fs::read_to_string(&seen).unwrap_or_else(|error| panic!("the script broke off ({error}): {finished:#?}"));
+    let text =
+        std::fs::read_to_string(&seen).unwrap_or_else(|error| panic!("the script broke off ({error}): {finished:#?}"));
     assert_eq!(finished.code, Some(0), "{finished:#?}");
     serde_json::from_str(&text).expect("JSON")
 }
@@ -71,7 +77,10 @@ nodes:
 ";
     let folder = Folder::with("nvim-findings", &[("flow.dag.yaml", flow), ("other.yaml", "nodes: 1\n")]);
     let seen = session(&nvim, &folder, "findings.lua");
-    assert_eq!(seen["opened"], json!(["2:28 requirements-path-not-found", "9:18 unknown-node-reference", "15:11 missing-source-file"]));
+    assert_eq!(
+        seen["opened"],
+        json!(["2:28 requirements-path-not-found", "9:18 unknown-node-reference", "15:11 missing-source-file"])
+    );
     assert_eq!(seen["mended"], json!(["2:28 requirements-path-not-found", "15:11 missing-source-file"]));
     assert_eq!((&seen["clients"], &seen["clients of another file"]), (&json!(1), &json!(0)));
     assert_eq!(seen["restarted"], seen["mended"]);
@@ -80,7 +89,10 @@ nodes:
 #[test]
 fn the_fix_for_a_pinned_promptflow_changes_the_buffer() {
     let Some(nvim) = nvim() else { return };
-    let folder = Folder::with("nvim-fix", &[("requirements.txt", "# é😀\nrequests\npromptflow[azure]==1.10.0  # why\npromptflow-tools~=1.4\n")]);
+    let folder = Folder::with(
+        "nvim-fix",
+        &[("requirements.txt", "# é😀\nrequests\npromptflow[azure]==1.10.0  # why\npromptflow-tools~=1.4\n")],
+    );
     let seen = session(&nvim, &folder, "fix.lua");
     assert_eq!(seen["opened"], json!(["3:1 pinned-promptflow", "4:1 pinned-promptflow"]));
     assert_eq!(seen["offered"], 1);

@@ -45,11 +45,19 @@ fn includes_metrics_and_data_beside_the_flow() {
     let report = folder.path().join("run.json");
     let report_text = report.display().to_string();
     let data = "examples/ticket-triage-eval/data.jsonl";
-    let done = run(repository(), &["--backend", "process", "examples/ticket-triage-eval", "--data", data, "--report", &report_text]);
+    let done = run(
+        repository(),
+        &["--backend", "process", "examples/ticket-triage-eval", "--data", data, "--report", &report_text],
+    );
     assert_eq!(done.code, Some(0), "{}{}", done.stdout, done.stderr);
     let report: Value = serde_json::from_str(&std::fs::read_to_string(&report).expect("a report")).expect("JSON");
     assert_eq!(report["flows"][0]["metrics"], json!({"accuracy": 0.75}));
-    let grades: Vec<_> = report["flows"][0]["results"].as_array().expect("lines").iter().map(|line| line["output"]["grade"].clone()).collect();
+    let grades: Vec<_> = report["flows"][0]["results"]
+        .as_array()
+        .expect("lines")
+        .iter()
+        .map(|line| line["output"]["grade"].clone())
+        .collect();
     assert_eq!(grades, ["correct", "correct", "wrong", "correct"]);
 }
 
@@ -62,8 +70,14 @@ fn inputs_rows_and_failures() {
     folder.write("rows.csv", "x,y\n1,2\n500,2\n");
     let done = run(folder.path(), &["--backend", "process", "add", "--data", "rows.csv", "--report", "out.json"]);
     assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
-    assert!(done.stdout.contains("error: add/flow.dag.yaml line 1 failed\n  node `add`: ValueError: "), "{}", done.stdout);
-    let report: Value = serde_json::from_str(&std::fs::read_to_string(folder.path().join("out.json")).expect("a report")).expect("JSON");
+    assert!(
+        done.stdout.contains("error: add/flow.dag.yaml line 1 failed\n  node `add`: ValueError: "),
+        "{}",
+        done.stdout
+    );
+    let report: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("out.json")).expect("a report"))
+            .expect("JSON");
     assert_eq!(report["flows"][0]["results"][0]["output"], json!({"sum": 3}));
     let error = &report["flows"][0]["results"][1]["error"];
     assert_eq!((&error["type"], &error["node"]), (&json!("ValueError"), &json!("add")));
@@ -71,7 +85,12 @@ fn inputs_rows_and_failures() {
     // No row, no default: the engine says which input, and the note says what to do.
     let done = run(folder.path(), &["--backend", "process", "add"]);
     assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
-    assert!(done.stderr.contains("Input `x` has no default") && done.stdout.contains("InputNotFound"), "{}{}", done.stdout, done.stderr);
+    assert!(
+        done.stderr.contains("Input `x` has no default") && done.stdout.contains("InputNotFound"),
+        "{}{}",
+        done.stdout,
+        done.stderr
+    );
 }
 
 #[test]

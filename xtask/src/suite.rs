@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn the_closing_lines_of_both_runners_are_counted() {
-        let cargo = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s";
+        let cargo =
+            "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s";
         assert_eq!(counts(cargo), Some(Totals { passed: 12, failed: 3, skipped: 1, good: true }));
         let nextest = "     Summary [   0.012s] 4 tests run: 3 passed (1 slow), 1 failed, 2 skipped";
         assert_eq!(counts(nextest), Some(Totals { passed: 3, failed: 1, skipped: 2, good: true }));

@@ -70,7 +70,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 4 << 30, cpus: 2.0, pids: 1024, deadline: Duration::from_secs(6 * 3600), start_timeout: Duration::from_secs(120) }
+        Self {
+            memory: 4 << 30,
+            cpus: 2.0,
+            pids: 1024,
+            deadline: Duration::from_secs(6 * 3600),
+            start_timeout: Duration::from_secs(120),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which backend a run gets, and why.
 
-use crate::backend::process::{Process, ProcessOptions};
 use crate::backend::Backend;
+use crate::backend::process::{Process, ProcessOptions};
 use crate::error::RuntimeError;
 
 /// What the user asked for.
@@ -63,6 +63,9 @@ impl Engines {
 
     #[cfg(not(feature = "docker"))]
     async fn docker(&self) -> Result<Box<dyn Backend>, RuntimeError> {
-        Err(RuntimeError::new(crate::error::Stage::Infrastructure, "this flowgate was built without the docker backend"))
+        Err(RuntimeError::new(
+            crate::error::Stage::Infrastructure,
+            "this flowgate was built without the docker backend",
+        ))
     }
 }

@@ -27,11 +27,11 @@ pub mod outcome;
 pub mod pack;
 pub mod plan;
 pub mod runner;
+#[cfg(feature = "docker")]
+mod satisfies;
 pub mod session;
 pub mod wire;
 pub mod worker;
-#[cfg(feature = "docker")]
-mod satisfies;
 
 pub use backend::{Backend, BackendKind, Image, Limits, Runtime};
 pub use cancel::Cancel;

@@ -212,7 +212,14 @@ impl RunReport {
     /// A run that never began because no backend could be had: every row is there, as skipped.
     pub fn without_backend(cases: &[Case], choice: Choice, error: &RuntimeError) -> Self {
         let backend = if choice == Choice::Process { BackendKind::Process } else { BackendKind::Docker };
-        let skipped = |(line, row): (usize, &Map<String, Value>)| LineResult { line, outcome: Outcome::Skipped, inputs: row.clone(), output: None, error: None, duration: Duration::ZERO };
+        let skipped = |(line, row): (usize, &Map<String, Value>)| LineResult {
+            line,
+            outcome: Outcome::Skipped,
+            inputs: row.clone(),
+            output: None,
+            error: None,
+            duration: Duration::ZERO,
+        };
         let flows = cases.iter().map(|case| FlowOutcome {
             flow: case.name.clone(),
             backend,

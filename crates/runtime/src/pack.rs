@@ -51,7 +51,10 @@ fn pack_within(project: &Project, boundary: Option<&Path>, limit: u64) -> Result
             Err(error) => return Err(unreadable(&path, &error)),
         };
         let Some(name) = path.file_name().or_else(|| real.file_name()) else {
-            return Err(refused("UserErrorException", format!("additional include `{written}` is the root directory, which is not supported")));
+            return Err(refused(
+                "UserErrorException",
+                format!("additional include `{written}` is the root directory, which is not supported"),
+            ));
         };
         tree.add(&path, Path::new(name))?;
     }
@@ -96,7 +99,11 @@ impl Tree {
             Err(error) => return Err(unreadable(from, &error)),
         };
         if let Some(boundary) = self.boundary.as_ref().filter(|boundary| !real.starts_with(boundary)) {
-            let message = format!("`{}` leads out of {}, and nothing outside of that is sent into a runtime", from.display(), boundary.display());
+            let message = format!(
+                "`{}` leads out of {}, and nothing outside of that is sent into a runtime",
+                from.display(),
+                boundary.display()
+            );
             return Err(refused("OutsideBoundary", message));
         }
         let data = fs::metadata(&real).map_err(|error| unreadable(from, &error))?;
@@ -107,7 +114,10 @@ impl Tree {
             return Ok(());
         }
         if self.inside.len() >= MAX_DEPTH {
-            return Err(refused("FlowTooLarge", format!("`{}` lies more than {MAX_DEPTH} folders deep", from.display())));
+            return Err(refused(
+                "FlowTooLarge",
+                format!("`{}` lies more than {MAX_DEPTH} folders deep", from.display()),
+            ));
         }
         if !to.as_os_str().is_empty() {
             self.put(to, Entry::Folder)?;
@@ -133,7 +143,10 @@ impl Tree {
         }
         self.entries.insert(to.to_owned(), entry);
         if self.entries.len() > MAX_ENTRIES {
-            let message = format!("the flow's folder holds more than {MAX_ENTRIES} files and folders, the last one at `{}`; move data out of it", to.display());
+            let message = format!(
+                "the flow's folder holds more than {MAX_ENTRIES} files and folders, the last one at `{}`; move data out of it",
+                to.display()
+            );
             return Err(refused("FlowTooLarge", message));
         }
         Ok(())

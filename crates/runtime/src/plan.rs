@@ -71,10 +71,16 @@ pub fn plan(project: &Project) -> Result<EnvironmentPlan, RuntimeError> {
             let path = source.path.strip_prefix(&project.folder).unwrap_or(&source.path);
             let place = format!("{}:{}", path.display(), source.lines.line_of(line.span.start) + 1);
             if text.contains(requirements::PRIVATE_PLACEHOLDER) {
-                let message = format!("{place}: the index URL holds `{{private}}`, which stands for a token, and flowgate passes no token into an environment");
-                return Err(fail(message).with_hint("install the private packages in your own base image and name it under `environment.image`"));
+                let message = format!(
+                    "{place}: the index URL holds `{{private}}`, which stands for a token, and flowgate passes no token into an environment"
+                );
+                return Err(fail(message).with_hint(
+                    "install the private packages in your own base image and name it under `environment.image`",
+                ));
             }
-            let nested = line.options.iter().any(|o| matches!(o.kind(), requirements::OptionKind::Requirement | requirements::OptionKind::Constraint));
+            let nested = line.options.iter().any(|o| {
+                matches!(o.kind(), requirements::OptionKind::Requirement | requirements::OptionKind::Constraint)
+            });
             match (&line.requirement, file.constraint) {
                 (Some(_), true) => constraints.push(text),
                 (Some(_), false) => lines.push(PlannedRequirement { line: text, place }),
@@ -103,7 +109,8 @@ pub fn plan(project: &Project) -> Result<EnvironmentPlan, RuntimeError> {
 
 /// A logical line on one physical line.
 fn joined(line: &requirements::Line) -> String {
-    let options = line.options.iter().flat_map(|o| [Some(o.name.value.clone()), o.value.as_ref().map(|v| v.value.clone())]);
+    let options =
+        line.options.iter().flat_map(|o| [Some(o.name.value.clone()), o.value.as_ref().map(|v| v.value.clone())]);
     let requirement = line.requirement.iter().map(|r| Some(r.text.clone()));
     requirement.chain(options).flatten().collect::<Vec<_>>().join(" ")
 }

@@ -63,7 +63,13 @@ pub type Events<'e> = &'e (dyn Fn(RunEvent) + Send + Sync);
 ///
 /// After `cancel`, lines that have not ended are skipped and the runtimes are removed before this
 /// returns.
-pub async fn run(backend: &dyn Backend, cases: Vec<Case>, options: &RunOptions, events: Events<'_>, cancel: Cancel) -> RunReport {
+pub async fn run(
+    backend: &dyn Backend,
+    cases: Vec<Case>,
+    options: &RunOptions,
+    events: Events<'_>,
+    cancel: Cancel,
+) -> RunReport {
     let run = Run { backend, cases: &cases, options, events, cancel, began: Instant::now() };
     let mut outcomes = Vec::new();
     let mut groups: Vec<(EnvironmentPlan, VecDeque<usize>)> = Vec::new();
@@ -80,10 +86,14 @@ pub async fn run(backend: &dyn Backend, cases: Vec<Case>, options: &RunOptions, 
             }
         }
     }
-    let done = stream::iter(groups).map(|(plan, flows)| run.environment(plan, flows)).buffer_unordered(ENVIRONMENTS_AT_ONCE);
+    let done =
+        stream::iter(groups).map(|(plan, flows)| run.environment(plan, flows)).buffer_unordered(ENVIRONMENTS_AT_ONCE);
     outcomes.extend(done.collect::<Vec<_>>().await.into_iter().flatten());
     outcomes.sort_by_key(|(index, _)| *index);
-    RunReport { flows: outcomes.into_iter().map(|(_, outcome)| outcome).collect(), cancelled: run.cancel.is_cancelled() }
+    RunReport {
+        flows: outcomes.into_iter().map(|(_, outcome)| outcome).collect(),
+        cancelled: run.cancel.is_cancelled(),
+    }
 }
 
 /// What all parts of one run share.
@@ -137,19 +147,34 @@ impl Run<'_> {
             // The end of its input is the order to stop.
             drop(session);
             if let Err(error) = stop.stop().await {
-                (self.events)(RunEvent::Notice { flow: first, message: format!("The runtime could not be removed: {error}.") });
+                (self.events)(RunEvent::Notice {
+                    flow: first,
+                    message: format!("The runtime could not be removed: {error}."),
+                });
             }
         }
         done
     }
 
-    fn none_ran(&self, flows: VecDeque<usize>, plan: &EnvironmentPlan, image: Option<&Image>, error: Option<RuntimeError>) -> Vec<Indexed> {
+    fn none_ran(
+        &self,
+        flows: VecDeque<usize>,
+        plan: &EnvironmentPlan,
+        image: Option<&Image>,
+        error: Option<RuntimeError>,
+    ) -> Vec<Indexed> {
         let error = error.map(FlowError::Runtime);
         flows.into_iter().map(|index| self.never_ran(index, Some(plan), image, error.clone())).collect()
     }
 
     /// The outcome of a flow of which nothing ran: cancelled where there is no error.
-    fn never_ran(&self, index: usize, plan: Option<&EnvironmentPlan>, image: Option<&Image>, error: Option<FlowError>) -> Indexed {
+    fn never_ran(
+        &self,
+        index: usize,
+        plan: Option<&EnvironmentPlan>,
+        image: Option<&Image>,
+        error: Option<FlowError>,
+    ) -> Indexed {
         let mut outcome = self.blank(index, plan, image);
         outcome.error = error;
         self.finish(index, outcome, Vec::new(), false)

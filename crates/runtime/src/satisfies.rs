@@ -24,11 +24,19 @@ pub(crate) fn can_be_checked(plan: &EnvironmentPlan) -> Result<Vec<String>, Runt
     for planned in &plan.requirements {
         let PlannedRequirement { line, place } = planned;
         match read(line).as_ref().map(|requirement| (requirement, &requirement.parsed)) {
-            Some((_, Ok(parsed))) if matches!(parsed.version_or_url, Some(VersionOrUrl::Url(_))) => refused.push(format!("{place}: `{line}` names a URL")),
-            Some((_, Ok(parsed))) if !parsed.extras.is_empty() => unchecked.push(format!("{place}: not checking the extras of `{line}`")),
+            Some((_, Ok(parsed))) if matches!(parsed.version_or_url, Some(VersionOrUrl::Url(_))) => {
+                refused.push(format!("{place}: `{line}` names a URL"))
+            }
+            Some((_, Ok(parsed))) if !parsed.extras.is_empty() => {
+                unchecked.push(format!("{place}: not checking the extras of `{line}`"))
+            }
             Some((_, Ok(_))) => {}
-            Some((requirement, Err(_))) if requirement.name.is_none() => refused.push(format!("{place}: `{line}` names a URL or a path")),
-            Some((_, Err(cause))) => refused.push(format!("{place}: `{line}` cannot be read: {}", cause.lines().next().unwrap_or_default())),
+            Some((requirement, Err(_))) if requirement.name.is_none() => {
+                refused.push(format!("{place}: `{line}` names a URL or a path"))
+            }
+            Some((_, Err(cause))) => {
+                refused.push(format!("{place}: `{line}` cannot be read: {}", cause.lines().next().unwrap_or_default()))
+            }
             None => refused.push(format!("{place}: `{line}` is no requirement")),
         }
     }
@@ -106,7 +114,10 @@ fn environment(hello: &Hello) -> Result<MarkerEnvironment, RuntimeError> {
     };
     MarkerEnvironment::try_from(built).map_err(|error| {
         let version = marker("python_full_version").escape_debug();
-        RuntimeError::new(Stage::Runtime, format!("the worker says that its Python is `{version}`, which is no version: {error}"))
+        RuntimeError::new(
+            Stage::Runtime,
+            format!("the worker says that its Python is `{version}`, which is no version: {error}"),
+        )
     })
 }
 
@@ -115,7 +126,9 @@ mod tests {
     use super::*;
 
     fn hello(packages: &[(&str, &str)]) -> Hello {
-        let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let pairs = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
         let markers = [
             ("implementation_name", "cpython"),
             ("implementation_version", "3.11.2"),
@@ -133,12 +146,25 @@ mod tests {
     }
 
     fn planned(lines: &[&str]) -> Vec<PlannedRequirement> {
-        lines.iter().enumerate().map(|(index, line)| PlannedRequirement { line: (*line).to_owned(), place: format!("requirements.txt:{}", index + 1) }).collect()
+        lines
+            .iter()
+            .enumerate()
+            .map(|(index, line)| PlannedRequirement {
+                line: (*line).to_owned(),
+                place: format!("requirements.txt:{}", index + 1),
+            })
+            .collect()
     }
 
     fn plan(lines: &[&str], options: &[&str]) -> EnvironmentPlan {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        EnvironmentPlan { image: None, requirements: planned(lines), options, constraints: Vec::new(), key: String::new() }
+        EnvironmentPlan {
+            image: None,
+            requirements: planned(lines),
+            options,
+            constraints: Vec::new(),
+            key: String::new(),
+        }
     }
 
     #[test]
@@ -178,7 +204,12 @@ mod tests {
         let error = can_be_checked(&plan(&lines, &["--editable ./e", "--no-index"])).unwrap_err();
         assert_eq!(error.stage, Stage::Environment);
         assert!(error.message.starts_with("4 of the flow's requirements cannot be looked up"), "{}", error.message);
-        for name in ["requirements.txt:1: `./wheels/a.whl`", "requirements.txt:2: `b @ ", "requirements.txt:3: `https:", "`--editable ./e`"] {
+        for name in [
+            "requirements.txt:1: `./wheels/a.whl`",
+            "requirements.txt:2: `b @ ",
+            "requirements.txt:3: `https:",
+            "`--editable ./e`",
+        ] {
             assert!(error.message.contains(name), "{name}: {}", error.message);
         }
     }

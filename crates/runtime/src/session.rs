@@ -18,7 +18,10 @@ use tokio::time::timeout;
 
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
-use crate::wire::{self, Aggregate, AggregatedBody, Ended, FatalBody, Frame, Hello, JobLimits, Kind, LineBody, Loaded, Open, WireError, clip};
+use crate::wire::{
+    self, Aggregate, AggregatedBody, Ended, FatalBody, Frame, Hello, JobLimits, Kind, LineBody, Loaded, Open,
+    WireError, clip,
+};
 use crate::worker;
 
 /// Frames that wait to be written; a full queue holds up who sends.
@@ -157,7 +160,12 @@ impl Session {
     /// # Errors
     /// [`Stage::Runtime`] where the worker ends, gives up, speaks another protocol, or does not
     /// answer in time.
-    pub async fn start<R, W>(mut reader: R, mut writer: W, log: LogTail, start_timeout: Duration) -> Result<Self, RuntimeError>
+    pub async fn start<R, W>(
+        mut reader: R,
+        mut writer: W,
+        log: LogTail,
+        start_timeout: Duration,
+    ) -> Result<Self, RuntimeError>
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
@@ -174,20 +182,33 @@ impl Session {
             frame
         };
         let frame = match timeout(start_timeout, start).await {
-            Err(_) => return Err(shared.error(format!("the worker did not answer within {} s", start_timeout.as_secs()))),
+            Err(_) => {
+                return Err(shared.error(format!("the worker did not answer within {} s", start_timeout.as_secs())));
+            }
             Ok(Err(error)) => return Err(lost(&shared, error).await),
             Ok(Ok(frame)) => frame,
         };
         let hello: Hello = match (frame.kind, frame.channel) {
-            (Kind::Hello, 0) => body(&frame.payload).map_err(|e| shared.error(format!("worker sent {e} as its hello")))?,
+            (Kind::Hello, 0) => {
+                body(&frame.payload).map_err(|e| shared.error(format!("worker sent {e} as its hello")))?
+            }
             (Kind::Fatal, 0) => return Err(fatal(&shared, &frame.payload)),
-            (kind, channel) => return Err(shared.error(format!("worker sent {kind:?} on channel {channel} before its hello"))),
+            (kind, channel) => {
+                return Err(shared.error(format!("worker sent {kind:?} on channel {channel} before its hello")));
+            }
         };
         if hello.protocol != wire::PROTOCOL {
-            return Err(shared.error(format!("the worker speaks protocol {}, and this flowgate speaks {}", hello.protocol, wire::PROTOCOL)));
+            return Err(shared.error(format!(
+                "the worker speaks protocol {}, and this flowgate speaks {}",
+                hello.protocol,
+                wire::PROTOCOL
+            )));
         }
         let (outgoing, queue) = mpsc::channel(OUTGOING);
-        let tasks = [tokio::spawn(read_frames(reader, Arc::clone(&shared))), tokio::spawn(write_frames(writer, queue, Arc::clone(&shared)))];
+        let tasks = [
+            tokio::spawn(read_frames(reader, Arc::clone(&shared))),
+            tokio::spawn(write_frames(writer, queue, Arc::clone(&shared))),
+        ];
         Ok(Self { hello, shared, outgoing, tasks })
     }
 
@@ -221,11 +242,20 @@ impl Session {
             }
             table.last += 1;
             let number = table.last;
-            table.open.insert(number, Entry { answers, due: Some(Kind::Loaded), faulty: false, output: output.clone() });
+            table
+                .open
+                .insert(number, Entry { answers, due: Some(Kind::Loaded), faulty: false, output: output.clone() });
             permit.send(Frame { kind: Kind::Open, channel: number, payload });
             number
         };
-        let channel = Channel { number, shared: Arc::clone(&self.shared), outgoing: self.outgoing.clone(), inbox, output, over: false };
+        let channel = Channel {
+            number,
+            shared: Arc::clone(&self.shared),
+            outgoing: self.outgoing.clone(),
+            inbox,
+            output,
+            over: false,
+        };
         for part in archive.chunks(wire::MAX_DATA) {
             channel.send(Kind::Data, part.to_vec()).await?;
         }
@@ -271,14 +301,18 @@ async fn lost(shared: &Shared, error: WireError) -> RuntimeError {
         WireError::Malformed(what) => shared.error(format!("worker sent {what}")),
         WireError::End | WireError::Broken(_) => {
             let _ = timeout(LAST_WORDS, shared.log.finished()).await;
-            shared.error("the worker has gone").with_hint("where its log does not say why, it was killed: for want of memory, or by a flow")
+            shared
+                .error("the worker has gone")
+                .with_hint("where its log does not say why, it was killed: for want of memory, or by a flow")
         }
     }
 }
 
 fn fatal(shared: &Shared, payload: &[u8]) -> RuntimeError {
     match body::<FatalBody>(payload) {
-        Ok(fatal) => shared.error(format!("the worker gave up: {}: {}", clip(fatal.r#type, 256), clip(fatal.message, 16 << 10))),
+        Ok(fatal) => {
+            shared.error(format!("the worker gave up: {}: {}", clip(fatal.r#type, 256), clip(fatal.message, 16 << 10)))
+        }
         Err(error) => shared.error(format!("worker sent {error} as its last words")),
     }
 }
@@ -295,7 +329,8 @@ fn take(shared: &Shared, frame: Frame) -> Result<(), RuntimeError> {
     };
     match frame.kind {
         Kind::Ended => {
-            let ended: Ended = body(&frame.payload).map_err(|e| shared.error(format!("worker sent {e} as the end of a job")))?;
+            let ended: Ended =
+                body(&frame.payload).map_err(|e| shared.error(format!("worker sent {e} as the end of a job")))?;
             // A full inbox means that nobody takes from it.
             let _ = entry.answers.try_send(Answer::Ended(ended));
             table.open.remove(&frame.channel);
@@ -364,7 +399,10 @@ impl Channel {
         let payload = self.ask(Kind::Line, Kind::Result, &wire::Line { line, inputs }).await?;
         let body: LineBody = parse(&payload)?;
         if body.line != line as u64 {
-            return Err(ChannelError::Protocol(format!("the job answered for line {} where line {line} was asked for", body.line)));
+            return Err(ChannelError::Protocol(format!(
+                "the job answered for line {} where line {line} was asked for",
+                body.line
+            )));
         }
         Ok((body, payload.len()))
     }
@@ -417,7 +455,8 @@ impl Channel {
             }
             Err(_) => {
                 // Nothing is known about what still runs in there: the worker goes with it.
-                self.shared.die(self.shared.error(format!("the worker did not end a job within {} s", BURIAL.as_secs())));
+                self.shared
+                    .die(self.shared.error(format!("the worker did not end a job within {} s", BURIAL.as_secs())));
                 Err(ChannelError::Worker(self.shared.died().await))
             }
         }

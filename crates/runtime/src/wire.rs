@@ -393,19 +393,27 @@ mod tests {
             }
         };
         assert_eq!(text(&[0, 0, 0, 4, 0x83, 0, 0, 0, 1]), "a frame of kind 0x83 that announces 4 bytes");
-        assert_eq!(text(&[0xff, 0xff, 0xff, 0xff, 0x83, 0, 0, 0, 1]), "a frame of kind 0x83 that announces 4294967295 bytes");
+        assert_eq!(
+            text(&[0xff, 0xff, 0xff, 0xff, 0x83, 0, 0, 0, 1]),
+            "a frame of kind 0x83 that announces 4294967295 bytes"
+        );
         assert_eq!(text(&[0, 0, 0, 5, 0x77, 0, 0, 0, 1]), "a frame of the unknown kind 0x77");
     }
 
     #[test]
     fn json_deeper_than_the_reader_bears_is_an_error() {
-        let deep = format!(r#"{{"line":0,"status":"Completed","output":{{"a":{}{}}}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let deep = format!(
+            r#"{{"line":0,"status":"Completed","output":{{"a":{}{}}}}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
         assert!(serde_json::from_slice::<LineBody>(deep.as_bytes()).is_err());
     }
 
     #[test]
     fn forged_texts_are_cut() {
-        let fault = Fault::from(ErrorBody { message: "é".repeat(20_000), r#type: "x".repeat(1000), ..ErrorBody::default() });
+        let fault =
+            Fault::from(ErrorBody { message: "é".repeat(20_000), r#type: "x".repeat(1000), ..ErrorBody::default() });
         assert!(fault.message.len() <= 16 << 10 && fault.message.ends_with("..."));
         assert_eq!(fault.r#type.len(), 256);
     }

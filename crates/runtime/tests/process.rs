@@ -54,20 +54,29 @@ fn flow(extra: &str) -> String {
 
 /// What is left of runs: folders that flows ran in.
 fn leftovers(cache: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(cache.join("work")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names =
+        std::fs::read_dir(cache.join("work")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name != "guard").collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flows_of_each_kind_end_as_they_should() {
-    let (one, sum) = (flow(""), flow("- {name: sum, type: python, aggregation: true, source: {type: code, path: sum.py}, inputs: {xs: \"${a.output}\", inputs: \"${inputs.x}\"}}\n"));
+    let (one, sum) = (
+        flow(""),
+        flow(
+            "- {name: sum, type: python, aggregation: true, source: {type: code, path: sum.py}, inputs: {xs: \"${a.output}\", inputs: \"${inputs.x}\"}}\n",
+        ),
+    );
     let raises = tool("x: int", "if x == 1:\n    raise ValueError('one is too many')\nreturn x");
     let hangs = tool("x: int", "import time\nif x == 1:\n    time.sleep(600)\nreturn x");
     let dies = tool("x: int", "import os, signal\nif x == 1:\n    os.kill(os.getpid(), signal.SIGSEGV)\nreturn x");
     let loud = tool("x: int", "import os\nprint('::error::' + 'x' * 1_000_000)\nos.write(1, b'raw')\nreturn x");
     let module = format!("import no_such_module\n{}", tool("x: int", "return x"));
     let doubles = tool("x: int", "return x * 2");
-    let sums = tool("xs: list, inputs: list", "from promptflow.core import log_metric\nlog_metric('sum', sum(xs))\nlog_metric('lines', len(inputs))\nreturn 0");
+    let sums = tool(
+        "xs: list, inputs: list",
+        "from promptflow.core import log_metric\nlog_metric('sum', sum(xs))\nlog_metric('lines', len(inputs))\nreturn 0",
+    );
     let needs = "- {name: ask, type: llm, source: {type: code, path: ask.jinja2}, provider: AzureOpenAI, connection: mine, api: chat, inputs: {deployment_name: x}}\n";
     let folder = Folder::new().with(&[
         ("hello/flow.dag.yaml", &format!("{HELLO}additional_includes: [../shared/shout.py]\n")),
@@ -92,21 +101,26 @@ async fn flows_of_each_kind_end_as_they_should() {
     ]);
     let three = json!([{"x": 0}, {"x": 1}, {"x": 2}]);
     let mut cases = vec![folder.case("hello", json!([{}, {"name": "you"}]))];
-    cases.extend(["raises", "hangs", "dies", "loud", "module", "sum", "needs"].map(|name| folder.case(name, three.clone())));
+    cases.extend(
+        ["raises", "hangs", "dies", "loud", "module", "sum", "needs"].map(|name| folder.case(name, three.clone())),
+    );
     let backend = backend(cache());
     let (report, events) = run(&backend, cases, &options(Duration::from_secs(10), 1), &Cancel::new()).await;
     let by_name = |name: &str| report.flows.iter().find(|flow| flow.flow == name).unwrap();
     let only_one = |outcome| [Outcome::Passed, outcome, Outcome::Passed];
 
     let hello = by_name("hello");
-    let outputs: Vec<Value> = hello.lines.iter().map(|line| Value::Object(line.output.clone().unwrap_or_default())).collect();
+    let outputs: Vec<Value> =
+        hello.lines.iter().map(|line| Value::Object(line.output.clone().unwrap_or_default())).collect();
     assert_eq!(outputs, [json!({"greeting": "HELLO WORLD!"}), json!({"greeting": "HELLO YOU!"})], "{hello:?}");
 
     let raises = by_name("raises");
     assert_eq!(outcomes(raises), only_one(Outcome::Failed), "{raises:?}");
     let fault = raises.lines[1].error.as_ref().unwrap();
     assert_eq!((fault.r#type.as_str(), fault.node.as_deref()), ("ValueError", Some("a")));
-    assert!(fault.message.contains("one is too many") && fault.traceback.as_ref().is_some_and(|text| text.contains("a.py")));
+    assert!(
+        fault.message.contains("one is too many") && fault.traceback.as_ref().is_some_and(|text| text.contains("a.py"))
+    );
 
     assert_eq!(outcomes(by_name("hangs")), only_one(Outcome::TimedOut), "{:?}", by_name("hangs"));
     assert_eq!(outcomes(by_name("dies")), only_one(Outcome::Failed));
@@ -133,17 +147,28 @@ async fn flows_of_each_kind_end_as_they_should() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_run_in_several_processes_and_cancel_leaves_nothing() {
-    let (ran, slow) = (tool("x: int", "import os\nreturn f'{x} {os.getpid()}'"), tool("x: int", "import time\nif x:\n    time.sleep(600)\nreturn x"));
-    let folder = Folder::new().with(&[("ran/flow.dag.yaml", &flow("")), ("ran/a.py", &ran), ("slow/flow.dag.yaml", &flow("")), ("slow/a.py", &slow)]);
+    let (ran, slow) = (
+        tool("x: int", "import os\nreturn f'{x} {os.getpid()}'"),
+        tool("x: int", "import time\nif x:\n    time.sleep(600)\nreturn x"),
+    );
+    let folder = Folder::new().with(&[
+        ("ran/flow.dag.yaml", &flow("")),
+        ("ran/a.py", &ran),
+        ("slow/flow.dag.yaml", &flow("")),
+        ("slow/a.py", &slow),
+    ]);
     // A cache of its own, so that the leftovers are this test's; the environment itself is shared.
     std::fs::create_dir_all(cache().join("venvs")).unwrap();
     std::os::unix::fs::symlink(cache().join("venvs"), folder.0.join("venvs")).unwrap();
     let backend = backend(folder.0.clone());
-    let (report, _) = run(&backend, vec![folder.case("ran", common::rows(8))], &options(MINUTE, 3), &Cancel::new()).await;
+    let (report, _) =
+        run(&backend, vec![folder.case("ran", common::rows(8))], &options(MINUTE, 3), &Cancel::new()).await;
     let texts: Vec<(String, String)> = report.flows[0]
         .lines
         .iter()
-        .map(|line| line.output.as_ref().unwrap_or_else(|| panic!("{line:?}"))["out"].as_str().unwrap().split_once(' ').unwrap())
+        .map(|line| {
+            line.output.as_ref().unwrap_or_else(|| panic!("{line:?}"))["out"].as_str().unwrap().split_once(' ').unwrap()
+        })
         .map(|(x, pid)| (x.to_owned(), pid.to_owned()))
         .collect();
     assert_eq!(texts.iter().map(|(x, _)| x.clone()).collect::<Vec<_>>(), ["0", "1", "2", "3", "4", "5", "6", "7"]);
@@ -160,7 +185,10 @@ async fn lines_run_in_several_processes_and_cancel_leaves_nothing() {
         }
     };
     let report = flowgate_runtime::runner::run(&backend, cases, &options, &events, cancel.clone()).await;
-    assert_eq!((outcomes(&report.flows[0]), report.exit_reason()), (vec![Outcome::Passed, Outcome::Skipped], ExitReason::Cancelled));
+    assert_eq!(
+        (outcomes(&report.flows[0]), report.exit_reason()),
+        (vec![Outcome::Passed, Outcome::Skipped], ExitReason::Cancelled)
+    );
     assert_eq!(leftovers(&folder.0), Vec::<String>::new());
 }
 
@@ -177,19 +205,26 @@ async fn the_flows_own_requirements_come_on_top_within_their_constraints() {
         ("flow/requirements.txt", "-c limits.txt\ntoolz  # small, and no part of the lock\n"),
         ("flow/limits.txt", "toolz<0.12\n"),
     ]);
-    let (report, events) = run(&backend(cache()), vec![folder.case("flow", common::rows(1))], &options(MINUTE, 1), &Cancel::new()).await;
+    let (report, events) =
+        run(&backend(cache()), vec![folder.case("flow", common::rows(1))], &options(MINUTE, 1), &Cancel::new()).await;
     let line = &report.flows[0].lines[0];
-    assert_eq!(line.output.as_ref().map(|output| output["out"].clone()), Some(json!("0.11.2")), "{report:?} {events:?}");
+    assert_eq!(
+        line.output.as_ref().map(|output| output["out"].clone()),
+        Some(json!("0.11.2")),
+        "{report:?} {events:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_install_that_fails_says_why_and_leaves_no_environment() {
-    let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow("")), ("flow/requirements.txt", "flowgate-has-no-such-package==0.0.1\n")]);
+    let folder = Folder::new()
+        .with(&[("flow/flow.dag.yaml", &flow("")), ("flow/requirements.txt", "flowgate-has-no-such-package==0.0.1\n")]);
     let error = backend(folder.0.join("cache")).prepare(&planned(&folder), &|_| {}).await.unwrap_err();
     assert_eq!(error.stage, Stage::Environment);
     assert!(error.message.starts_with("installing the flow's requirements failed: "), "{error:?}");
     assert!(error.log.as_ref().is_some_and(|log| log.contains("flowgate-has-no-such-package")), "{error:?}");
-    let left: Vec<PathBuf> = std::fs::read_dir(folder.0.join("cache/venvs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let left: Vec<PathBuf> =
+        std::fs::read_dir(folder.0.join("cache/venvs")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.iter().all(|path| path.extension().is_some_and(|extension| extension == "lock")), "{left:?}");
 }
 
@@ -216,21 +251,29 @@ async fn a_build_that_is_broken_off_is_swept_and_two_at_once_share_one() {
     let said = said.into_inner().unwrap();
     let count = |start: &str| said.iter().filter(|text| text.starts_with(start)).count();
     assert_eq!((count("installing promptflow 1.18.5"), count("waiting for another")), (1, 1), "{said:?}");
-    let home = std::fs::read_dir(cache.join("venvs")).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    let home = std::fs::read_dir(cache.join("venvs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.is_dir())
+        .unwrap();
     let builds = std::fs::read_dir(home).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
     assert_eq!(builds, 1);
 }
 
 #[tokio::test]
 async fn requirements_that_name_local_files_are_refused_by_name() {
-    let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow("")), ("flow/requirements.txt", "requests\n./wheels/x-1.0-py3-none-any.whl\n")]);
+    let folder = Folder::new().with(&[
+        ("flow/flow.dag.yaml", &flow("")),
+        ("flow/requirements.txt", "requests\n./wheels/x-1.0-py3-none-any.whl\n"),
+    ]);
     let error = backend(folder.0.join("cache")).prepare(&planned(&folder), &|_| {}).await.unwrap_err();
     assert!(error.message.contains("requirements.txt:2") && error.message.contains("./wheels/x-1.0"), "{error:?}");
 }
 
 #[tokio::test]
 async fn an_unfit_python_is_named() {
-    let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow("")), ("python", "#!/bin/sh\necho 3 8 3.8.1 cpython\n")]);
+    let folder =
+        Folder::new().with(&[("flow/flow.dag.yaml", &flow("")), ("python", "#!/bin/sh\necho 3 8 3.8.1 cpython\n")]);
     let python = folder.0.join("python");
     std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let prepare = async |python: Option<PathBuf>| {
@@ -245,13 +288,21 @@ async fn an_unfit_python_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_cannot_start_says_why_and_leaves_nothing() {
-    let folder = Folder::new().with(&[("gone", "#!/bin/sh\necho last words >&2\n"), ("slow", "#!/bin/sh\nexec sleep 600\n"), ("loud", "#!/bin/sh\nexec echo hello there\n")]);
+    let folder = Folder::new().with(&[
+        ("gone", "#!/bin/sh\necho last words >&2\n"),
+        ("slow", "#!/bin/sh\nexec sleep 600\n"),
+        ("loud", "#!/bin/sh\nexec echo hello there\n"),
+    ]);
     for name in ["gone", "slow", "loud"] {
         std::fs::set_permissions(folder.0.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     }
     let backend = backend(folder.0.clone());
     let python = std::env::var_os("FLOWGATE_PYTHON").unwrap_or("python3".into());
-    let made = std::process::Command::new(python).args(["-m", "venv", "--without-pip"]).arg(folder.0.join("bare")).status().unwrap();
+    let made = std::process::Command::new(python)
+        .args(["-m", "venv", "--without-pip"])
+        .arg(folder.0.join("bare"))
+        .status()
+        .unwrap();
     assert!(made.success());
     let start = async |python: &str, seconds: u64| {
         let limits = Limits { start_timeout: Duration::from_secs(seconds), ..Limits::default() };
@@ -262,10 +313,15 @@ async fn a_worker_that_cannot_start_says_why_and_leaves_nothing() {
     let error = start("gone", 60).await;
     assert_eq!((error.message.as_str(), error.log.as_deref()), ("the worker has gone", Some("last words")));
     assert_eq!(start("slow", 1).await.message, "the worker did not answer within 1 s");
-    assert!(start("loud", 60).await.message.starts_with("worker sent a frame of kind 0x6f that announces 1751477356 bytes"));
+    assert!(
+        start("loud", 60).await.message.starts_with("worker sent a frame of kind 0x6f that announces 1751477356 bytes")
+    );
     assert!(start("none", 60).await.message.starts_with("cannot start "));
     let error = start("bare/bin/python", 60).await;
-    assert!(error.message.starts_with("the worker gave up: ImportError: ") && error.message.contains("promptflow"), "{error:?}");
+    assert!(
+        error.message.starts_with("the worker gave up: ImportError: ") && error.message.contains("promptflow"),
+        "{error:?}"
+    );
     assert_eq!(leftovers(&folder.0), Vec::<String>::new());
 }
 
@@ -313,6 +369,7 @@ async fn kill_9_of_the_client_leaves_no_process() {
     assert_eq!(pids.len(), 4, "{pids:?}");
     client.kill().unwrap();
     client.wait().unwrap();
-    let dead = |pid: &String| std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
+    let dead =
+        |pid: &String| std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
     wait("a process is left", &|| pids.iter().all(dead)).await;
 }

@@ -16,7 +16,10 @@ use serde_json::{Value, json};
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn flow() -> Folder {
-    Folder::new().with(&[("flow/flow.dag.yaml", "inputs: {x: {type: int}}\n"), ("other/flow.dag.yaml", "inputs: {x: {type: int}}\n")])
+    Folder::new().with(&[
+        ("flow/flow.dag.yaml", "inputs: {x: {type: int}}\n"),
+        ("other/flow.dag.yaml", "inputs: {x: {type: int}}\n"),
+    ])
 }
 
 fn case(folder: &Folder, count: usize) -> Vec<Case> {
@@ -38,7 +41,10 @@ async fn lines_pass_with_their_outputs_and_the_events_fold_into_the_report() {
     let outcome = &report.flows[0];
     assert_eq!(outcomes(outcome), [Outcome::Passed; 3]);
     assert_eq!(outcome.lines[2].output.as_ref().unwrap()["x"], 2);
-    assert_eq!((report.verdict(), report.exit_reason(), report.cancelled), (Verdict::Passed, ExitReason::Passed, false));
+    assert_eq!(
+        (report.verdict(), report.exit_reason(), report.cancelled),
+        (Verdict::Passed, ExitReason::Passed, false)
+    );
     assert!(outcome.key.as_ref().is_some_and(|key| key.len() == 64));
     let kinds: Vec<&str> = events
         .iter()
@@ -57,13 +63,18 @@ async fn lines_pass_with_their_outputs_and_the_events_fold_into_the_report() {
 
 #[tokio::test]
 async fn the_packed_flow_arrives_whole() {
-    let folder = Folder::new().with(&[("flow/flow.dag.yaml", "additional_includes: [../big.txt]\n"), ("big.txt", &"x".repeat(3 << 20))]);
+    let folder = Folder::new()
+        .with(&[("flow/flow.dag.yaml", "additional_includes: [../big.txt]\n"), ("big.txt", &"x".repeat(3 << 20))]);
     let backend = Scripted::new(|_, _, request| match request {
         Request::Open { flow_file, archive } => {
             assert_eq!(flow_file, "flow.dag.yaml");
             let mut archive = tar::Archive::new(archive.as_slice());
-            let names: Vec<(String, u64)> =
-                archive.entries().unwrap().map(|e| e.unwrap()).map(|e| (e.path().unwrap().display().to_string(), e.size())).collect();
+            let names: Vec<(String, u64)> = archive
+                .entries()
+                .unwrap()
+                .map(|e| e.unwrap())
+                .map(|e| (e.path().unwrap().display().to_string(), e.size()))
+                .collect();
             assert_eq!(names[0], ("big.txt".to_owned(), 3 << 20));
             assert_eq!(names[1].0, "flow.dag.yaml");
             vec![Reply::Usual]
@@ -81,7 +92,10 @@ async fn a_line_that_raises_fails_alone() {
     let (report, _) = run(&backend, case(&folder, 3), &options(HOUR, 1), &Cancel::new()).await;
     assert_eq!(outcomes(&report.flows[0]), [Outcome::Passed, Outcome::Failed, Outcome::Passed]);
     let fault = report.flows[0].lines[1].error.clone().unwrap();
-    assert_eq!((fault.r#type.as_str(), fault.node.as_deref(), fault.traceback.as_deref()), ("ValueError", Some("a"), Some("Traceback")));
+    assert_eq!(
+        (fault.r#type.as_str(), fault.node.as_deref(), fault.traceback.as_deref()),
+        ("ValueError", Some("a"), Some("Traceback"))
+    );
     assert_eq!((report.verdict(), report.exit_reason()), (Verdict::Failed, ExitReason::LinesFailed));
 }
 
@@ -98,7 +112,12 @@ async fn a_line_that_hangs_is_killed_and_the_rest_runs_in_a_new_job() {
 
 #[tokio::test]
 async fn a_job_that_crashes_fails_its_line_alone() {
-    let crash = || vec![Reply::Send(Kind::Ended, json!({"reason": "exited", "exit": null, "signal": 11, "detail": "", "output_dropped": 7}))];
+    let crash = || {
+        vec![Reply::Send(
+            Kind::Ended,
+            json!({"reason": "exited", "exit": null, "signal": 11, "detail": "", "output_dropped": 7}),
+        )]
+    };
     let (folder, backend) = (flow(), at_line(0, crash));
     let (report, _) = run(&backend, case(&folder, 3), &options(HOUR, 1), &Cancel::new()).await;
     let outcome = &report.flows[0];
@@ -111,7 +130,8 @@ async fn a_job_that_crashes_fails_its_line_alone() {
 #[tokio::test]
 async fn whatever_a_job_forges_spoils_its_own_line_only() {
     let not_a_result = || Reply::Send(Kind::Aggregated, json!({"metrics": {}}));
-    let deep = format!(r#"{{"line":1,"status":"Completed","output":{{"a":{}{}}}}}"#, "[".repeat(5000), "]".repeat(5000));
+    let deep =
+        format!(r#"{{"line":1,"status":"Completed","output":{{"a":{}{}}}}}"#, "[".repeat(5000), "]".repeat(5000));
     let raw = |payload: &[u8]| {
         let mut bytes = u32::try_from(payload.len() + 5).unwrap().to_be_bytes().to_vec();
         bytes.extend([Kind::Result as u8, 0, 0, 0, 1]);
@@ -146,7 +166,10 @@ async fn an_answer_that_nobody_asked_for_does_not_become_the_next_lines_answer()
     let (folder, backend) = (flow(), at_line(0, twice));
     let (report, _) = run(&backend, case(&folder, 3), &options(HOUR, 1), &Cancel::new()).await;
     let outcome = &report.flows[0];
-    assert!(outcome.lines.iter().all(|line| line.output.as_ref().is_none_or(|output| !output.contains_key("forged"))), "{outcome:?}");
+    assert!(
+        outcome.lines.iter().all(|line| line.output.as_ref().is_none_or(|output| !output.contains_key("forged"))),
+        "{outcome:?}"
+    );
     assert_eq!(outcomes(outcome), [Outcome::Passed, Outcome::Failed, Outcome::Passed]);
 }
 
@@ -157,16 +180,26 @@ async fn a_worker_that_breaks_the_protocol_ends_and_says_so() {
         (vec![0, 0, 0, 5, 0x20, 0, 0, 0, 1], "worker sent a frame of the unknown kind 0x20"),
         (vec![0, 0, 0, 5, 0x83, 0, 0, 0, 9], "worker sent Result for channel 9, which was never opened"),
         (vec![0, 0, 0, 5, 0x81, 0, 0, 0, 0], "worker sent Hello for channel 0, which was never opened"),
-        (vec![0, 0, 0, 5, 0x86, 0, 0, 0, 1], "worker sent JSON that cannot be read (EOF while parsing a value at line 1 column 0) as the end of a job"),
+        (
+            vec![0, 0, 0, 5, 0x86, 0, 0, 0, 1],
+            "worker sent JSON that cannot be read (EOF while parsing a value at line 1 column 0) as the end of a job",
+        ),
     ];
     for (bytes, message) in frames {
         let folder = flow();
         let backend = at_line(1, move || vec![Reply::Raw(bytes.clone())]);
         let (report, _) = run(&backend, case(&folder, 4), &options(HOUR, 1), &Cancel::new()).await;
         let outcome = &report.flows[0];
-        assert_eq!(outcomes(outcome), [Outcome::Passed, Outcome::Errored, Outcome::Skipped, Outcome::Skipped], "{message}");
+        assert_eq!(
+            outcomes(outcome),
+            [Outcome::Passed, Outcome::Errored, Outcome::Skipped, Outcome::Skipped],
+            "{message}"
+        );
         let Some(FlowError::Runtime(error)) = &outcome.error else { panic!("{:?}", outcome.error) };
-        assert_eq!((error.stage, error.message.as_str(), error.log.as_deref()), (Stage::Runtime, message, Some("the script's log")));
+        assert_eq!(
+            (error.stage, error.message.as_str(), error.log.as_deref()),
+            (Stage::Runtime, message, Some("the script's log"))
+        );
         assert_eq!((report.verdict(), report.exit_reason()), (Verdict::Errored, ExitReason::Runtime));
     }
 }
@@ -191,9 +224,13 @@ async fn a_worker_that_dies_takes_what_runs_with_it_and_later_flows_get_a_new_on
 #[tokio::test]
 async fn a_flow_that_the_engine_refuses_runs_no_line() {
     let folder = flow();
-    let error = json!({"type": "InvalidSource", "message": "a.py\nis not there", "node": "a", "traceback": "Traceback"});
+    let error =
+        json!({"type": "InvalidSource", "message": "a.py\nis not there", "node": "a", "traceback": "Traceback"});
     let backend = Scripted::new(move |_, _, request| match request {
-        Request::Open { .. } => vec![Reply::Send(Kind::Loaded, json!({ "error": error })), Reply::Send(Kind::Ended, json!({"reason": "exited", "exit": 0}))],
+        Request::Open { .. } => vec![
+            Reply::Send(Kind::Loaded, json!({ "error": error })),
+            Reply::Send(Kind::Ended, json!({"reason": "exited", "exit": 0})),
+        ],
         Request::Line { .. } => panic!("a line was sent to a flow that was refused"),
         _ => vec![Reply::Silence],
     });
@@ -206,7 +243,10 @@ async fn a_flow_that_the_engine_refuses_runs_no_line() {
     let row = outcome.lines[2].error.as_ref().unwrap();
     assert_eq!((row.message.as_str(), row.traceback.as_deref()), ("a.py", None));
     assert_eq!(report.exit_reason(), ExitReason::Environment);
-    assert!(!events.iter().any(|event| matches!(event, RunEvent::Started { .. } | RunEvent::LineFinished { .. } | RunEvent::Notice { .. })));
+    assert!(!events.iter().any(|event| matches!(
+        event,
+        RunEvent::Started { .. } | RunEvent::LineFinished { .. } | RunEvent::Notice { .. }
+    )));
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,7 +278,8 @@ async fn a_worker_that_does_not_bury_a_job_is_given_up() {
 async fn an_environment_that_cannot_be_made_errors_every_row() {
     let folder = flow();
     let mut backend = Scripted::usual();
-    backend.prepare_error = Some(RuntimeError::new(Stage::Environment, "installing failed").with_log("ERROR: no such package"));
+    backend.prepare_error =
+        Some(RuntimeError::new(Stage::Environment, "installing failed").with_log("ERROR: no such package"));
     let (report, _) = run(&backend, case(&folder, 2), &options(HOUR, 1), &Cancel::new()).await;
     assert_eq!(outcomes(&report.flows[0]), [Outcome::Errored; 2]);
     assert_eq!(error(&report.flows[0].lines[1]), "EnvironmentError");
@@ -287,7 +328,10 @@ async fn a_run_that_is_cancelled_before_it_begins_starts_nothing() {
 async fn aggregation_gets_the_completed_lines_in_order_with_defaults() {
     let folder = flow();
     let backend = Scripted::new(|_, _, request| match request {
-        Request::Open { .. } => vec![Reply::Send(Kind::Loaded, json!({"inputs": {"x": {"type": "int"}, "y": {"type": "string", "default": "d"}}, "has_aggregation": true}))],
+        Request::Open { .. } => vec![Reply::Send(
+            Kind::Loaded,
+            json!({"inputs": {"x": {"type": "int"}, "y": {"type": "string", "default": "d"}}, "has_aggregation": true}),
+        )],
         Request::Line { line: 1, .. } => vec![Reply::Send(Kind::Result, raised(1, "ValueError", "a"))],
         Request::Line { line, inputs } => {
             let mut body = completed(*line, inputs);
@@ -298,7 +342,10 @@ async fn aggregation_gets_the_completed_lines_in_order_with_defaults() {
         Request::Aggregate(body) => {
             let expected = json!({"inputs": {"x": [0, 2], "y": ["d", "e"]}, "aggregation_inputs": {"${a.output}": [0, 20]}, "lines": [0, 2]});
             assert_eq!(body, &expected);
-            vec![Reply::Send(Kind::Aggregated, json!({"metrics": {"accuracy": 0.5}, "output": {}, "error": null, "nodes": {}}))]
+            vec![Reply::Send(
+                Kind::Aggregated,
+                json!({"metrics": {"accuracy": 0.5}, "output": {}, "error": null, "nodes": {}}),
+            )]
         }
         _ => vec![Reply::Usual],
     });
@@ -313,7 +360,13 @@ async fn aggregation_gets_the_completed_lines_in_order_with_defaults() {
 #[tokio::test]
 async fn an_aggregation_that_fails_fails_the_flow() {
     let replies: Vec<(Reply, &str)> = vec![
-        (Reply::Send(Kind::Aggregated, json!({"metrics": {}, "error": {"type": "KeyError", "message": "no", "node": "sum"}})), "KeyError"),
+        (
+            Reply::Send(
+                Kind::Aggregated,
+                json!({"metrics": {}, "error": {"type": "KeyError", "message": "no", "node": "sum"}}),
+            ),
+            "KeyError",
+        ),
         (Reply::Send(Kind::Ended, json!({"reason": "exited", "exit": 3})), "ProcessCrashError"),
         (Reply::Send(Kind::Result, completed(0, &json!({}))), "ProtocolViolation"),
         (Reply::Send(Kind::Aggregated, json!({"metrics": [1]})), "ProtocolViolation"),

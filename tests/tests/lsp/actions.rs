@@ -12,7 +12,10 @@ fn applied(text: &str, edits: &[Value]) -> String {
         let (line, column) = (place["line"].as_u64().unwrap() as usize, place["character"].as_u64().unwrap() as usize);
         text.split_inclusive('\n').take(line).map(str::len).sum::<usize>() + column
     };
-    let mut edits: Vec<_> = edits.iter().map(|edit| (offset(&edit["range"]["start"]), offset(&edit["range"]["end"]), edit["newText"].as_str().unwrap())).collect();
+    let mut edits: Vec<_> = edits
+        .iter()
+        .map(|edit| (offset(&edit["range"]["start"]), offset(&edit["range"]["end"]), edit["newText"].as_str().unwrap()))
+        .collect();
     edits.sort_by_key(|(start, ..)| std::cmp::Reverse(*start));
     edits.into_iter().fold(text.to_owned(), |mut text, (start, end, new)| {
         text.replace_range(start..end, new);
@@ -25,12 +28,16 @@ async fn a_safe_fix_is_preferred_and_names_the_version_that_it_is_for() {
     let text = "promptflow[azure]==1.10.0  # why\nrequests\n";
     let folder = Folder::with("lsp-fix", &[("requirements.txt", text)]);
     let requirements = folder.path().join("requirements.txt");
-    let mut client = Client::start_with(folder.path(), json!({"workspace": {"workspaceEdit": {"documentChanges": true}}})).await;
+    let mut client =
+        Client::start_with(folder.path(), json!({"workspace": {"workspaceEdit": {"documentChanges": true}}})).await;
     client.open(&requirements, text).await;
     client.edit(&requirements, 2, range(1, 8, 8), "!=1.0").await;
     let actions = client.actions(&requirements, range(0, 4, 4), None).await;
     assert_eq!(actions.len(), 1, "{actions:#?}");
-    assert_eq!((&actions[0]["title"], &actions[0]["kind"], &actions[0]["isPreferred"]), (&json!("Remove the version"), &json!("quickfix"), &json!(true)));
+    assert_eq!(
+        (&actions[0]["title"], &actions[0]["kind"], &actions[0]["isPreferred"]),
+        (&json!("Remove the version"), &json!("quickfix"), &json!(true))
+    );
     assert_eq!(actions[0]["diagnostics"][0]["code"], "pinned-promptflow");
     let change = &actions[0]["edit"]["documentChanges"][0];
     assert_eq!(change["textDocument"], json!({"uri": uri(&requirements), "version": 2}));
@@ -71,11 +78,20 @@ async fn fix_all_applies_every_safe_fix_and_no_guess() {
         assert_eq!(actions.len(), 1, "{only:?}: {actions:#?}");
         assert_eq!(actions[0]["kind"], "source.fixAll.flowgate");
         let fixed = applied(text, actions[0]["edit"]["changes"][uri(&requirements)].as_array().unwrap());
-        assert_eq!((fixed.contains("==1.0"), fixed.contains("~=1.4"), fixed.ends_with("promptflow-tools # x\n")), (false, false, true), "{fixed}");
+        assert_eq!(
+            (fixed.contains("==1.0"), fixed.contains("~=1.4"), fixed.ends_with("promptflow-tools # x\n")),
+            (false, false, true),
+            "{fixed}"
+        );
     }
     for (only, count) in [("quickfix", 2), ("refactor", 0), ("source.fixAll.other", 0), ("sour", 0)] {
         let actions = client.actions(&requirements, everywhere.clone(), Some(&[only])).await;
-        assert!(actions.iter().all(|action| action["kind"] == "quickfix") && (actions.len() >= count) && (count > 0 || actions.is_empty()), "{only}: {actions:#?}");
+        assert!(
+            actions.iter().all(|action| action["kind"] == "quickfix")
+                && (actions.len() >= count)
+                && (count > 0 || actions.is_empty()),
+            "{only}: {actions:#?}"
+        );
     }
     client.finish().await;
 }

@@ -34,7 +34,13 @@ impl Published {
     pub(crate) fn findings(&self) -> Vec<String> {
         let one = |diagnostic: &Value| {
             let (start, end) = (&diagnostic["range"]["start"], &diagnostic["range"]["end"]);
-            format!("{}:{}-{} {}", start["line"], start["character"], end["character"], diagnostic["code"].as_str().expect("a rule"))
+            format!(
+                "{}:{}-{} {}",
+                start["line"],
+                start["character"],
+                end["character"],
+                diagnostic["code"].as_str().expect("a rule")
+            )
         };
         self.diagnostics.iter().map(one).collect()
     }
@@ -80,7 +86,14 @@ impl Client {
         let (input, output) = tokio::io::split(servers);
         let server = tokio::spawn(flowgate_lsp::serve_over(input, output));
         let (reader, writer) = tokio::io::split(own);
-        Self { reader: BufReader::new(reader), writer, server, unread: VecDeque::new(), requests: 0, capabilities: Value::Null }
+        Self {
+            reader: BufReader::new(reader),
+            writer,
+            server,
+            unread: VecDeque::new(),
+            requests: 0,
+            capabilities: Value::Null,
+        }
     }
 
     pub(crate) async fn send_raw(&mut self, body: &str) {
@@ -123,12 +136,17 @@ impl Client {
         loop {
             let mut line = String::new();
             let read = tokio::time::timeout(PATIENCE, self.reader.read_line(&mut line)).await;
-            if read.unwrap_or_else(|_| panic!("the server is silent; unread: {:?}", self.unread)).expect("a header") == 0 {
+            if read.unwrap_or_else(|_| panic!("the server is silent; unread: {:?}", self.unread)).expect("a header")
+                == 0
+            {
                 return None;
             }
             match line.trim_end() {
                 "" => break,
-                header => length = header.strip_prefix("Content-Length: ").map_or(length, |value| value.parse().expect("a length")),
+                header => {
+                    length =
+                        header.strip_prefix("Content-Length: ").map_or(length, |value| value.parse().expect("a length"))
+                }
             }
         }
         let mut body = vec![0; length];
@@ -158,9 +176,14 @@ impl Client {
     /// The next findings of a file.
     pub(crate) async fn published(&mut self, path: &Path) -> Published {
         let uri = uri(path);
-        let message = self.take(|message| message["method"] == "textDocument/publishDiagnostics" && message["params"]["uri"] == uri).await;
+        let message = self
+            .take(|message| message["method"] == "textDocument/publishDiagnostics" && message["params"]["uri"] == uri)
+            .await;
         let params = &message["params"];
-        Published { version: params["version"].as_i64(), diagnostics: params["diagnostics"].as_array().expect("an array").clone() }
+        Published {
+            version: params["version"].as_i64(),
+            diagnostics: params["diagnostics"].as_array().expect("an array").clone(),
+        }
     }
 
     pub(crate) async fn open(&mut self, path: &Path, text: &str) {
@@ -168,13 +191,21 @@ impl Client {
     }
 
     pub(crate) async fn open_as(&mut self, uri: &str, text: &str) {
-        self.notify("textDocument/didOpen", json!({"textDocument": {"uri": uri, "languageId": "yaml", "version": 1, "text": text}})).await;
+        self.notify(
+            "textDocument/didOpen",
+            json!({"textDocument": {"uri": uri, "languageId": "yaml", "version": 1, "text": text}}),
+        )
+        .await;
     }
 
     /// Replaces a range.
     pub(crate) async fn edit(&mut self, path: &Path, version: i64, range: Value, text: &str) {
         let changes = json!([{"range": range, "text": text}]);
-        self.notify("textDocument/didChange", json!({"textDocument": {"uri": uri(path), "version": version}, "contentChanges": changes})).await;
+        self.notify(
+            "textDocument/didChange",
+            json!({"textDocument": {"uri": uri(path), "version": version}, "contentChanges": changes}),
+        )
+        .await;
     }
 
     pub(crate) async fn save(&mut self, path: &Path) {
@@ -196,7 +227,12 @@ impl Client {
         if let Some(only) = only {
             context["only"] = json!(only);
         }
-        let result = self.request("textDocument/codeAction", json!({"textDocument": {"uri": uri(path)}, "range": range, "context": context})).await;
+        let result = self
+            .request(
+                "textDocument/codeAction",
+                json!({"textDocument": {"uri": uri(path)}, "range": range, "context": context}),
+            )
+            .await;
         result.as_array().expect("an array").clone()
     }
 

@@ -36,21 +36,28 @@ async fn a_burst_of_changes_is_taken_in_order() {
 
 #[tokio::test]
 async fn several_changes_in_one_message_build_on_each_other() {
-    let folder = Folder::with("lsp-changes", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
+    let folder =
+        Folder::with("lsp-changes", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
     let flow = folder.path().join("flow.dag.yaml");
     let mut client = Client::start(folder.path()).await;
     client.open(&flow, GOOD_FLOW).await;
     assert!(client.published(&flow).await.findings().is_empty());
     assert!(client.published(&folder.path().join("requirements.txt")).await.findings().is_empty());
     let changes = json!([{"range": range(14, 10, 19), "text": ""}, {"range": range(0, 0, 0), "text": "\n\n"}, {"range": range(16, 10, 10), "text": "other.py"}]);
-    client.notify("textDocument/didChange", json!({"textDocument": {"uri": uri(&flow), "version": 2}, "contentChanges": changes})).await;
+    client
+        .notify(
+            "textDocument/didChange",
+            json!({"textDocument": {"uri": uri(&flow), "version": 2}, "contentChanges": changes}),
+        )
+        .await;
     assert_eq!(client.published(&flow).await.findings(), ["16:10-18 missing-source-file"]);
     client.finish().await;
 }
 
 #[tokio::test]
 async fn closing_clears_what_was_shown() {
-    let folder = Folder::with("lsp-close", &[("flow.dag.yaml", THREE_FAULTS), ("requirements.txt", "promptflow==1.10.0\n")]);
+    let folder =
+        Folder::with("lsp-close", &[("flow.dag.yaml", THREE_FAULTS), ("requirements.txt", "promptflow==1.10.0\n")]);
     let (flow, requirements) = (folder.path().join("flow.dag.yaml"), folder.path().join("requirements.txt"));
     let mut client = Client::start(folder.path()).await;
     client.open(&flow, THREE_FAULTS).await;
@@ -74,9 +81,14 @@ async fn closing_clears_what_was_shown() {
 
 #[tokio::test]
 async fn a_file_that_goes_from_the_disk_is_missed() {
-    let folder = Folder::with("lsp-watch", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
+    let folder =
+        Folder::with("lsp-watch", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
     let (flow, requirements) = (folder.path().join("flow.dag.yaml"), folder.path().join("requirements.txt"));
-    let mut client = Client::start_with(folder.path(), json!({"workspace": {"didChangeWatchedFiles": {"dynamicRegistration": true}}})).await;
+    let mut client = Client::start_with(
+        folder.path(),
+        json!({"workspace": {"didChangeWatchedFiles": {"dynamicRegistration": true}}}),
+    )
+    .await;
     let registration = client.told("client/registerCapability").await;
     let watchers = registration["params"]["registrations"][0]["registerOptions"]["watchers"].as_array().unwrap();
     assert!(watchers.iter().any(|watcher| watcher["globPattern"] == "**/*.txt"), "{watchers:?}");
@@ -113,9 +125,14 @@ async fn without_a_watch_the_disk_is_looked_at_on_save() {
 
 #[tokio::test]
 async fn an_editor_that_refuses_the_watch_is_served_all_the_same() {
-    let folder = Folder::with("lsp-refuse", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
+    let folder =
+        Folder::with("lsp-refuse", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
     let flow = folder.path().join("flow.dag.yaml");
-    let mut client = Client::start_with(folder.path(), json!({"workspace": {"didChangeWatchedFiles": {"dynamicRegistration": true}}})).await;
+    let mut client = Client::start_with(
+        folder.path(),
+        json!({"workspace": {"didChangeWatchedFiles": {"dynamicRegistration": true}}}),
+    )
+    .await;
     let registration = client.told("client/registerCapability").await;
     client.send(json!({"jsonrpc": "2.0", "id": registration["id"], "error": {"code": -32603, "message": "no"}})).await;
     let said = client.told("window/logMessage").await["params"]["message"].to_string();

@@ -8,27 +8,51 @@ use crate::{GOOD_FLOW, THREE_FAULTS};
 
 #[tokio::test]
 async fn a_flow_gets_the_findings_that_the_command_line_prints() {
-    let folder = Folder::with("lsp-same", &[("flow.dag.yaml", &THREE_FAULTS.replace("text: ${inputs.text}", "\"😀\": ${inputs.txet}")), ("requirements.txt", "# é\n-r more.txt\n"), ("more.txt", "promptflow[azure]==1.10.0\n")]);
+    let folder = Folder::with(
+        "lsp-same",
+        &[
+            ("flow.dag.yaml", &THREE_FAULTS.replace("text: ${inputs.text}", "\"😀\": ${inputs.txet}")),
+            ("requirements.txt", "# é\n-r more.txt\n"),
+            ("more.txt", "promptflow[azure]==1.10.0\n"),
+        ],
+    );
     let printed = run(folder.path(), &["check", "--format", "json", "--fail-on", "never", "flow.dag.yaml"]);
     let printed: Value = serde_json::from_str(&printed.stdout).expect("the report");
     let mut client = Client::start_with(folder.path(), json!({"general": {"positionEncodings": ["utf-32"]}})).await;
-    client.open(&folder.path().join("flow.dag.yaml"), &std::fs::read_to_string(folder.path().join("flow.dag.yaml")).unwrap()).await;
+    client
+        .open(
+            &folder.path().join("flow.dag.yaml"),
+            &std::fs::read_to_string(folder.path().join("flow.dag.yaml")).unwrap(),
+        )
+        .await;
     let mut compared = 0;
     for file in ["flow.dag.yaml", "more.txt", "requirements.txt"] {
         let published = client.published(&folder.path().join(file)).await;
-        let expected: Vec<Value> = printed["findings"].as_array().unwrap().iter().filter(|finding| finding["path"] == file).cloned().collect();
+        let expected: Vec<Value> =
+            printed["findings"].as_array().unwrap().iter().filter(|finding| finding["path"] == file).cloned().collect();
         assert_eq!(published.diagnostics.len(), expected.len(), "{file}");
         for (shown, expected) in published.diagnostics.iter().zip(&expected) {
             compared += 1;
             assert_eq!(shown["code"], expected["rule"]);
             assert_eq!(shown["source"], "flowgate");
-            let message = [expected["message"].as_str(), expected["help"].as_str()].into_iter().flatten().collect::<Vec<_>>().join("\nhelp: ");
+            let message = [expected["message"].as_str(), expected["help"].as_str()]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join("\nhelp: ");
             assert_eq!(shown["message"], message);
-            let level = ["", "error", "warning", "information", "hint"][usize::try_from(shown["severity"].as_u64().unwrap()).unwrap()];
+            let level = ["", "error", "warning", "information", "hint"]
+                [usize::try_from(shown["severity"].as_u64().unwrap()).unwrap()];
             assert_eq!(level, expected["level"]);
             for side in ["start", "end"] {
-                let place = (shown["range"][side]["line"].as_u64().unwrap() + 1, shown["range"][side]["character"].as_u64().unwrap() + 1);
-                assert_eq!(place, (expected[side]["line"].as_u64().unwrap(), expected[side]["column"].as_u64().unwrap()));
+                let place = (
+                    shown["range"][side]["line"].as_u64().unwrap() + 1,
+                    shown["range"][side]["character"].as_u64().unwrap() + 1,
+                );
+                assert_eq!(
+                    place,
+                    (expected[side]["line"].as_u64().unwrap(), expected[side]["column"].as_u64().unwrap())
+                );
             }
         }
     }
@@ -42,7 +66,11 @@ async fn a_finding_leads_to_its_rule_and_to_the_places_that_explain_it() {
     let folder = Folder::with("lsp-related", &[("flow.dag.yaml", text), ("a.py", "")]);
     let flow = folder.path().join("flow.dag.yaml");
     for related in [true, false] {
-        let mut client = Client::start_with(folder.path(), json!({"textDocument": {"publishDiagnostics": {"relatedInformation": related}}})).await;
+        let mut client = Client::start_with(
+            folder.path(),
+            json!({"textDocument": {"publishDiagnostics": {"relatedInformation": related}}}),
+        )
+        .await;
         client.open(&flow, text).await;
         let published = client.published(&flow).await;
         assert_eq!(published.findings(), ["6:8-9 duplicate-node-name"]);
@@ -61,7 +89,8 @@ async fn a_finding_leads_to_its_rule_and_to_the_places_that_explain_it() {
 
 #[tokio::test]
 async fn columns_count_what_the_editor_counts() {
-    let text = "inputs:\n  a: {type: string}\noutputs:\n  é😀: {type: string, reference: \"${none.output}\"}\nnodes: []\n";
+    let text =
+        "inputs:\n  a: {type: string}\noutputs:\n  é😀: {type: string, reference: \"${none.output}\"}\nnodes: []\n";
     let folder = Folder::with("lsp-columns", &[("flow.dag.yaml", text)]);
     let flow = folder.path().join("flow.dag.yaml");
     for (offered, chosen, column) in [
@@ -94,7 +123,8 @@ async fn columns_count_what_the_editor_counts() {
 
 #[tokio::test]
 async fn a_text_that_does_not_parse_keeps_its_findings() {
-    let folder = Folder::with("lsp-broken", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
+    let folder =
+        Folder::with("lsp-broken", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
     let flow = folder.path().join("flow.dag.yaml");
     let mut client = Client::start(folder.path()).await;
     client.open(&flow, &GOOD_FLOW.replace("answer.py", "other.py")).await;
@@ -111,11 +141,20 @@ async fn a_text_that_does_not_parse_keeps_its_findings() {
 #[tokio::test]
 async fn a_configuration_counts_and_a_bad_one_is_told_once() {
     let text = GOOD_FLOW.replace("answer.py", "other.py");
-    let folder = Folder::with("lsp-config", &[("flow.dag.yaml", &text), ("flowgate.yaml", "check:\n  rules:\n    missing-source-file: hint\n")]);
+    let folder = Folder::with(
+        "lsp-config",
+        &[("flow.dag.yaml", &text), ("flowgate.yaml", "check:\n  rules:\n    missing-source-file: hint\n")],
+    );
     let flow = folder.path().join("flow.dag.yaml");
     let mut client = Client::start(folder.path()).await;
     client.open(&flow, &text).await;
-    let severities = |published: &crate::client::Published| published.diagnostics.iter().map(|d| (d["code"].as_str().unwrap().to_owned(), d["severity"].as_u64().unwrap())).collect::<Vec<_>>();
+    let severities = |published: &crate::client::Published| {
+        published
+            .diagnostics
+            .iter()
+            .map(|d| (d["code"].as_str().unwrap().to_owned(), d["severity"].as_u64().unwrap()))
+            .collect::<Vec<_>>()
+    };
     let published = severities(&client.published(&flow).await);
     assert_eq!(published, [("requirements-path-not-found".to_owned(), 1), ("missing-source-file".to_owned(), 4)]);
 

@@ -11,7 +11,8 @@ use crate::client::{Client, range, uri};
 
 #[tokio::test]
 async fn nonsense_does_not_end_the_session() {
-    let folder = Folder::with("lsp-nonsense", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
+    let folder =
+        Folder::with("lsp-nonsense", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
     let flow = folder.path().join("flow.dag.yaml");
     let mut client = Client::start(folder.path()).await;
     let unknown = client.ask("textDocument/noSuchMethod", json!({})).await;
@@ -28,7 +29,12 @@ async fn nonsense_does_not_end_the_session() {
     // Half a character, as an editor sends it that was told to cut one in two.
     let edit = json!({"jsonrpc": "2.0", "method": "textDocument/didChange", "params": {"textDocument": {"uri": uri(&flow), "version": 2}, "contentChanges": [{"range": range(0, 0, 0), "text": "# HALF\n"}]}});
     client.send_raw(&edit.to_string().replace("HALF", "\\ud83d")).await;
-    let cancelled = client.ask("textDocument/codeAction", json!({"textDocument": {"uri": uri(&flow)}, "range": range(0, 0, 0), "context": {"diagnostics": []}})).await;
+    let cancelled = client
+        .ask(
+            "textDocument/codeAction",
+            json!({"textDocument": {"uri": uri(&flow)}, "range": range(0, 0, 0), "context": {"diagnostics": []}}),
+        )
+        .await;
     client.notify("$/cancelRequest", json!({"id": cancelled})).await;
     let answer = client.answer(cancelled).await;
     assert!(answer["result"].is_array() || answer["error"]["code"] == -32800, "{answer}");
@@ -71,7 +77,11 @@ async fn an_editor_that_cannot_be_seen_is_not_missed() {
 fn the_process_ends_at_exit_though_its_input_stays_open() {
     let folder = Folder::new("lsp-exit");
     for (messages, code) in [(&["initialize", "shutdown", "exit"][..], 0), (&["initialize", "exit"], 1)] {
-        let mut server = command(folder.path(), &["lsp"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("flowgate starts");
+        let mut server = command(folder.path(), &["lsp"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("flowgate starts");
         let mut input = server.stdin.take().expect("its input");
         let mut output = BufReader::new(server.stdout.take().expect("its output"));
         for (id, method) in messages.iter().enumerate() {
@@ -89,7 +99,12 @@ fn the_process_ends_at_exit_though_its_input_stays_open() {
 #[test]
 fn an_editor_that_no_longer_listens_ends_the_process_quietly() {
     let folder = Folder::new("lsp-deaf");
-    let mut server = command(folder.path(), &["lsp"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("flowgate starts");
+    let mut server = command(folder.path(), &["lsp"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("flowgate starts");
     let mut input = server.stdin.take().expect("its input");
     drop(server.stdout.take());
     send(&mut input, 1, "initialize");
@@ -118,7 +133,10 @@ fn answer(output: &mut impl BufRead) -> Value {
         output.read_line(&mut line).expect("a header");
         match line.trim_end() {
             "" => break,
-            header => length = header.strip_prefix("Content-Length: ").map_or(length, |value| value.parse().expect("a length")),
+            header => {
+                length =
+                    header.strip_prefix("Content-Length: ").map_or(length, |value| value.parse().expect("a length"))
+            }
         }
     }
     let mut body = vec![0; length];

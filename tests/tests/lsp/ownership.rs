@@ -26,8 +26,12 @@ async fn a_text_that_was_never_saved_counts_for_the_flow_that_names_it() {
 
 #[tokio::test]
 async fn an_unsaved_flow_decides_which_files_are_its_requirements() {
-    let folder = Folder::with("lsp-rename", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", PINNED), ("deps.txt", "")]);
-    let (flow, requirements, deps) = (folder.path().join("flow.dag.yaml"), folder.path().join("requirements.txt"), folder.path().join("deps.txt"));
+    let folder = Folder::with(
+        "lsp-rename",
+        &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", PINNED), ("deps.txt", "")],
+    );
+    let (flow, requirements, deps) =
+        (folder.path().join("flow.dag.yaml"), folder.path().join("requirements.txt"), folder.path().join("deps.txt"));
     let mut client = Client::start(folder.path()).await;
     client.open(&flow, GOOD_FLOW).await;
     assert!(client.published(&flow).await.findings().is_empty());
@@ -47,8 +51,15 @@ async fn an_unsaved_flow_decides_which_files_are_its_requirements() {
 #[tokio::test]
 async fn a_file_of_two_flows_shows_each_finding_once() {
     let flow = "additional_includes: [../requirements.txt]\nenvironment:\n  python_requirements_txt: requirements.txt\nnodes: []\n";
-    let folder = Folder::with("lsp-shared", &[("a/flow.dag.yaml", flow), ("b/flow.dag.yaml", flow), ("requirements.txt", PINNED)]);
-    let (a, b, requirements) = (folder.path().join("a/flow.dag.yaml"), folder.path().join("b/flow.dag.yaml"), folder.path().join("requirements.txt"));
+    let folder = Folder::with(
+        "lsp-shared",
+        &[("a/flow.dag.yaml", flow), ("b/flow.dag.yaml", flow), ("requirements.txt", PINNED)],
+    );
+    let (a, b, requirements) = (
+        folder.path().join("a/flow.dag.yaml"),
+        folder.path().join("b/flow.dag.yaml"),
+        folder.path().join("requirements.txt"),
+    );
     let mut client = Client::start(folder.path()).await;
     client.open(&a, flow).await;
     assert_eq!(client.published(&a).await.version, Some(1));
@@ -81,13 +92,19 @@ async fn a_file_that_is_opened_alone_finds_its_flow_above_it() {
 
 #[tokio::test]
 async fn a_file_that_is_opened_alone_finds_its_flow_elsewhere_in_the_workspace() {
-    let flow = "additional_includes: [../../shared/deps.txt]\nenvironment:\n  python_requirements_txt: deps.txt\nnodes: []\n";
+    let flow =
+        "additional_includes: [../../shared/deps.txt]\nenvironment:\n  python_requirements_txt: deps.txt\nnodes: []\n";
     let folder = Folder::with("lsp-below", &[("flows/a/flow.dag.yaml", flow), ("shared/deps.txt", PINNED)]);
     let deps = folder.path().join("shared/deps.txt");
     let mut client = Client::start_as(json!({"processId": null, "rootUri": null, "capabilities": {}})).await;
     client.open(&deps, PINNED).await;
     assert!(client.actions(&deps, range(0, 0, 0), None).await.is_empty());
-    client.notify("workspace/didChangeWorkspaceFolders", json!({"event": {"added": [{"uri": uri(folder.path()), "name": "w"}], "removed": []}})).await;
+    client
+        .notify(
+            "workspace/didChangeWorkspaceFolders",
+            json!({"event": {"added": [{"uri": uri(folder.path()), "name": "w"}], "removed": []}}),
+        )
+        .await;
     assert_eq!(client.published(&deps).await.findings(), ["0:0-18 pinned-promptflow"]);
     client.finish().await;
 }

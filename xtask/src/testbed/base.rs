@@ -66,7 +66,11 @@ fn install_engine(folder: &Path, work: &Path, root: &Path) -> Result<()> {
     fs::write(&lock, LOCK).map_err(at(&lock))?;
     let command = |words: &[&str]| {
         let mut command = Command::new(uv::path(folder));
-        command.args(words).env("UV_LINK_MODE", "copy").env("UV_CACHE_DIR", folder.join("uv-cache")).env("UV_NO_CONFIG", "1");
+        command
+            .args(words)
+            .env("UV_LINK_MODE", "copy")
+            .env("UV_CACHE_DIR", folder.join("uv-cache"))
+            .env("UV_NO_CONFIG", "1");
         // The certificates that the system trusts, as Debian's pip does.
         command.env("UV_SYSTEM_CERTS", "1").env_remove("VIRTUAL_ENV");
         command
@@ -76,7 +80,13 @@ fn install_engine(folder: &Path, work: &Path, root: &Path) -> Result<()> {
     output(command(&words).arg(&lock).arg("--python").arg(home.join("bin/python")))?;
     // Debian compiles the standard library when it installs it; those files belong to no package.
     let library = root.join("usr/lib");
-    output(Command::new(PYTHON).args(["-m", "compileall", "-q", "-j", "0", "-s"]).arg(root).args(["-p", "/"]).arg(&library))?;
+    output(
+        Command::new(PYTHON)
+            .args(["-m", "compileall", "-q", "-j", "0", "-s"])
+            .arg(root)
+            .args(["-p", "/"])
+            .arg(&library),
+    )?;
     output(Command::new("chmod").args(["-R", "a+rX"]).arg(&home))?;
     Ok(())
 }
@@ -84,7 +94,11 @@ fn install_engine(folder: &Path, work: &Path, root: &Path) -> Result<()> {
 fn import(root: &Path, name: &str, key: &str) -> Result<()> {
     let mut tar = Command::new("tar");
     tar.arg("-C").arg(root).args(["--sort=name", "--numeric-owner", "--owner=0", "--group=0", "-cf", "-", "."]);
-    let mut tar = tar.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot start tar: {error}"))?;
+    let mut tar = tar
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot start tar: {error}"))?;
     let mut import = docker();
     import.arg("import");
     let path = format!("ENV PATH={HOME}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -100,7 +114,11 @@ fn import(root: &Path, name: &str, key: &str) -> Result<()> {
     if imported.status.success() && packed.success() {
         return Ok(());
     }
-    Err(format!("`docker import` of {name}: {}, tar {packed}: {}", imported.status, String::from_utf8_lossy(&imported.stderr).trim()))
+    Err(format!(
+        "`docker import` of {name}: {}, tar {packed}: {}",
+        imported.status,
+        String::from_utf8_lossy(&imported.stderr).trim()
+    ))
 }
 
 fn docker() -> Command {

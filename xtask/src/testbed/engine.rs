@@ -58,7 +58,9 @@ fn socket() -> Result<PathBuf> {
     match std::env::var("DOCKER_HOST") {
         Ok(host) if !host.is_empty() => match host.strip_prefix("unix://") {
             Some(path) => Ok(PathBuf::from(path)),
-            None => Err(format!("DOCKER_HOST={host} is not a local socket (unix://...), the only kind that the tests use")),
+            None => {
+                Err(format!("DOCKER_HOST={host} is not a local socket (unix://...), the only kind that the tests use"))
+            }
         },
         _ => Ok(PathBuf::from(SOCKET)),
     }
@@ -85,7 +87,11 @@ fn mount_cgroups() -> Result<()> {
     }
     say("testbed: mounting control groups");
     let table = fs::read_to_string("/proc/cgroups").map_err(at(Path::new("/proc/cgroups")))?;
-    let enabled: Vec<&str> = table.lines().filter(|line| !line.starts_with('#') && line.ends_with('1')).filter_map(|line| line.split('\t').next()).collect();
+    let enabled: Vec<&str> = table
+        .lines()
+        .filter(|line| !line.starts_with('#') && line.ends_with('1'))
+        .filter_map(|line| line.split('\t').next())
+        .collect();
     run(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "cgroup", CGROUPS]))?;
     let mut mounted = 0;
     for controller in enabled {

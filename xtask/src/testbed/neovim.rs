@@ -59,7 +59,9 @@ fn unpack(home: &Path) -> Result<PathBuf> {
         fs::create_dir_all(&folder).map_err(at(&folder))?;
     }
     let uri = mirror()?;
-    let entry = format!("Types: deb\nURIs: {uri}\nSuites: {SUITE}\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n");
+    let entry = format!(
+        "Types: deb\nURIs: {uri}\nSuites: {SUITE}\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+    );
     let (list, status) = (sources.join("debian.sources"), home.join("status"));
     fs::write(&list, entry).map_err(at(&list))?;
     fs::write(&status, "").map_err(at(&status))?;
@@ -74,7 +76,15 @@ fn unpack(home: &Path) -> Result<PathBuf> {
         ] {
             command.arg("-o").arg(format!("{option}={}", value.display()));
         }
-        command.args(["-q", "-o", "APT::Install-Recommends=0", "-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"]);
+        command.args([
+            "-q",
+            "-o",
+            "APT::Install-Recommends=0",
+            "-o",
+            "APT::Sandbox::User=root",
+            "-o",
+            "Debug::NoLocking=1",
+        ]);
         command.args(words);
         command
     };
@@ -97,7 +107,8 @@ fn unpack(home: &Path) -> Result<PathBuf> {
 fn mirror() -> Result<String> {
     let words = ["indextargets", "--format", "$(ORIGIN) $(RELEASE) $(REPO_URI)", "Created-By: Packages"];
     let targets = output(Command::new("apt-get").args(words))?;
-    let debian = targets.lines().filter_map(|line| line.strip_prefix("Debian ")).filter_map(|line| line.split_once(' '));
+    let debian =
+        targets.lines().filter_map(|line| line.strip_prefix("Debian ")).filter_map(|line| line.split_once(' '));
     let mirror = debian.filter(|(release, _)| !release.contains('-')).map(|(_, uri)| uri.to_owned()).next();
     Ok(mirror.unwrap_or_else(|| "http://deb.debian.org/debian".to_owned()))
 }
@@ -108,7 +119,9 @@ fn launcher(root: &Path) -> Result<String> {
     let mut folders = fs::read_dir(&library).map_err(at(&library))?.filter_map(|entry| Some(entry.ok()?.path()));
     let loader = |folder: &Path| {
         let names = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-        names.into_iter().find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux")))
+        names
+            .into_iter()
+            .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux")))
     };
     let found = folders.find_map(|folder| loader(&folder).map(|loader| (loader, folder)));
     let (loader, libraries) = found.ok_or_else(|| format!("no dynamic loader below {}", library.display()))?;

@@ -18,10 +18,12 @@ const OTHERS: &[&str] = &["python3-venv", "ca-certificates"];
 /// # Errors
 /// Something is missing on a machine where it cannot be installed.
 pub(crate) fn install() -> Result<()> {
-    let mut missing: Vec<&str> = PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    let mut missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
     if find("dpkg-query").is_some() {
         let listed = output(Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Abbrev} ${Package}\n"]))?;
-        let installed: BTreeSet<&str> = listed.lines().filter_map(|line| line.strip_prefix("ii ")).map(str::trim).collect();
+        let installed: BTreeSet<&str> =
+            listed.lines().filter_map(|line| line.strip_prefix("ii ")).map(str::trim).collect();
         missing.extend(OTHERS.iter().chain(rootfs::WANTED).filter(|package| !installed.contains(**package)));
     }
     if missing.is_empty() {

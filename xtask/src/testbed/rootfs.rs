@@ -12,21 +12,58 @@ use crate::command::{Result, at, output};
 
 /// What the image is made for; all else follows from dependencies.
 pub(crate) const WANTED: &[&str] = &[
-    "base-files", "base-passwd", "bash", "coreutils", "dash", "findutils", "grep", "gzip", "libc-bin", "libstdc++6", "netbase",
-    "python3", "sed", "tar", "tzdata",
+    "base-files",
+    "base-passwd",
+    "bash",
+    "coreutils",
+    "dash",
+    "findutils",
+    "grep",
+    "gzip",
+    "libc-bin",
+    "libstdc++6",
+    "netbase",
+    "python3",
+    "sed",
+    "tar",
+    "tzdata",
 ];
 
 /// Configuration that may be taken. All other files of `/etc` are this machine's own business.
-const CONFIGURATION: &[&str] = &["/etc/os-release", "/etc/debian_version", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/protocols", "/etc/services"];
+const CONFIGURATION: &[&str] = &[
+    "/etc/os-release",
+    "/etc/debian_version",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/protocols",
+    "/etc/services",
+];
 
 /// Trees that nothing in a container reads.
-const LEFT_OUT: &[&str] =
-    &["/usr/share/doc", "/usr/share/man", "/usr/share/info", "/usr/share/locale", "/usr/share/lintian", "/usr/share/bug", "/usr/local"];
+const LEFT_OUT: &[&str] = &[
+    "/usr/share/doc",
+    "/usr/share/man",
+    "/usr/share/info",
+    "/usr/share/locale",
+    "/usr/share/lintian",
+    "/usr/share/bug",
+    "/usr/local",
+];
 
 /// Folders that are empty in the image.
 const EMPTY: &[(&str, u32)] = &[
-    ("dev", 0o755), ("etc", 0o755), ("home", 0o755), ("opt", 0o755), ("proc", 0o555), ("root", 0o700), ("run", 0o755), ("sys", 0o555),
-    ("tmp", 0o1777), ("usr/local/bin", 0o755), ("var/tmp", 0o1777), ("work", 0o1777),
+    ("dev", 0o755),
+    ("etc", 0o755),
+    ("home", 0o755),
+    ("opt", 0o755),
+    ("proc", 0o555),
+    ("root", 0o700),
+    ("run", 0o755),
+    ("sys", 0o555),
+    ("tmp", 0o1777),
+    ("usr/local/bin", 0o755),
+    ("var/tmp", 0o1777),
+    ("work", 0o1777),
 ];
 
 /// An installed package.
@@ -41,8 +78,9 @@ struct Package {
 /// This is no Debian, or a wanted package is not installed.
 pub(crate) fn packages() -> Result<Vec<String>> {
     let format = "${Package}\t${Version}\t${db:Status-Abbrev}\t${Provides}\t${Pre-Depends}, ${Depends}\n";
-    let listed = output(Command::new("dpkg-query").args(["-W", "-f", format]))
-        .map_err(|error| format!("the base image is made from Debian's own packages, and this machine has none: {error}"))?;
+    let listed = output(Command::new("dpkg-query").args(["-W", "-f", format])).map_err(|error| {
+        format!("the base image is made from Debian's own packages, and this machine has none: {error}")
+    })?;
     let (mut installed, mut provided) = (BTreeMap::new(), BTreeMap::new());
     for line in listed.lines() {
         let [name, version, status, provides, depends] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
@@ -65,7 +103,9 @@ pub(crate) fn packages() -> Result<Vec<String>> {
             continue;
         }
         for choice in &package.depends {
-            let real = choice.iter().find_map(|name| if installed.contains_key(name) { Some(name) } else { provided.get(name) });
+            let real = choice
+                .iter()
+                .find_map(|name| if installed.contains_key(name) { Some(name) } else { provided.get(name) });
             waiting.extend(real.cloned());
         }
     }
@@ -100,7 +140,8 @@ pub(crate) fn copy(packages: &[String], root: &Path) -> Result<()> {
     }
     // The accounts are those that Debian starts with, not this machine's.
     for name in ["passwd", "group"] {
-        let (from, to) = (Path::new("/usr/share/base-passwd").join(format!("{name}.master")), root.join("etc").join(name));
+        let (from, to) =
+            (Path::new("/usr/share/base-passwd").join(format!("{name}.master")), root.join("etc").join(name));
         fs::copy(&from, &to).map_err(at(&from))?;
     }
     let (from, to) = (Path::new("/usr/share/libc-bin/nsswitch.conf"), root.join("etc/nsswitch.conf"));

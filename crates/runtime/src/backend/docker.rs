@@ -15,7 +15,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
 use tokio::task::AbortHandle;
@@ -55,8 +56,11 @@ impl Docker {
     pub async fn connect(endpoint: Option<String>) -> Result<Self, RuntimeError> {
         let endpoint = endpoint.filter(|endpoint| !endpoint.is_empty()).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
         let Some(socket) = endpoint.strip_prefix("unix://").map(PathBuf::from) else {
-            let message = format!("the Docker endpoint {endpoint} is not a local socket (unix://...), the only kind that flowgate speaks to");
-            return Err(RuntimeError::new(Stage::Infrastructure, message).with_hint("set DOCKER_HOST to the engine's socket, or unset it"));
+            let message = format!(
+                "the Docker endpoint {endpoint} is not a local socket (unix://...), the only kind that flowgate speaks to"
+            );
+            return Err(RuntimeError::new(Stage::Infrastructure, message)
+                .with_hint("set DOCKER_HOST to the engine's socket, or unset it"));
         };
         let absent = |cause: String| {
             RuntimeError::new(Stage::Infrastructure, format!("no Docker engine answers at {endpoint}: {cause}"))
@@ -82,7 +86,8 @@ impl Docker {
     pub async fn sweep(&self) -> Result<usize, RuntimeError> {
         let filters = [("label", vec![owner::OWNER_LABEL])].into_iter().collect();
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let containers = self.engine.list_containers(Some(options)).await.map_err(|error| self.broken("list containers", &error))?;
+        let containers =
+            self.engine.list_containers(Some(options)).await.map_err(|error| self.broken("list containers", &error))?;
         let (here, now) = (Owner::this_process(), owner::now());
         let mut removed = 0;
         for container in containers {
@@ -115,7 +120,8 @@ impl Docker {
     fn stays(&self, id: &str, cause: &str) -> RuntimeError {
         let id = id.get(..12).unwrap_or(id);
         let message = format!("the container {id} could not be removed: {cause}");
-        RuntimeError::new(Stage::Infrastructure, message).with_hint(format!("remove it with `docker rm --force {id}`; the next flowgate run tries again"))
+        RuntimeError::new(Stage::Infrastructure, message)
+            .with_hint(format!("remove it with `docker rm --force {id}`; the next flowgate run tries again"))
     }
 
     fn broken(&self, what: &str, error: &Error) -> RuntimeError {
@@ -177,7 +183,10 @@ impl Backend for Docker {
         let name = plan.image_or_base();
         let fail = |message: String, hint: String| RuntimeError::new(Stage::Environment, message).with_hint(hint);
         if !container::is_image_name(&name) {
-            return Err(fail(format!("`{}` is no image name", name.escape_debug()), "write it as `name:tag` or `host/name@sha256:...`".to_owned()));
+            return Err(fail(
+                format!("`{}` is no image name", name.escape_debug()),
+                "write it as `name:tag` or `host/name@sha256:...`".to_owned(),
+            ));
         }
         let unchecked = satisfies::can_be_checked(plan)?;
         for what in unchecked {
@@ -185,21 +194,32 @@ impl Backend for Docker {
         }
         progress(&format!("looking up image {name}"));
         match self.engine.inspect_image(&name).await {
-            Ok(found) => Ok(Image::Container { id: found.id.unwrap_or_else(|| name.clone()), name, requirements: plan.requirements.clone() }),
+            Ok(found) => Ok(Image::Container {
+                id: found.id.unwrap_or_else(|| name.clone()),
+                name,
+                requirements: plan.requirements.clone(),
+            }),
             Err(Error::DockerResponseServerError { status_code: 404, .. }) if plan.image.is_none() => {
                 let hint = "make it with `cargo xtask testbed` in flowgate's repository, or name an image of your own under `environment.image`";
-                Err(fail(format!("flowgate's base image {name} is not in the Docker engine at {}", self.endpoint), hint.to_owned()))
+                Err(fail(
+                    format!("flowgate's base image {name} is not in the Docker engine at {}", self.endpoint),
+                    hint.to_owned(),
+                ))
             }
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => {
-                Err(fail(format!("the image {name} is not in the Docker engine at {}", self.endpoint), format!("fetch it with `docker pull {name}`")))
-            }
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Err(fail(
+                format!("the image {name} is not in the Docker engine at {}", self.endpoint),
+                format!("fetch it with `docker pull {name}`"),
+            )),
             Err(error) => Err(self.broken(&format!("look up image {name}"), &error)),
         }
     }
 
     async fn start(&self, image: &Image, limits: &Limits) -> Result<Runtime, RuntimeError> {
         let Image::Container { name, id, requirements } = image else {
-            return Err(RuntimeError::new(Stage::Environment, "a virtual environment cannot be started in a container"));
+            return Err(RuntimeError::new(
+                Stage::Environment,
+                "a virtual environment cannot be started in a container",
+            ));
         };
         let runtime = self.launch(name, id, limits).await?;
         let Err(error) = satisfies::check(name, requirements, runtime.session.hello()) else { return Ok(runtime) };

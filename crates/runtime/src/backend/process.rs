@@ -65,12 +65,16 @@ impl Backend for Process {
 
     async fn start(&self, image: &Image, limits: &Limits) -> Result<Runtime, RuntimeError> {
         let Image::Venv { python } = image else {
-            return Err(RuntimeError::new(Stage::Environment, "the process backend runs in virtual environments, not in images"));
+            return Err(RuntimeError::new(
+                Stage::Environment,
+                "the process backend runs in virtual environments, not in images",
+            ));
         };
         let parent = self.options.cache_dir.join("work");
         let folder = folders::blocking(move || WorkFolder::new(&parent)).await?;
         let mut child = spawn(python, folder.path())?;
-        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
+        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
             return Err(RuntimeError::new(Stage::Infrastructure, "the worker's streams are not there"));
         };
         let log = LogTail::default();
@@ -104,7 +108,9 @@ fn spawn(python: &Path, work: &Path) -> Result<Child, RuntimeError> {
     // Ctrl-C is for us: we end the worker in order.
     #[cfg(unix)]
     command.process_group(0);
-    command.spawn().map_err(|error| RuntimeError::new(Stage::Runtime, format!("cannot start {}: {error}", python.display())))
+    command
+        .spawn()
+        .map_err(|error| RuntimeError::new(Stage::Runtime, format!("cannot start {}: {error}", python.display())))
 }
 
 struct Started {

@@ -196,7 +196,9 @@ impl Peer {
                 if (archive.len() as u64) < open.tar_bytes {
                     return Ok(None);
                 }
-                self.incoming.remove(&frame.channel).map(|(open, archive)| Request::Open { flow_file: open.flow_file, archive })
+                self.incoming
+                    .remove(&frame.channel)
+                    .map(|(open, archive)| Request::Open { flow_file: open.flow_file, archive })
             }
             Kind::Line => {
                 let mut body: Value = serde_json::from_slice(&frame.payload)?;

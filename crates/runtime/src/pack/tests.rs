@@ -100,7 +100,10 @@ fn what_tools_leave_behind_stays_here() {
 fn a_missing_include_is_refused_in_the_words_of_the_sdk() {
     let folder = Folder::new(&[("flow/flow.dag.yaml", "additional_includes: [../nope.py]\n")]);
     let refused = fault(folder.pack(None).unwrap_err());
-    assert_eq!((refused.r#type.as_str(), refused.message.as_str()), ("UserErrorException", "Unable to find additional include ../nope.py"));
+    assert_eq!(
+        (refused.r#type.as_str(), refused.message.as_str()),
+        ("UserErrorException", "Unable to find additional include ../nope.py")
+    );
     folder.write("flow/flow.dag.yaml", "additional_includes: [../lib.zip]\n");
     folder.write("lib/x.py", "");
     assert!(fault(folder.pack(None).unwrap_err()).message.contains("include the folder itself"));
@@ -108,7 +111,8 @@ fn a_missing_include_is_refused_in_the_words_of_the_sdk() {
 
 #[test]
 fn includes_over_the_boundary_are_refused() {
-    let folder = Folder::new(&[("flow/flow.dag.yaml", "additional_includes: [../secret.txt]\n"), ("secret.txt", "key")]);
+    let folder =
+        Folder::new(&[("flow/flow.dag.yaml", "additional_includes: [../secret.txt]\n"), ("secret.txt", "key")]);
     let refused = fault(folder.pack(Some("flow")).unwrap_err());
     assert_eq!(refused.r#type, "OutsideBoundary");
     assert!(refused.message.contains("secret.txt"));
@@ -117,7 +121,11 @@ fn includes_over_the_boundary_are_refused() {
 
 #[test]
 fn too_much_is_refused_and_the_largest_file_is_named() {
-    let folder = Folder::new(&[("flow/flow.dag.yaml", "inputs: {}\n"), ("flow/data/big.bin", &"x".repeat(3000)), ("flow/small", "y")]);
+    let folder = Folder::new(&[
+        ("flow/flow.dag.yaml", "inputs: {}\n"),
+        ("flow/data/big.bin", &"x".repeat(3000)),
+        ("flow/small", "y"),
+    ]);
     let project = load_project(&Disk, &folder.0.join("flow/flow.dag.yaml"));
     let refused = fault(pack_within(&project, None, 2000).unwrap_err());
     assert_eq!(refused.r#type, "FlowTooLarge");
@@ -128,7 +136,8 @@ fn too_much_is_refused_and_the_largest_file_is_named() {
 #[test]
 fn links_are_followed_within_the_boundary_only() {
     use std::os::unix::fs::symlink;
-    let folder = Folder::new(&[("flow/flow.dag.yaml", "inputs: {}\n"), ("shared/util.py", "shared"), ("shared/sub/x", "x")]);
+    let folder =
+        Folder::new(&[("flow/flow.dag.yaml", "inputs: {}\n"), ("shared/util.py", "shared"), ("shared/sub/x", "x")]);
     let flow = folder.0.join("flow");
     symlink("../shared/util.py", flow.join("util.py")).unwrap();
     symlink("../shared", flow.join("all")).unwrap();
@@ -156,5 +165,8 @@ fn long_and_foreign_names_travel() {
     let long = format!("flow/{}/{}.py", "d".repeat(120), "f".repeat(120));
     let folder = Folder::new(&[("flow/flow.dag.yaml", "inputs: {}\n"), (&long, "x"), ("flow/größe 漢字.txt", "y")]);
     let names = folder.names(None);
-    assert!(names.contains(&long["flow/".len()..].to_owned()) && names.contains(&"größe 漢字.txt".to_owned()), "{names:?}");
+    assert!(
+        names.contains(&long["flow/".len()..].to_owned()) && names.contains(&"größe 漢字.txt".to_owned()),
+        "{names:?}"
+    );
 }

@@ -14,7 +14,13 @@ use crate::wire::{Aggregate, AggregatedBody, Loaded};
 impl Run<'_> {
     /// Aggregates in the job that completed most lines. Without a completed line there is nothing
     /// to aggregate, and the flow has failed already.
-    pub(super) async fn aggregate(&self, job: &mut Job, loaded: &Loaded, lines: &Shared<'_>, outcome: &mut FlowOutcome) {
+    pub(super) async fn aggregate(
+        &self,
+        job: &mut Job,
+        loaded: &Loaded,
+        lines: &Shared<'_>,
+        outcome: &mut FlowOutcome,
+    ) {
         let Some(mut request) = request(loaded, lines) else { return };
         let ran_all = request.lines.len() == job.completed;
         let limit = self.options.line_timeout.max(AGGREGATION_TIMEOUT);
@@ -36,7 +42,10 @@ impl Run<'_> {
                 shared.halt(Halt::Cancelled);
                 judge::fault("Cancelled", "the run was stopped before the aggregation ended")
             }
-            Some(Err(_)) => judge::fault("AggregationTimeoutError", format!("the aggregation took longer than {}", judge::seconds(limit))),
+            Some(Err(_)) => judge::fault(
+                "AggregationTimeoutError",
+                format!("the aggregation took longer than {}", judge::seconds(limit)),
+            ),
             Some(Ok(Ok(AggregatedBody { metrics, error, nodes }))) => {
                 shared.hear_nodes(&nodes);
                 outcome.metrics = metrics;
@@ -49,7 +58,9 @@ impl Run<'_> {
             }
             Some(Ok(Err(ChannelError::Protocol(what)))) => judge::violation(&what),
             Some(Ok(Err(ChannelError::TooLarge(bytes)))) => {
-                let message = format!("the values to aggregate are {bytes} bytes of JSON, and 16 MiB is the most that a runtime takes; a concurrency of 1 keeps them inside");
+                let message = format!(
+                    "the values to aggregate are {bytes} bytes of JSON, and 16 MiB is the most that a runtime takes; a concurrency of 1 keeps them inside"
+                );
                 judge::fault("AggregationTooLarge", message)
             }
             Some(Ok(Err(ChannelError::Worker(error)))) => {

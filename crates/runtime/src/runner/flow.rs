@@ -106,7 +106,10 @@ impl Lines<'_> {
     /// Judges an answer and keeps what the aggregation needs of it.
     fn keep(&mut self, line: usize, mut body: LineBody, size: usize) -> Judged {
         let Some(room) = self.room.checked_sub(size) else {
-            let message = format!("the results of the flow are more than {} MiB of JSON, which is the most that a run keeps", RESULTS_BYTES >> 20);
+            let message = format!(
+                "the results of the flow are more than {} MiB of JSON, which is the most that a run keeps",
+                RESULTS_BYTES >> 20
+            );
             return Judged::wrong(Outcome::Failed, judge::fault("OutputTooLarge", message));
         };
         self.room = room;
@@ -176,7 +179,13 @@ impl Run<'_> {
     }
 
     /// Gives every row a result, and tells that the flow has ended.
-    pub(super) fn finish(&self, index: usize, mut outcome: FlowOutcome, results: Vec<Option<LineResult>>, begun: bool) -> Indexed {
+    pub(super) fn finish(
+        &self,
+        index: usize,
+        mut outcome: FlowOutcome,
+        results: Vec<Option<LineResult>>,
+        begun: bool,
+    ) -> Indexed {
         let rows = self.cases.get(index).map_or(&[][..], |case| &case.rows);
         let rest = match &outcome.error {
             Some(FlowError::Runtime(_)) if begun => Outcome::Skipped,
@@ -203,7 +212,12 @@ impl Run<'_> {
         (index, outcome)
     }
 
-    async fn begin(&self, index: usize, session: &Session, lines: &Shared<'_>) -> Result<(Arc<Vec<u8>>, Job, Loaded), Halt> {
+    async fn begin(
+        &self,
+        index: usize,
+        session: &Session,
+        lines: &Shared<'_>,
+    ) -> Result<(Arc<Vec<u8>>, Job, Loaded), Halt> {
         let Some(case) = self.cases.get(index) else { return Err(Halt::Cancelled) };
         let (project, boundary) = (Arc::clone(&case.project), self.options.boundary.clone());
         let packing = tokio::task::spawn_blocking(move || pack::pack(&project, boundary.as_deref()));
@@ -220,7 +234,13 @@ impl Run<'_> {
     }
 
     /// Opens a job and waits until it has loaded the flow.
-    pub(super) async fn open(&self, index: usize, session: &Session, archive: &[u8], lines: &Shared<'_>) -> Result<(Job, Loaded), Halt> {
+    pub(super) async fn open(
+        &self,
+        index: usize,
+        session: &Session,
+        archive: &[u8],
+        lines: &Shared<'_>,
+    ) -> Result<(Job, Loaded), Halt> {
         let refused = |fault: Fault| Halt::Error(FlowError::Refused(fault));
         let file = self.cases.get(index).and_then(|case| case.project.flow_file_name()).unwrap_or("flow.dag.yaml");
         let limit = self.options.line_timeout.max(LOAD_TIMEOUT);
@@ -247,12 +267,24 @@ impl Run<'_> {
                 Err(refused(judge::ended_early(&ended, "while it loaded the flow")))
             }
             (_, Some(Err(ChannelError::Protocol(what)))) => Err(refused(judge::violation(&what))),
-            (_, Some(Err(ChannelError::TooLarge(_)))) | (None, _) => Err(refused(judge::fault("FlowTooLarge", "the flow file's name does not fit into a frame"))),
-            (Some(_), None) => Err(refused(judge::fault("FlowLoadTimeoutError", format!("the flow did not load within {}", judge::seconds(limit))))),
+            (_, Some(Err(ChannelError::TooLarge(_)))) | (None, _) => {
+                Err(refused(judge::fault("FlowTooLarge", "the flow file's name does not fit into a frame")))
+            }
+            (Some(_), None) => Err(refused(judge::fault(
+                "FlowLoadTimeoutError",
+                format!("the flow did not load within {}", judge::seconds(limit)),
+            ))),
         }
     }
     /// Runs lines one at a time until none is left. Gives back its job, if that still lives.
-    async fn lane(&self, index: usize, session: &Session, archive: &[u8], mut job: Option<Job>, lines: &Shared<'_>) -> Option<Job> {
+    async fn lane(
+        &self,
+        index: usize,
+        session: &Session,
+        archive: &[u8],
+        mut job: Option<Job>,
+        lines: &Shared<'_>,
+    ) -> Option<Job> {
         while let Some(line) = { lock(lines).take() } {
             let mut open = match job.take() {
                 Some(job) => job,

@@ -28,14 +28,22 @@ pub(super) fn fault(name: &str, message: impl Into<String>) -> Fault {
 }
 
 pub(super) fn violation(what: &str) -> Fault {
-    fault("ProtocolViolation", format!("{}; the flow's process wrote to descriptors that are not its own, or is not the worker's", clip(what.to_owned(), 1 << 10)))
+    fault(
+        "ProtocolViolation",
+        format!(
+            "{}; the flow's process wrote to descriptors that are not its own, or is not the worker's",
+            clip(what.to_owned(), 1 << 10)
+        ),
+    )
 }
 
 /// Judges a line's answer.
 pub(super) fn line(body: LineBody) -> Judged {
     match (body.status.as_str(), body.error, body.output) {
         ("Completed", None, Some(output)) => Judged { outcome: Outcome::Passed, output: Some(output), error: None },
-        ("Completed", None, None) => Judged::wrong(Outcome::Failed, violation("the job completed a line without an output")),
+        ("Completed", None, None) => {
+            Judged::wrong(Outcome::Failed, violation("the job completed a line without an output"))
+        }
         (_, Some(error), _) => {
             let fault = Fault::from(error);
             // Not the flow's fault: no connection enters a runtime.
@@ -52,10 +60,14 @@ pub(super) fn line(body: LineBody) -> Judged {
 /// Judges a line that got no answer.
 pub(super) fn unanswered(line: usize, error: ChannelError) -> Judged {
     match error {
-        ChannelError::Ended(ended) => Judged::wrong(Outcome::Failed, ended_early(&ended, &format!("while line {line} ran"))),
+        ChannelError::Ended(ended) => {
+            Judged::wrong(Outcome::Failed, ended_early(&ended, &format!("while line {line} ran")))
+        }
         ChannelError::Protocol(what) => Judged::wrong(Outcome::Failed, violation(&what)),
         ChannelError::TooLarge(bytes) => {
-            let message = format!("the inputs of line {line} are {bytes} bytes of JSON, and 16 MiB is the most that a runtime takes");
+            let message = format!(
+                "the inputs of line {line} are {bytes} bytes of JSON, and 16 MiB is the most that a runtime takes"
+            );
             Judged::wrong(Outcome::Errored, fault("InputTooLarge", message))
         }
         ChannelError::Worker(error) => Judged::wrong(Outcome::Errored, of_runtime(&error)),
@@ -78,7 +90,8 @@ pub(super) fn ended_early(ended: &Ended, when: &str) -> Fault {
         (None, Some(code)) => format!("left with exit code {code}"),
         (None, None) => "ended".to_owned(),
     };
-    let detail = if ended.detail.is_empty() { String::new() } else { format!(": {}", clip(ended.detail.clone(), 1 << 10)) };
+    let detail =
+        if ended.detail.is_empty() { String::new() } else { format!(": {}", clip(ended.detail.clone(), 1 << 10)) };
     fault("ProcessCrashError", format!("the flow's process {how} {when}{detail}"))
 }
 
@@ -130,7 +143,14 @@ mod tests {
     use crate::wire::ErrorBody;
 
     fn body(status: &str, output: Option<Map<String, Value>>, error: Option<ErrorBody>) -> LineBody {
-        LineBody { line: 0, status: status.to_owned(), output, aggregation_inputs: Map::new(), error, nodes: Map::new() }
+        LineBody {
+            line: 0,
+            status: status.to_owned(),
+            output,
+            aggregation_inputs: Map::new(),
+            error,
+            nodes: Map::new(),
+        }
     }
 
     #[test]
@@ -146,10 +166,14 @@ mod tests {
 
     #[test]
     fn a_crash_names_its_signal() {
-        let text = |signal, exit| ended_early(&Ended { reason: "exited".to_owned(), signal, exit, ..Ended::default() }, "while line 2 ran").message;
+        let text = |signal, exit| {
+            ended_early(&Ended { reason: "exited".to_owned(), signal, exit, ..Ended::default() }, "while line 2 ran")
+                .message
+        };
         assert_eq!(text(Some(11), None), "the flow's process was killed by signal 11 (SIGSEGV) while line 2 ran");
         assert_eq!(text(None, Some(3)), "the flow's process left with exit code 3 while line 2 ran");
-        let forged = Ended { reason: "protocol".to_owned(), detail: "the job sent kind 0xff".to_owned(), ..Ended::default() };
+        let forged =
+            Ended { reason: "protocol".to_owned(), detail: "the job sent kind 0xff".to_owned(), ..Ended::default() };
         assert_eq!(ended_early(&forged, "").r#type, "ProtocolViolation");
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use flowgate_flow::load::{Disk, load_project};
 use flowgate_runtime::backend::Limits;
-use flowgate_runtime::{Backend, Cancel, Case, FlowOutcome, LineResult, Outcome, RunEvent, RunOptions, RunReport, runner};
+use flowgate_runtime::{
+    Backend, Cancel, Case, FlowOutcome, LineResult, Outcome, RunEvent, RunOptions, RunReport, runner,
+};
 use serde_json::{Value, json};
 
 /// A folder of its own for one test, removed at its end.
@@ -53,7 +55,12 @@ pub(crate) fn options(line_timeout: Duration, concurrency: usize) -> RunOptions 
 }
 
 /// Runs, and keeps the events.
-pub(crate) async fn run(backend: &dyn Backend, cases: Vec<Case>, options: &RunOptions, cancel: &Cancel) -> (RunReport, Vec<RunEvent>) {
+pub(crate) async fn run(
+    backend: &dyn Backend,
+    cases: Vec<Case>,
+    options: &RunOptions,
+    cancel: &Cancel,
+) -> (RunReport, Vec<RunEvent>) {
     let events = Mutex::new(Vec::new());
     let keep = |event: RunEvent| events.lock().unwrap().push(event);
     let report = runner::run(backend, cases, options, &keep, cancel.clone()).await;

@@ -71,7 +71,11 @@ fn nano_cpus(wanted: f64) -> i64 {
 /// Whether a text can be an image's name: it becomes part of a request's path.
 pub(super) fn is_image_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
-    name.len() <= 512 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(allowed) && !name.contains("..") && !name.contains("//")
+    name.len() <= 512
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(allowed)
+        && !name.contains("..")
+        && !name.contains("//")
 }
 
 #[cfg(test)]

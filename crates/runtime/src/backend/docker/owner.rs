@@ -42,7 +42,12 @@ impl Owner {
 
     fn parse(label: &str) -> Option<Self> {
         let [boot, namespace, process, started] = label.split(':').collect::<Vec<_>>()[..] else { return None };
-        Some(Self { boot: boot.to_owned(), namespace: namespace.to_owned(), process: process.parse().ok()?, started: started.parse().ok()? })
+        Some(Self {
+            boot: boot.to_owned(),
+            namespace: namespace.to_owned(),
+            process: process.parse().ok()?,
+            started: started.parse().ok()?,
+        })
     }
 
     /// Whether it is certain, from `here`, that this owner is dead.
@@ -74,7 +79,8 @@ pub(super) fn labels(owner: Option<&Owner>, lifetime: Duration) -> HashMap<Strin
 /// machine, or its deadline has passed.
 pub(super) fn is_left_behind(labels: &HashMap<String, String>, here: Option<&Owner>, now: u64) -> bool {
     let Some(owner) = labels.get(OWNER_LABEL) else { return false };
-    let overdue = labels.get(DEADLINE_LABEL).and_then(|text| text.parse::<u64>().ok()).is_some_and(|deadline| deadline < now);
+    let overdue =
+        labels.get(DEADLINE_LABEL).and_then(|text| text.parse::<u64>().ok()).is_some_and(|deadline| deadline < now);
     let dead = here.zip(Owner::parse(owner)).is_some_and(|(here, owner)| owner.is_dead(here));
     overdue || dead
 }
@@ -96,7 +102,9 @@ mod tests {
         let gone = Owner { process: u32::MAX, ..here.clone() };
         assert!(!left(&here, later), "it lives");
         assert!(left(&dead, later) && left(&gone, later));
-        for elsewhere in [Owner { boot: "another".into(), ..dead.clone() }, Owner { namespace: "1".into(), ..dead.clone() }] {
+        for elsewhere in
+            [Owner { boot: "another".into(), ..dead.clone() }, Owner { namespace: "1".into(), ..dead.clone() }]
+        {
             assert!(!left(&elsewhere, later), "nothing is known about {elsewhere}");
             assert!(left(&elsewhere, now - 1));
         }
@@ -105,8 +113,15 @@ mod tests {
     #[test]
     fn labels_that_say_nothing_are_left_alone() {
         let here = Owner::this_process();
-        let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<HashMap<_, _>>();
-        for pairs in [&[][..], &[(DEADLINE_LABEL, "1")], &[(OWNER_LABEL, "unknown")], &[(OWNER_LABEL, "a:b:c:d"), (DEADLINE_LABEL, "soon")]] {
+        let labels = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<HashMap<_, _>>()
+        };
+        for pairs in [
+            &[][..],
+            &[(DEADLINE_LABEL, "1")],
+            &[(OWNER_LABEL, "unknown")],
+            &[(OWNER_LABEL, "a:b:c:d"), (DEADLINE_LABEL, "soon")],
+        ] {
             assert!(!is_left_behind(&labels(pairs), here.as_ref(), now()), "{pairs:?}");
         }
     }

@@ -32,7 +32,11 @@ impl WorkerOutput {
 }
 
 impl AsyncRead for WorkerOutput {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             if let Some((part, read)) = &mut self.part {
                 let rest = &part.as_ref()[*read..];
@@ -61,10 +65,12 @@ impl AsyncRead for WorkerOutput {
 
 /// Waits until a container ends, and then writes to the log why, where there is something to say.
 pub(super) async fn watch(engine: bollard::Docker, container: String, memory: u64, log: LogTail) {
-    let filters: HashMap<&str, Vec<&str>> = [("container", vec![container.as_str()]), ("event", vec!["die", "oom"])].into();
+    let filters: HashMap<&str, Vec<&str>> =
+        [("container", vec![container.as_str()]), ("event", vec!["die", "oom"])].into();
     // From before the subscription: a container can end at once.
     let since = owner::now().saturating_sub(5).to_string();
-    let mut events = std::pin::pin!(engine.events(Some(EventsOptionsBuilder::new().since(&since).filters(&filters).build())));
+    let mut events =
+        std::pin::pin!(engine.events(Some(EventsOptionsBuilder::new().since(&since).filters(&filters).build())));
     let mut full = false;
     while let Some(Ok(event)) = events.next().await {
         if event.action.as_deref() == Some("oom") {
@@ -74,7 +80,13 @@ pub(super) async fn watch(engine: bollard::Docker, container: String, memory: u6
         let attributes = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
         let code = attributes.get("exitCode").map_or("", String::as_str);
         if full {
-            log.push(format!("\nthe container reached its memory limit of {} MiB and ended with exit code {code}\n", memory >> 20).as_bytes());
+            log.push(
+                format!(
+                    "\nthe container reached its memory limit of {} MiB and ended with exit code {code}\n",
+                    memory >> 20
+                )
+                .as_bytes(),
+            );
         } else if code != "0" {
             log.push(format!("\nthe container ended with exit code {code}\n").as_bytes());
         }

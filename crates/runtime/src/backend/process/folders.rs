@@ -12,10 +12,14 @@ use crate::error::{RuntimeError, Stage};
 
 /// Runs blocking work on a thread of its own. Waiting for another process's lock must not hold up
 /// the end of this one, as it would on the pool of the asynchronous runtime.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static) -> Result<T, RuntimeError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
+) -> Result<T, RuntimeError> {
     let (send, receive) = oneshot::channel();
     std::thread::spawn(move || send.send(work()));
-    receive.await.unwrap_or_else(|_| Err(RuntimeError::new(Stage::Infrastructure, "a thread that works on the disk broke off")))
+    receive
+        .await
+        .unwrap_or_else(|_| Err(RuntimeError::new(Stage::Infrastructure, "a thread that works on the disk broke off")))
 }
 
 /// An error of the disk.
@@ -34,7 +38,12 @@ pub(super) fn unique() -> String {
 pub(super) fn lock(path: &Path) -> Result<File, RuntimeError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|error| disk("make", parent, &error))?;
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(|error| disk("open", path, &error))?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|error| disk("open", path, &error))?;
     file.lock().map_err(|error| disk("lock", path, &error))?;
     Ok(file)
 }
@@ -68,7 +77,9 @@ impl WorkFolder {
 
     /// Removes it with all that flows left in it.
     pub(super) fn remove(mut self) -> Result<(), RuntimeError> {
-        self.clear().map_err(|error| disk("remove", &self.path, &error).with_hint(format!("remove {} by hand", self.path.display())))
+        self.clear().map_err(|error| {
+            disk("remove", &self.path, &error).with_hint(format!("remove {} by hand", self.path.display()))
+        })
     }
 
     fn clear(&mut self) -> io::Result<()> {

@@ -31,7 +31,11 @@ const PROBE: &str = "import platform, sys; print(sys.version_info[0], sys.versio
 const LOG_LINES: usize = 20;
 
 /// Makes the environment of a plan, or finds it, and gives its Python.
-pub(super) async fn prepare(options: &ProcessOptions, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<PathBuf, RuntimeError> {
+pub(super) async fn prepare(
+    options: &ProcessOptions,
+    plan: &EnvironmentPlan,
+    progress: Progress<'_>,
+) -> Result<PathBuf, RuntimeError> {
     if let Some(line) = plan.requirements.iter().find(|line| is_local(&line.line)) {
         return Err(local(&line.place, &line.line));
     }
@@ -66,13 +70,20 @@ pub(super) async fn prepare(options: &ProcessOptions, plan: &EnvironmentPlan, pr
     let marker = home.join("ready");
     write(&home.join("ready.new"), &id)?;
     fs::rename(home.join("ready.new"), &marker).map_err(|error| disk("write", &marker, &error))?;
-    ready(&home).ok_or_else(|| RuntimeError::new(Stage::Environment, format!("the environment in {} has no python", home.display())))
+    ready(&home).ok_or_else(|| {
+        RuntimeError::new(Stage::Environment, format!("the environment in {} has no python", home.display()))
+    })
 }
 
 fn try_lock(path: &Path) -> Result<Option<File>, RuntimeError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|error| disk("make", parent, &error))?;
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(|error| disk("open", path, &error))?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|error| disk("open", path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
@@ -109,7 +120,8 @@ fn is_local(line: &str) -> bool {
     let head = line.split([' ', ';', '@']).next().unwrap_or("");
     let scheme = line.to_ascii_lowercase();
     let archive = [".whl", ".zip", ".tar.gz"].iter().any(|suffix| head.ends_with(suffix));
-    scheme.contains("file:") || !head.contains("://") && (archive || head.starts_with(['.', '~']) || head.contains(['/', '\\']))
+    scheme.contains("file:")
+        || !head.contains("://") && (archive || head.starts_with(['.', '~']) || head.contains(['/', '\\']))
 }
 
 fn is_local_option(option: &str) -> bool {
@@ -122,8 +134,11 @@ fn is_local_option(option: &str) -> bool {
 }
 
 fn local(place: &str, line: &str) -> RuntimeError {
-    let message = format!("{place}: `{line}` names files of this machine, and an environment is shared by all flows with the same requirements");
-    RuntimeError::new(Stage::Environment, message).with_hint("put the code beside the flow or into `additional_includes`, or publish the package to an index")
+    let message = format!(
+        "{place}: `{line}` names files of this machine, and an environment is shared by all flows with the same requirements"
+    );
+    RuntimeError::new(Stage::Environment, message)
+        .with_hint("put the code beside the flow or into `additional_includes`, or publish the package to an index")
 }
 
 /// A Python that environments can be made from.
@@ -136,7 +151,9 @@ struct Interpreter {
 
 async fn interpreter(options: &ProcessOptions) -> Result<Interpreter, RuntimeError> {
     let range = format!("3.{} to 3.{}", PYTHONS.0, PYTHONS.1);
-    let hint = format!("install Python {range}, and name it with FLOWGATE_PYTHON where it is not the first one on the search path");
+    let hint = format!(
+        "install Python {range}, and name it with FLOWGATE_PYTHON where it is not the first one on the search path"
+    );
     let fail = |message: String| RuntimeError::new(Stage::Environment, message).with_hint(hint.clone());
     let Some(python) = &options.python else {
         if options.uv.is_some() {
@@ -146,7 +163,12 @@ async fn interpreter(options: &ProcessOptions) -> Result<Interpreter, RuntimeErr
         return Err(fail("there is no Python on the search path".to_owned()));
     };
     let mut command = Command::new(python);
-    command.args(["-I", "-c", PROBE]).env_clear().envs(options.env.iter().cloned()).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    command
+        .args(["-I", "-c", PROBE])
+        .env_clear()
+        .envs(options.env.iter().cloned())
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
     let output = command.output().await.map_err(|error| fail(format!("cannot start {}: {error}", python.display())))?;
     let identity = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let mut words = identity.split(' ');
@@ -154,7 +176,10 @@ async fn interpreter(options: &ProcessOptions) -> Result<Interpreter, RuntimeErr
     match version {
         Some((major, Some(minor))) if major == "3" && (PYTHONS.0..=PYTHONS.1).contains(&minor) => {}
         Some((major, Some(minor))) => {
-            return Err(fail(format!("{} is Python {major}.{minor}, and promptflow {PROMPTFLOW_VERSION} needs {range}", python.display())));
+            return Err(fail(format!(
+                "{} is Python {major}.{minor}, and promptflow {PROMPTFLOW_VERSION} needs {range}",
+                python.display()
+            )));
         }
         _ => {
             let text = String::from_utf8_lossy(&output.stderr);
@@ -177,7 +202,9 @@ impl Build<'_> {
         fs::create_dir_all(&self.folder).map_err(|error| disk("make", &self.folder, &error))?;
         progress("making a virtual environment");
         self.run(self.make_venv(), "making a virtual environment").await?;
-        progress(&format!("installing promptflow {PROMPTFLOW_VERSION} with {with}, about 250 MB, once for all flows with the same requirements"));
+        progress(&format!(
+            "installing promptflow {PROMPTFLOW_VERSION} with {with}, about 250 MB, once for all flows with the same requirements"
+        ));
         let lock = self.file("lock.txt", LOCK)?;
         let mut command = self.installer();
         command.args(["--require-hashes", "--no-deps", "-r"]).arg(lock);
@@ -220,7 +247,17 @@ impl Build<'_> {
                 let mut command = Command::new(uv);
                 // Modules are compiled now, as the worker writes nothing into the environment;
                 // and of several indexes the best version counts, which is pip's meaning.
-                command.args(["pip", "install", "--quiet", "--compile-bytecode", "--index-strategy", "unsafe-best-match", "--python"]).arg(python);
+                command
+                    .args([
+                        "pip",
+                        "install",
+                        "--quiet",
+                        "--compile-bytecode",
+                        "--index-strategy",
+                        "unsafe-best-match",
+                        "--python",
+                    ])
+                    .arg(python);
                 command
             }
             None => {
@@ -293,7 +330,8 @@ impl Build<'_> {
         }
         // What goes wrong stands in the one or the other.
         let text = [log.text(), errors.text()].into_iter().flatten().collect::<Vec<_>>().join("\n");
-        let hint = "look at the end of its log; `pip install -r` of the same file in a clean environment shows all of it";
+        let hint =
+            "look at the end of its log; `pip install -r` of the same file in a clean environment shows all of it";
         Err(fail(format!("{program} ended with {status}")).with_hint(hint).with_log(last_lines(&text)))
     }
 }
@@ -315,19 +353,34 @@ mod tests {
 
     #[test]
     fn what_names_files_of_this_machine_is_told_from_what_an_index_has() {
-        for line in ["./pkg", "../pkg[x]", "/abs/pkg", "sub/pkg", "pkg @ file:///x/y", "a-1.0-py3-none-any.whl", "~/x"] {
+        for line in ["./pkg", "../pkg[x]", "/abs/pkg", "sub/pkg", "pkg @ file:///x/y", "a-1.0-py3-none-any.whl", "~/x"]
+        {
             assert!(is_local(line), "{line}");
         }
-        for line in ["requests==2", "pkg[a]>=1 ; python_version < '3.12'", "pkg @ https://host/a/b.whl", "git+https://host/a/b", "https://host/a.whl"] {
+        for line in [
+            "requests==2",
+            "pkg[a]>=1 ; python_version < '3.12'",
+            "pkg @ https://host/a/b.whl",
+            "git+https://host/a/b",
+            "https://host/a.whl",
+        ] {
             assert!(!is_local(line), "{line}");
         }
         assert!(is_local_option("-e git+https://host/x") && is_local_option("-f ./wheels"));
-        assert!(!is_local_option("--find-links https://host/wheels") && !is_local_option("--index-url https://host/simple"));
+        assert!(
+            !is_local_option("--find-links https://host/wheels") && !is_local_option("--index-url https://host/simple")
+        );
     }
 
     #[test]
     fn each_content_has_its_own_name() {
-        let plan = EnvironmentPlan { image: None, requirements: Vec::new(), options: Vec::new(), constraints: Vec::new(), key: "a".to_owned() };
+        let plan = EnvironmentPlan {
+            image: None,
+            requirements: Vec::new(),
+            options: Vec::new(),
+            constraints: Vec::new(),
+            key: "a".to_owned(),
+        };
         let other = EnvironmentPlan { key: "b".to_owned(), ..plan.clone() };
         assert_eq!(name(&plan, "3.11"), name(&plan, "3.11"));
         assert_ne!(name(&plan, "3.11"), name(&plan, "3.12"));
@@ -336,11 +389,19 @@ mod tests {
 
     #[test]
     fn the_lock_holds_the_engine_with_hashes_and_names_no_index() {
-        let names: Vec<String> = LOCK.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_alphanumeric())).map(|line| normalize(line.split("==").next().unwrap())).collect();
+        let names: Vec<String> = LOCK
+            .lines()
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_alphanumeric()))
+            .map(|line| normalize(line.split("==").next().unwrap()))
+            .collect();
         assert!(LOCK.contains(&format!("\npromptflow=={PROMPTFLOW_VERSION} \\\n")));
         assert!(names.iter().any(|name| name == "promptflow-tools") && names.len() > 50);
         let requirements = LOCK.lines().filter(|line| line.contains("==")).count();
-        let hashed = LOCK.lines().zip(LOCK.lines().skip(1)).filter(|(line, next)| line.contains("==") && next.trim_start().starts_with("--hash=sha256:")).count();
+        let hashed = LOCK
+            .lines()
+            .zip(LOCK.lines().skip(1))
+            .filter(|(line, next)| line.contains("==") && next.trim_start().starts_with("--hash=sha256:"))
+            .count();
         assert!(hashed >= names.len() && requirements >= hashed);
         assert!(!LOCK.contains("://") && !LOCK.contains("--index-url") && !LOCK.contains("--find-links"));
     }
