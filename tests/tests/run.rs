@@ -64,8 +64,10 @@ fn includes_metrics_and_data_beside_the_flow() {
 #[test]
 fn inputs_rows_and_failures() {
     let folder = adding("rows");
-    let done = run(folder.path(), &["--backend", "process", "add", "--inputs", "x=4", "--inputs", "y=3"]);
-    assert!(done.code == Some(0) && done.stdout.contains("  sum: 7\n"), "{}{}", done.stdout, done.stderr);
+    for inputs in [["--inputs", "x=4", "--inputs", "y=3", "add"].as_slice(), &["add", "--inputs", "x=4", "y=3"]] {
+        let done = run(folder.path(), &[&["--backend", "process"], inputs].concat());
+        assert!(done.code == Some(0) && done.stdout.contains("  sum: 7\n"), "{}{}", done.stdout, done.stderr);
+    }
 
     folder.write("rows.csv", "x,y\n1,2\n500,2\n");
     let done = run(folder.path(), &["--backend", "process", "add", "--data", "rows.csv", "--report", "out.json"]);

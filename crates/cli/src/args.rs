@@ -79,9 +79,9 @@ pub(crate) struct RunArguments {
     /// Rows to run one flow on: .jsonl, .json or .csv. Without it, the inputs' defaults are used.
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
-    /// A value for an input, in every row: `--inputs question="What is a flow?"`. The engine
-    /// converts it to the input's type.
-    #[arg(long, value_name = "NAME=VALUE", num_args = 1.., value_parser = name_and_value)]
+    /// Values for inputs, in every row: `--inputs question="What is a flow?" limit=3`. The engine
+    /// converts each to the input's type.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub(crate) inputs: Vec<(String, String)>,
     /// Where to run. `auto` takes docker where an engine answers, else process.
     #[arg(long, value_enum, default_value = "auto")]
@@ -102,6 +102,21 @@ pub(crate) enum BackendChoice {
     Docker,
     /// A private virtual environment on this machine. No sandbox: run only flows that you trust.
     Process,
+}
+
+impl RunArguments {
+    /// `--inputs a=1 b=2`: clap gives the option its first value only, so that a flow may follow it;
+    /// further words that assign a value, and are no file, belong to it, too.
+    pub(crate) fn with_all_inputs(mut self) -> Self {
+        if self.inputs.is_empty() {
+            return self;
+        }
+        let is_value = |path: &PathBuf| !path.exists() && path.to_str().is_some_and(|text| text.contains('='));
+        let (values, paths): (Vec<_>, Vec<_>) = self.paths.into_iter().partition(is_value);
+        self.inputs.extend(values.iter().filter_map(|value| name_and_value(value.to_str()?).ok()));
+        self.paths = if paths.is_empty() { vec![PathBuf::from(".")] } else { paths };
+        self
+    }
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

@@ -35,7 +35,7 @@ impl Failure {
 pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Check(arguments) => check::run(&arguments),
-        Command::Run(arguments) => run::run(arguments),
+        Command::Run(arguments) => run::run(&arguments.with_all_inputs()),
         Command::Rule { name } => rule::run(name.as_deref()),
         #[cfg(feature = "lsp")]
         Command::Lsp => block_on(flowgate_lsp::serve()),

@@ -20,9 +20,9 @@ use crate::places::Places;
 
 mod progress;
 
-pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
+pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let places = Places::of_this_process()?;
-    let cases = cases(&arguments, &places)?;
+    let cases = cases(arguments, &places)?;
     if let Some(report) = &arguments.report {
         // A run of an hour must not end with "no such folder".
         let folder = report.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<u8, Failure> {
             )));
         }
     }
-    let report = block_on(execute(&arguments, &places, cases))??;
+    let report = block_on(execute(arguments, &places, cases))??;
     if let Some(path) = &arguments.report {
         let text = json::render(&report).map_err(|error| Failure::infrastructure(error.to_string()))?;
         write(path, &text)
