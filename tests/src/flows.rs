@@ -1,10 +1,14 @@
 //! Small flows for the tests, and what `flowgate run` reports of them.
 
+use std::fs::File;
 use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
 use crate::{Finished, Folder, command};
+
+/// Where its standard error goes, so that it can be read while it runs.
+const LOG: &str = "stderr.log";
 
 /// Writes a flow of one Python node `work`, which gets the input `text` and gives the output
 /// `out`. `code` is the body of its function; `before` stands before it, at the module's level.
@@ -46,19 +50,26 @@ pub struct Ran {
 pub fn start<'f>(folder: &'f Folder, arguments: &[&str], variables: &[(&str, &str)]) -> Running<'f> {
     let mut run = command(folder.path(), &["run", "--report", "report.json"]);
     run.args(arguments).envs(variables.iter().copied());
-    let child =
-        run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("flowgate starts");
+    let log = File::create(folder.path().join(LOG)).expect("a log");
+    let child = run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().expect("flowgate starts");
     Running { child, folder }
 }
 
 impl Running<'_> {
+    /// Whether it has said that on its standard error.
+    pub fn has_said(&self, text: &str) -> bool {
+        std::fs::read_to_string(self.folder.path().join(LOG)).is_ok_and(|log| log.contains(text))
+    }
+
     /// Waits until it ends.
     ///
     /// # Panics
     /// Where it left no report.
     pub fn finish(self) -> Ran {
         let process = self.child.id();
-        let done = Finished::of(self.child.wait_with_output().expect("flowgate ends"));
+        let log = self.folder.path().join(LOG);
+        let mut done = Finished::of(self.child.wait_with_output().expect("flowgate ends"));
+        done.stderr = std::fs::read_to_string(log).expect("its log");
         let report = std::fs::read(self.folder.path().join("report.json"));
         let report = report.unwrap_or_else(|error| panic!("no report: {error}\n{done:?}"));
         Ran { report: serde_json::from_slice(&report).expect("a report in JSON"), done, process }
