@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::process::Command;
 
 use flowgate_tests::Folder;
 use flowgate_tests::engine::{base_image, docker_or_skip};
@@ -164,4 +165,20 @@ fn a_private_feed() {
     }
     let lines = "-i https://{private}@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/\nprivate-package\n";
     assert_refused(&flows::run(&flow_with("private", "", lines), &DOCKER), 4, &["{private}", "requirements.txt:1"]);
+}
+
+#[test]
+fn an_image_in_which_no_worker_can_start() {
+    let Some(engine) = docker_or_skip() else { return };
+    let name = format!("flowgate-test-empty:{}", std::process::id());
+    // An archive that ends at once: an image without a single file.
+    let archive = Folder::new("empty-image");
+    archive.write("empty.tar", [0; 1024]);
+    let imported =
+        Command::new("docker").args(["import", "empty.tar", &name]).current_dir(archive.path()).output().unwrap();
+    assert!(imported.status.success(), "{imported:?}");
+    let ran = flows::run(&flow_with("empty", &format!("environment: {{image: \"{name}\"}}\n"), ""), &DOCKER);
+    assert_eq!(engine.ask("DELETE", &format!("/images/{name}")).0, 200);
+    assert_refused(&ran, 5, &[&name, "gave no runtime", "Python 3.9 or newer and promptflow"]);
+    assert_eq!(engine.containers_of(ran.process), Vec::<String>::new());
 }
