@@ -1,12 +1,14 @@
 //! What a rule may look at.
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 
 use flowgate_flow::model::Node;
 use flowgate_flow::project::{FileId, FlowFile, RequirementsFile};
 use flowgate_flow::{Flow, Project, Span};
 
 use crate::finding::{Finding, Place};
+use crate::suggest;
 
 /// Facts that cannot be read in the files: about an engine, a registry or an identity. A door that
 /// knows them passes them in; a rule whose fact is absent is silent.
@@ -21,7 +23,14 @@ pub struct Context<'p> {
     /// The facts.
     pub facts: &'p Facts,
     nodes: HashMap<&'p str, usize>,
+    inputs: HashSet<&'p str>,
+    /// How many more names may be compared for "did you mean".
+    comparisons: Cell<usize>,
 }
+
+/// A flow with as many mistakes as this allows comparisons is not mended by suggestions, and one
+/// that is made to be slow must not be.
+const MAX_COMPARISONS: usize = 200_000;
 
 impl<'p> Context<'p> {
     /// Prepares the look-ups.
@@ -30,7 +39,9 @@ impl<'p> Context<'p> {
         for (index, node) in project.flow.iter().flat_map(|f| f.flow.nodes.iter().enumerate()) {
             nodes.entry(node.name()).or_insert(index);
         }
-        Self { project, facts, nodes }
+        let inputs =
+            project.flow.iter().flat_map(|f| f.flow.inputs.iter().map(|input| input.name.value.as_str())).collect();
+        Self { project, facts, nodes, inputs, comparisons: Cell::new(MAX_COMPARISONS) }
     }
 
     /// The DAG flow with its text; `None` for a flex flow or a lone requirements file.
@@ -62,6 +73,23 @@ impl<'p> Context<'p> {
     /// The first node of that name.
     pub fn node_index(&self, name: &str) -> Option<usize> {
         self.nodes.get(name).copied()
+    }
+
+    /// True where the flow declares an input of that name.
+    pub fn has_input(&self, name: &str) -> bool {
+        self.inputs.contains(name)
+    }
+
+    /// The candidate that a typing mistake most likely stood for, if one is near enough.
+    pub(crate) fn nearest<'c>(&self, typed: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+        suggest::nearest(
+            typed,
+            candidates.take_while(|_| {
+                let left = self.comparisons.get();
+                self.comparisons.set(left.saturating_sub(1));
+                left > 0
+            }),
+        )
     }
 
     /// The text at a place.

@@ -5,32 +5,62 @@
 //!
 //! Whatever follows the bracket is the reason, for people.
 
-use flowgate_flow::Span;
+use std::collections::HashSet;
+
 use flowgate_flow::project::FileId;
+use flowgate_flow::{SourceFile, Span};
 
 use crate::context::Context;
 use crate::finding::Finding;
 
-/// True where a comment silences the finding.
-pub(crate) fn ignored(context: &Context<'_>, finding: &Finding) -> bool {
-    let Some(file) = context.project.file(finding.at.file) else { return false };
-    let line = file.lines.line_of(finding.at.span.start);
-    comments(context, finding.at.file).iter().any(|comment| {
-        let Some(directive) = parse(comment.slice(&file.text)) else { return false };
-        if !directive.rules.contains(&finding.rule) {
-            return false;
-        }
-        let at = file.lines.line_of(comment.start);
-        let alone = file.lines.line(&file.text, at).trim_start().starts_with('#');
-        directive.whole_file || at == line || (alone && at + 1 == line)
-    })
+/// The ignore comments of a project.
+pub(crate) struct Ignores<'p> {
+    lines: HashSet<(FileId, usize, &'p str)>,
+    files: HashSet<(FileId, &'p str)>,
 }
 
-fn comments<'p>(context: &Context<'p>, file: FileId) -> &'p [Span] {
-    if let Some(flow) = context.flow_file().filter(|flow| flow.file == file) {
-        return &flow.document.comments;
+impl<'p> Ignores<'p> {
+    /// Reads them.
+    pub(crate) fn of(context: &Context<'p>) -> Self {
+        let mut ignores = Self { lines: HashSet::new(), files: HashSet::new() };
+        if let Some(flow) = context.flow_file() {
+            ignores.read(context, flow.file, &flow.document.comments);
+        }
+        for file in context.requirements() {
+            ignores.read(context, file.file, &file.requirements.comments);
+        }
+        ignores
     }
-    context.requirements().iter().find(|r| r.file == file).map_or(&[], |r| &r.requirements.comments)
+
+    fn read(&mut self, context: &Context<'p>, id: FileId, comments: &[Span]) {
+        let Some(file) = context.project.file(id) else { return };
+        for comment in comments {
+            let Some(directive) = parse(comment.slice(&file.text)) else { continue };
+            let line = target(file, *comment);
+            for rule in directive.rules {
+                if directive.whole_file {
+                    self.files.insert((id, rule));
+                } else {
+                    self.lines.insert((id, line, rule));
+                }
+            }
+        }
+    }
+
+    /// True where a comment silences the finding.
+    pub(crate) fn silence(&self, context: &Context<'_>, finding: &Finding) -> bool {
+        let Some(file) = context.project.file(finding.at.file) else { return false };
+        let line = file.lines.line_of(finding.at.span.start);
+        self.lines.contains(&(finding.at.file, line, finding.rule))
+            || self.files.contains(&(finding.at.file, finding.rule))
+    }
+}
+
+/// The line that a comment is about: its own, or the next where it stands alone.
+fn target(file: &SourceFile, comment: Span) -> usize {
+    let line = file.lines.line_of(comment.start);
+    let alone = file.lines.line(&file.text, line).trim_start().starts_with('#');
+    line + usize::from(alone)
 }
 
 struct Directive<'t> {

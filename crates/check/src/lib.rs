@@ -26,8 +26,11 @@ pub use finding::{Applicability, Edit, Finding, Fix, Level, Place, Related};
 pub use fixes::apply;
 pub use rule::{Group, Rule};
 
+use std::collections::HashMap;
+
 use flowgate_flow::Project;
 use flowgate_flow::config::{CheckConfig, RuleLevel};
+use flowgate_flow::project::FileId;
 
 /// All findings of a project, in order of file, place and rule.
 pub fn check(project: &Project, config: &CheckConfig, facts: &Facts) -> Vec<Finding> {
@@ -47,10 +50,40 @@ pub fn check(project: &Project, config: &CheckConfig, facts: &Facts) -> Vec<Find
             finding
         }));
     }
-    findings.retain(|finding| !context.is_beside_broken_part(finding) && !ignores::ignored(&context, finding));
+    let ignores = ignores::Ignores::of(&context);
+    findings.retain(|finding| !context.is_beside_broken_part(finding) && !ignores.silence(&context, finding));
     findings.sort_by(|a, b| (a.at, a.rule).cmp(&(b.at, b.rule)));
     findings.dedup_by(|a, b| a.at == b.at && a.rule == b.rule && a.message == b.message);
-    findings
+    summarize(findings)
+}
+
+/// How many findings of one rule are told apart in one file. An editor, or a person, is not helped
+/// by more, and a file that is made to have millions must not fill their memory.
+const MAX_PER_RULE: usize = 1000;
+
+/// Replaces what exceeds [`MAX_PER_RULE`] by one finding that counts it.
+fn summarize(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut counts: HashMap<(FileId, &str), usize> = HashMap::new();
+    for finding in &findings {
+        *counts.entry((finding.at.file, finding.rule)).or_default() += 1;
+    }
+    let mut seen: HashMap<(FileId, &str), usize> = HashMap::new();
+    let shorten = |mut finding: Finding| {
+        let key = (finding.at.file, finding.rule);
+        let seen = seen.entry(key).or_default();
+        *seen += 1;
+        let rest = counts.get(&key).map_or(0, |count| count.saturating_sub(MAX_PER_RULE));
+        if *seen <= MAX_PER_RULE || rest == 0 {
+            return Some(finding);
+        }
+        if *seen > MAX_PER_RULE + 1 {
+            return None;
+        }
+        let message = format!("{} (and {} more findings of this rule in this file)", finding.message, rest - 1);
+        finding.message = message;
+        Some(finding)
+    };
+    findings.into_iter().filter_map(shorten).collect()
 }
 
 /// Names in `config` that are no rule, each with the nearest that is.
@@ -58,4 +91,19 @@ pub fn unknown_rules(config: &CheckConfig) -> Vec<(String, Option<&'static str>)
     let names = || rules::ALL.iter().map(|rule| rule.name);
     let unknown = config.rules.keys().filter(|name| names().all(|n| n != name.as_str()));
     unknown.map(|name| (name.clone(), suggest::nearest(name, names()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MAX_PER_RULE;
+    use crate::fixture;
+
+    #[test]
+    fn a_flood_of_findings_is_counted() {
+        let lines: String = (0..MAX_PER_RULE + 5).map(|n| format!("  i{n}: {{}}\n")).collect();
+        let (_, findings) = fixture::findings(&[("flow.dag.yaml".to_owned(), format!("inputs:\n{lines}"))]);
+        assert_eq!(findings.len(), MAX_PER_RULE + 1);
+        let last = &findings[MAX_PER_RULE].message;
+        assert!(last.ends_with("has no `type` (and 4 more findings of this rule in this file)"), "{last}");
+    }
 }

@@ -28,23 +28,18 @@ pub fn references(node: &Node, text: &str) -> Vec<(Span, Reference)> {
         .collect()
 }
 
-/// The bodies that stand for a node when the engine runs it: its own, or its default variant's.
-pub fn effective<'f>(flow: &'f Flow, node: &'f Node) -> &'f Node {
-    if !node.use_variants {
-        return node;
-    }
-    flow.variants.iter().find(|v| v.default && v.node_name.value == node.name()).map_or(node, |v| &v.node)
-}
-
 /// All edges between nodes that exist. The engine looks at the default variant of a node.
 pub fn edges(flow: &Flow, text: &str) -> Vec<Edge> {
     let mut by_name = HashMap::new();
     for (index, node) in flow.nodes.iter().enumerate() {
         by_name.entry(node.name()).or_insert(index);
     }
+    let defaults: HashMap<&str, &Node> =
+        flow.variants.iter().filter(|v| v.default).map(|v| (v.node_name.value.as_str(), &v.node)).collect();
     let mut edges = Vec::new();
     for (from, node) in flow.nodes.iter().enumerate() {
-        for (_, reference) in references(effective(flow, node), text) {
+        let variant = if node.use_variants { defaults.get(node.name()) } else { None };
+        for (_, reference) in references(variant.unwrap_or(&node), text) {
             if let Reference::Node { name: Spanned { value, span }, .. } = reference
                 && let Some(&to) = by_name.get(value.as_str())
             {
@@ -68,15 +63,11 @@ pub fn cycles(nodes: usize, edges: &[Edge]) -> Vec<Vec<Edge>> {
     let mut seen = vec![false; nodes];
     let mut cycles = Vec::new();
     for start in 0..nodes {
-        if seen[start] {
+        if seen[component[start]] {
             continue;
         }
         if let Some(cycle) = shortest_cycle(start, edges, &out, &component) {
-            for (node, c) in component.iter().enumerate() {
-                if *c == component[start] {
-                    seen[node] = true;
-                }
-            }
+            seen[component[start]] = true;
             cycles.push(cycle);
         }
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::classify::{FileKind, classify};
-use crate::include;
+use crate::include::{self, Includes};
 use crate::lower::lower;
 use crate::model::Flow;
 use crate::project::{FileId, FlowFile, PathFact, Presence, Project, RequirementsFile, SourceFile};
@@ -17,6 +17,8 @@ use crate::yaml;
 const MAX_REQUIREMENTS_FILES: usize = 64;
 /// How many names of a folder are offered as candidates.
 const MAX_CANDIDATES: usize = 256;
+/// For how many missing paths candidates are gathered: a flow with more is not mended by them.
+const MAX_SUGGESTIONS: usize = 100;
 /// Folders that hold no flow of their own: tools write copies there.
 const SKIPPED_FOLDERS: [&str; 6] = [".git", ".runs", ".promptflow", "node_modules", "__pycache__", "site-packages"];
 
@@ -145,7 +147,12 @@ fn flow_file(entry: ignore::DirEntry) -> Option<PathBuf> {
 /// Reads one flow with everything that it names.
 pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
     let folder = flow_file.parent().unwrap_or(Path::new("")).to_owned();
-    let mut loader = Loader { fs, listings: HashMap::new(), project: Project { folder, ..Project::default() } };
+    let mut loader = Loader {
+        fs,
+        listings: HashMap::new(),
+        project: Project { folder, ..Project::default() },
+        suggestions: MAX_SUGGESTIONS,
+    };
     let file = loader.read(flow_file, yaml::MAX_BYTES);
     let text = loader.project.text(file).to_owned();
     let document = yaml::read(&text);
@@ -162,7 +169,12 @@ pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
 /// Reads one requirements file that no flow is known to own.
 pub fn load_requirements(fs: &dyn FileSystem, path: &Path) -> Project {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let mut loader = Loader { fs, listings: HashMap::new(), project: Project { folder, ..Project::default() } };
+    let mut loader = Loader {
+        fs,
+        listings: HashMap::new(),
+        project: Project { folder, ..Project::default() },
+        suggestions: MAX_SUGGESTIONS,
+    };
     loader.requirements(path.to_owned(), false);
     loader.project
 }
@@ -171,6 +183,8 @@ struct Loader<'f> {
     fs: &'f dyn FileSystem,
     listings: HashMap<PathBuf, Vec<(String, bool)>>,
     project: Project,
+    /// For how many more paths candidates are gathered.
+    suggestions: usize,
 }
 
 impl Loader<'_> {
@@ -192,7 +206,7 @@ impl Loader<'_> {
     }
 
     fn facts(&mut self, flow: &Flow) {
-        let includes: Vec<&str> = flow.additional_includes.iter().map(|i| i.value.as_str()).collect();
+        let includes = Includes::new(flow.additional_includes.iter().map(|include| include.value.as_str()));
         let nodes = flow.nodes.iter().chain(flow.variants.iter().map(|v| &v.node));
         let mut named: Vec<&str> =
             nodes.filter_map(|n| n.source.as_ref()?.path.as_ref().map(|p| p.value.as_str())).collect();
@@ -205,8 +219,8 @@ impl Loader<'_> {
         }
     }
 
-    fn fact(&mut self, includes: &[&str], path: &str) -> PathFact {
-        let places = include::places(&self.project.folder, includes.iter().copied(), path);
+    fn fact(&mut self, includes: &Includes, path: &str) -> PathFact {
+        let places = includes.places(&self.project.folder, path);
         let mut found = None;
         for at in places {
             let presence = self.presence(&at, path);
@@ -219,7 +233,9 @@ impl Loader<'_> {
             }
         }
         let (at, presence) = found.unwrap_or_else(|| (self.project.folder.join(path), Presence::Missing));
-        let candidates = if presence == Presence::Missing { self.candidates(includes, path) } else { Vec::new() };
+        let missing = presence == Presence::Missing && self.suggestions > 0;
+        let candidates = if missing { self.candidates(includes, path) } else { Vec::new() };
+        self.suggestions -= usize::from(missing);
         PathFact { path: at, presence, candidates }
     }
 
@@ -248,7 +264,7 @@ impl Loader<'_> {
     }
 
     /// Files in the folder that the path names, in the flow's folder, and the included files.
-    fn candidates(&mut self, includes: &[&str], path: &str) -> Vec<String> {
+    fn candidates(&mut self, includes: &Includes, path: &str) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
         let forward = path.replace('\\', "/");
         let parent = forward.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -257,18 +273,14 @@ impl Loader<'_> {
             folders.push("");
         }
         for folder in folders {
-            for at in include::places(
-                &self.project.folder,
-                includes.iter().copied(),
-                if folder.is_empty() { "." } else { folder },
-            ) {
+            for at in includes.places(&self.project.folder, if folder.is_empty() { "." } else { folder }) {
                 let names = self.listing(&at).iter().filter(|(_, is_folder)| !is_folder).take(MAX_CANDIDATES);
                 found.extend(
                     names.map(|(name, _)| if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") }),
                 );
             }
         }
-        found.extend(includes.iter().filter_map(|include| Some(Path::new(include).file_name()?.to_str()?.to_owned())));
+        found.extend(includes.names().take(MAX_CANDIDATES).map(str::to_owned));
         found
     }
 
@@ -280,7 +292,7 @@ impl Loader<'_> {
             let fact = self.project.paths.get(&named.value)?;
             return (fact.presence == Presence::File).then(|| fact.path.clone());
         }
-        let includes: Vec<&str> = flow.additional_includes.iter().map(|i| i.value.as_str()).collect();
+        let includes = Includes::new(flow.additional_includes.iter().map(|include| include.value.as_str()));
         let fact = self.fact(&includes, "requirements.txt");
         (fact.presence == Presence::File).then_some(fact.path)
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use flowgate_check::{Applicability, Finding, Level, Place};
-use flowgate_flow::{ColumnUnit, Position, Project, include};
+use flowgate_flow::{ColumnUnit, Position, Project, SourceFile, include};
 
 pub mod github;
 pub mod json;
@@ -17,7 +17,7 @@ pub struct CheckReport {
     files: BTreeSet<String>,
     flows: BTreeSet<String>,
     /// Texts of the files with findings, for excerpts.
-    texts: BTreeMap<String, String>,
+    texts: BTreeMap<String, SourceFile>,
 }
 
 /// A finding with its place in lines and columns, ready for every format. The order of the fields
@@ -101,7 +101,9 @@ impl CheckReport {
         }
         for finding in findings {
             let at = finding.at;
-            self.texts.entry(path(at.file.0)).or_insert_with(|| project.text(at.file).to_owned());
+            if let Some(file) = project.file(at.file) {
+                self.texts.entry(path(at.file.0)).or_insert_with(|| file.clone());
+            }
             let related = finding.related.iter().map(|related| LocatedRelated {
                 path: path(related.at.file.0),
                 start: position(related.at, related.at.span.start),
@@ -162,8 +164,9 @@ impl CheckReport {
         self.findings.iter().map(|finding| finding.level).max()
     }
 
-    fn text(&self, path: &str) -> &str {
-        self.texts.get(path).map_or("", String::as_str)
+    /// A file with findings.
+    fn text(&self, path: &str) -> Option<&SourceFile> {
+        self.texts.get(path)
     }
 }
 

@@ -41,7 +41,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
                 let slashes = fact.candidates.iter().find(|candidate| **candidate == forward);
                 let same_kind =
                     fact.candidates.iter().map(String::as_str).filter(|c| extension(c) == extension(&forward));
-                match (slashes, suggest::nearest(&forward, same_kind)) {
+                match (slashes, context.nearest(&forward, same_kind)) {
                     (Some(right), _) => finding("has backslashes").help("use `/`: the runtime is Linux").fix(
                         Applicability::Safe,
                         format!("write `{right}`"),

@@ -37,7 +37,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
                 let slashes = fact.candidates.iter().find(|candidate| **candidate == forward);
                 let texts = || fact.candidates.iter().map(String::as_str).filter(|c| c.ends_with(".txt"));
                 let usual = || texts().find(|c| classify(std::path::Path::new(c)) == FileKind::Requirements);
-                match (slashes, suggest::nearest(&forward, texts()).or_else(usual)) {
+                match (slashes, context.nearest(&forward, texts()).or_else(usual)) {
                     (Some(right), _) => finding("has backslashes").help("use `/`: the runtime is Linux").fix(
                         Applicability::Safe,
                         format!("write `{right}`"),

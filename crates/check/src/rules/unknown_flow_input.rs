@@ -24,27 +24,28 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         let condition = node.activate.as_ref().and_then(|a| a.when.as_ref()).map(|when| when.span);
         for (span, reference) in graph::references(node, dag.text) {
             let engine = if condition == Some(span) { "InputNotFound" } else { "InputReferenceNotFound" };
-            findings.extend(unknown(dag, &reference, engine));
+            findings.extend(unknown(context, dag, &reference, engine));
         }
     }
     for value in dag.flow.outputs.iter().filter_map(|output| output.reference.as_ref()) {
         findings.extend(
-            reference::parse(value, dag.text).and_then(|reference| unknown(dag, &reference, "OutputReferenceNotFound")),
+            reference::parse(value, dag.text)
+                .and_then(|reference| unknown(context, dag, &reference, "OutputReferenceNotFound")),
         );
     }
     findings
 }
 
-fn unknown(dag: Dag<'_>, reference: &Reference, engine: &'static str) -> Option<Finding> {
+fn unknown(context: &Context<'_>, dag: Dag<'_>, reference: &Reference, engine: &'static str) -> Option<Finding> {
     let Reference::FlowInput { name } = reference else { return None };
     let names = || dag.flow.inputs.iter().map(|input| input.name.value.as_str());
     // Two references in one belong to malformed-reference.
-    if names().any(|n| n == name.value) || name.value.contains(['{', '}', '$']) {
+    if context.has_input(&name.value) || name.value.contains(['{', '}', '$']) {
         return None;
     }
     let at = dag.place(name.span);
     let finding = Finding::error(at, format!("there is no flow input `{}`", name.value)).engine(engine);
-    Some(match suggest::nearest(&name.value, names()) {
+    Some(match context.nearest(&name.value, names()) {
         Some(near) => {
             finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
         }

@@ -47,11 +47,11 @@ fn unknown(context: &Context<'_>, dag: Dag<'_>, reference: &Reference, engine: &
     let at = dag.place(name.span);
     let finding = Finding::error(at, format!("there is no node `{}`", name.value)).engine(engine);
     let names = dag.flow.nodes.iter().map(|node| node.name()).filter(|n| !n.is_empty());
-    Some(match suggest::nearest(&name.value, names) {
+    Some(match context.nearest(&name.value, names) {
         Some(near) => {
             finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
         }
-        None if dag.flow.inputs.iter().any(|input| input.name.value == name.value) => {
+        None if context.has_input(&name.value) => {
             let text = format!("inputs.{}", name.value);
             finding.help(format!("`{}` is a flow input: write `${{{text}}}`", name.value)).fix(
                 Applicability::Unsafe,

@@ -3,7 +3,7 @@
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Title, Renderer, Snippet};
 use flowgate_check::Level;
-use flowgate_flow::LineIndex;
+use flowgate_flow::SourceFile;
 
 use crate::check::{CheckReport, LocatedFinding, plural};
 use crate::escape::terminal as escape;
@@ -67,8 +67,10 @@ struct Excerpt {
 }
 
 impl Excerpt {
-    fn of(text: &str, (start, end): (usize, usize)) -> Self {
-        let index = LineIndex::new(text);
+    fn of(file: Option<&SourceFile>, (start, end): (usize, usize)) -> Self {
+        let Some(SourceFile { text, lines: index, .. }) = file else {
+            return Self { text: String::new(), line: 1, span: (0, 0), offset: 0 };
+        };
         let line = index.line_of(start);
         let from = index.start_of(line).unwrap_or(0);
         let last = index.line_of(end.saturating_sub(1).max(start)).min(line + MAX_LINES - 1);
