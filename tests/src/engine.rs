@@ -25,19 +25,13 @@ pub struct Engine {
 /// # Panics
 /// Under continuous integration (`CI=true`), where nothing may be skipped.
 pub fn docker_or_skip() -> Option<Engine> {
-    let reason = match Engine::of_this_machine() {
-        Ok(engine) => return Some(engine),
-        Err(reason) => reason,
-    };
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}; under CI=true the docker tests must run");
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let line = format!("{test}: {reason}; make what it needs with `cargo xtask testbed`\n");
-    eprint!("SKIPPED {line}");
-    if let Some(list) = std::env::var_os("FLOWGATE_SKIPPED") {
-        let mut list = std::fs::OpenOptions::new().append(true).open(list).expect("the list of skipped tests");
-        list.write_all(line.as_bytes()).expect("the list of skipped tests");
+    match Engine::of_this_machine() {
+        Ok(engine) => Some(engine),
+        Err(reason) => {
+            crate::skip(&reason);
+            None
+        }
     }
-    None
 }
 
 impl Engine {
@@ -117,21 +111,13 @@ pub fn base_image() -> String {
 ///
 /// # Panics
 /// Where it is not so within two minutes.
-pub fn wait_for<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
-    within(DEADLINE, what, probe)
-}
-
-/// Waits until something is so.
-///
-/// # Panics
-/// Where it is not so in that time.
-pub fn within<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + limit;
+pub fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
     loop {
         if let Some(found) = probe() {
             return found;
         }
-        assert!(Instant::now() < deadline, "{what}: not within {} s", limit.as_secs());
+        assert!(Instant::now() < deadline, "{what}: not within {} s", DEADLINE.as_secs());
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -74,6 +74,22 @@ impl Finished {
     }
 }
 
+/// Says loudly that the running test was skipped, and why; `cargo xtask test` counts those.
+///
+/// # Panics
+/// Under continuous integration (`CI=true`), where nothing may be skipped.
+pub fn skip(reason: &str) {
+    use std::io::Write;
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}; under CI=true nothing may be skipped");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let line = format!("{test}: {reason}; make what it needs with `cargo xtask testbed`\n");
+    eprint!("SKIPPED {line}");
+    if let Some(list) = std::env::var_os("FLOWGATE_SKIPPED") {
+        let mut list = std::fs::OpenOptions::new().append(true).open(list).expect("the list of skipped tests");
+        list.write_all(line.as_bytes()).expect("the list of skipped tests");
+    }
+}
+
 /// A folder that is removed with its content when the value is dropped.
 #[derive(Debug)]
 pub struct Folder {

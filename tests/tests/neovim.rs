@@ -1,6 +1,5 @@
 //! The Neovim plugin, in a headless Neovim with the built binary.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,14 +14,7 @@ fn nvim() -> Option<PathBuf> {
     if nvim.is_file() {
         return Some(nvim);
     }
-    let reason = format!("no Neovim at {}; make what it needs with `cargo xtask testbed`", nvim.display());
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}; under CI=true the Neovim tests must run");
-    let line = format!("{}: {reason}\n", std::thread::current().name().unwrap_or("a test"));
-    eprint!("SKIPPED {line}");
-    if let Some(list) = std::env::var_os("FLOWGATE_SKIPPED") {
-        let mut list = std::fs::OpenOptions::new().append(true).open(list).expect("the list of skipped tests");
-        list.write_all(line.as_bytes()).expect("the list of skipped tests");
-    }
+    flowgate_tests::skip(&format!("no Neovim at {}", nvim.display()));
     None
 }
 

@@ -110,7 +110,9 @@ fn mirror() -> Result<String> {
     let debian =
         targets.lines().filter_map(|line| line.strip_prefix("Debian ")).filter_map(|line| line.split_once(' '));
     let mirror = debian.filter(|(release, _)| !release.contains('-')).map(|(_, uri)| uri.to_owned()).next();
-    Ok(mirror.unwrap_or_else(|| "http://deb.debian.org/debian".to_owned()))
+    mirror.ok_or_else(|| {
+        "apt's sources name no Debian mirror to take Neovim from; add one, and run `apt-get update`".to_owned()
+    })
 }
 
 /// A script that starts the unpacked program with the C library that came with it.
