@@ -5,7 +5,7 @@ pub mod json;
 pub mod summary;
 pub mod terminal;
 
-use flowgate_runtime::{FlowOutcome, Outcome, Verdict};
+use flowgate_runtime::{Fault, FlowOutcome, Outcome, Verdict};
 
 /// A verdict's name in every format.
 pub fn verdict_name(verdict: Verdict) -> &'static str {
@@ -43,6 +43,13 @@ pub(crate) fn counts(flow: &FlowOutcome) -> String {
         .map(|(count, name)| format!("{count} {name}"))
         .collect();
     if present.is_empty() { "no line".to_owned() } else { present.join(", ") }
+}
+
+/// `ValueError: text`; the class once, as the engine's own texts often start with it.
+pub(crate) fn fault_text(fault: &Fault, lines: usize) -> String {
+    let message = head(&fault.message, lines);
+    let class = format!("{}: ", fault.r#type);
+    if message.starts_with(&class) { message } else { class + &message }
 }
 
 /// The first lines of a text, with the number of those that were left out.

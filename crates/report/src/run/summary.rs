@@ -4,7 +4,7 @@ use flowgate_check::Level;
 use flowgate_runtime::outcome::FlowError;
 use flowgate_runtime::{Outcome, RunReport, Verdict};
 
-use super::{counts, head, tail, verdict_name};
+use super::{counts, fault_text, tail, verdict_name};
 use crate::check::{CheckReport, level_name, plural};
 use crate::escape::{markdown, markdown_block};
 
@@ -55,7 +55,7 @@ fn flows(run: &RunReport) -> String {
     for flow in run.flows.iter().filter(|flow| flow.verdict() != Verdict::Passed) {
         let mut text = String::new();
         match &flow.error {
-            Some(FlowError::Refused(fault)) => text += &format!("{}: {}\n", fault.r#type, head(&fault.message, 20)),
+            Some(FlowError::Refused(fault)) => text += &(fault_text(fault, 20) + "\n"),
             Some(FlowError::Runtime(error)) => {
                 text += &format!("{}\n", error.message);
                 text += &error.hint.as_ref().map_or(String::new(), |hint| format!("help: {hint}\n"));
@@ -63,14 +63,11 @@ fn flows(run: &RunReport) -> String {
             }
             None => {
                 for line in flow.lines.iter().filter(|line| line.outcome != Outcome::Passed).take(MAX_LINES_PER_FLOW) {
-                    let fault = line
-                        .error
-                        .as_ref()
-                        .map_or(String::new(), |fault| format!("{}: {}", fault.r#type, head(&fault.message, 20)));
+                    let fault = line.error.as_ref().map_or(String::new(), |fault| fault_text(fault, 20));
                     text += &format!("line {} {}: {fault}\n", line.line, super::outcome_name(line.outcome));
                 }
                 if let Some(fault) = &flow.aggregation_error {
-                    text += &format!("aggregation: {}: {}\n", fault.r#type, head(&fault.message, 20));
+                    text += &format!("aggregation: {}\n", fault_text(fault, 20));
                 }
             }
         }

@@ -3,7 +3,7 @@
 use flowgate_runtime::outcome::FlowError;
 use flowgate_runtime::{Fault, FlowOutcome, Outcome, RunReport, Verdict};
 
-use super::{counts, head, tail};
+use super::{counts, fault_text, head, tail};
 use crate::check::plural;
 use crate::escape;
 
@@ -79,7 +79,7 @@ fn explain(flow: &FlowOutcome) -> String {
     let mut out = String::new();
     match &flow.error {
         Some(FlowError::Refused(fault)) => {
-            out += &format!("error: {} cannot be run\n{}", flow.flow, indent(&fault_text(fault)));
+            out += &format!("error: {} cannot be run\n{}", flow.flow, indent(&whole_fault(fault)));
         }
         Some(FlowError::Runtime(error)) => {
             out += &format!("error: {}: {}\n", flow.flow, error.message);
@@ -107,7 +107,7 @@ fn explain(flow: &FlowOutcome) -> String {
                     line.line
                 );
                 if let Some(fault) = &line.error {
-                    out += &indent(&fault_text(fault));
+                    out += &indent(&whole_fault(fault));
                 }
             }
             if bad.len() > MAX_EXPLAINED {
@@ -117,7 +117,7 @@ fn explain(flow: &FlowOutcome) -> String {
         }
     }
     if let Some(fault) = &flow.aggregation_error {
-        out += &format!("error: {} aggregation failed\n{}", flow.flow, indent(&fault_text(fault)));
+        out += &format!("error: {} aggregation failed\n{}", flow.flow, indent(&whole_fault(fault)));
     }
     if flow.verdict() != Verdict::Passed && !flow.log.trim().is_empty() {
         out +=
@@ -130,10 +130,13 @@ fn explain(flow: &FlowOutcome) -> String {
     if out.is_empty() { out } else { out + "\n" }
 }
 
-fn fault_text(fault: &Fault) -> String {
+/// A fault with its node and, where the flow's own code is in it, the end of its traceback.
+fn whole_fault(fault: &Fault) -> String {
     let node = fault.node.as_ref().map_or(String::new(), |node| format!("node `{node}`: "));
-    let mut text = format!("{node}{}: {}", fault.r#type, head(&fault.message, MAX_TEXT_LINES));
-    if let Some(traceback) = fault.traceback.as_ref().filter(|t| !t.trim().is_empty()) {
+    let mut text = format!("{node}{}", fault_text(fault, MAX_TEXT_LINES));
+    // The worker gives the flow's own files by relative paths; frames of the engine help nobody.
+    let own = |line: &str| line.trim_start().strip_prefix("File \"").is_some_and(|path| !path.starts_with(['/', '<']));
+    if let Some(traceback) = fault.traceback.as_ref().filter(|traceback| traceback.lines().any(own)) {
         text += "\n";
         text += &tail(traceback.trim_end(), MAX_TEXT_LINES);
     }
