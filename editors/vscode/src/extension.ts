@@ -1,7 +1,7 @@
 import * as vscode from "vscode";
 import { LanguageClient, RevealOutputChannelOn, type DocumentSelector } from "vscode-languageclient/node";
 
-import { locate } from "./locate";
+import { locate, version } from "./locate";
 
 /** By name and not by language: a requirements file is plain text without the Python extension. */
 const FILES: DocumentSelector & vscode.DocumentSelector = [
@@ -85,10 +85,16 @@ async function start(): Promise<void> {
   const setting = vscode.workspace.getConfiguration("flowgate").get<string>("path", "");
   const located = locate(setting, vscode.workspace.workspaceFolders?.[0]?.uri.fsPath);
   if ("problem" in located) {
+    output.info(`PATH is ${process.env.PATH ?? "not set"}`);
     missing(located.problem);
     return;
   }
-  output.info(`starting ${located.program}`);
+  const asked = await version(located.program);
+  if ("problem" in asked) {
+    missing(asked.problem);
+    return;
+  }
+  output.info(`starting ${located.program}, version ${asked.version}`);
   client = new LanguageClient(
     "flowgate",
     "flowgate",
@@ -99,7 +105,8 @@ async function start(): Promise<void> {
     await client.start();
   } catch (error) {
     await stop();
-    missing(`${located.program} did not start: ${error instanceof Error ? error.message : String(error)}`);
+    const why = error instanceof Error ? error.message : String(error);
+    missing(`${located.program} did not start: ${why}. Update it, or correct flowgate.path.`);
   }
 }
 
@@ -107,13 +114,16 @@ function missing(problem: string): void {
   output.error(problem);
   const settings = "Open the Setting";
   const again = "Try Again";
-  void vscode.window
-    .showErrorMessage(`flowgate: ${problem}. Install it, or set \`flowgate.path\`.`, settings, again)
-    .then((choice) => {
-      if (choice === settings) {
+  void vscode.window.showErrorMessage(`flowgate: ${problem}`, settings, again).then((choice) => {
+    if (choice === settings) {
+      // The setting belongs to the machine that runs the server: in a remote window the user's page does not show it.
+      if (vscode.env.remoteName === undefined) {
         void vscode.commands.executeCommand("workbench.action.openSettings", "flowgate.path");
-      } else if (choice === again) {
-        void inTurn(restart);
+      } else {
+        void vscode.commands.executeCommand("workbench.action.openRemoteSettings", { query: "flowgate.path" });
       }
-    });
+    } else if (choice === again) {
+      void inTurn(restart);
+    }
+  });
 }
