@@ -11,6 +11,9 @@ use super::packages::is_root;
 use crate::command::{Result, at, output, run, say, tail};
 
 const SOCKET: &str = "/var/run/docker.sock";
+/// Where Debian's engine and its containerd note their process numbers.
+const PID_FILES: [(&str, &str); 2] =
+    [("/var/run/docker.pid", "dockerd"), ("/var/run/docker/containerd/containerd.pid", "containerd")];
 const CGROUPS: &str = "/sys/fs/cgroup";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -30,6 +33,9 @@ pub(crate) fn start(folder: &Path) -> Result<()> {
         return Err(format!("no Docker engine answers at {SOCKET}; start yours, or run this as root"));
     }
     mount_cgroups()?;
+    for (file, program) in PID_FILES {
+        forget_if_stale(Path::new(file), program)?;
+    }
     let path = folder.join("dockerd.log");
     let log = File::create(&path).map_err(at(&path))?;
     let twin = log.try_clone().map_err(at(&path))?;
@@ -51,6 +57,18 @@ pub(crate) fn start(folder: &Path) -> Result<()> {
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
+}
+
+/// Removes the note of a process that is gone. An engine that was killed leaves it behind, and the
+/// next one refuses to start, or waits for nothing, where another process has the number by now.
+fn forget_if_stale(file: &Path, program: &str) -> Result<()> {
+    let Ok(pid) = fs::read_to_string(file) else { return Ok(()) };
+    let running = fs::read_to_string(Path::new("/proc").join(pid.trim()).join("comm")).unwrap_or_default();
+    if running.trim() == program {
+        return Ok(());
+    }
+    say(&format!("testbed: removing {}, whose {program} is gone", file.display()));
+    fs::remove_file(file).map_err(at(file))
 }
 
 /// Where the engine listens.
