@@ -16,6 +16,7 @@ mod fixes;
 #[cfg(test)]
 mod fixture;
 mod ignores;
+mod paths;
 mod rule;
 pub mod rules;
 mod suggest;

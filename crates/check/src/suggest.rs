@@ -1,5 +1,7 @@
 //! "Did you mean".
 
+use crate::finding::{Applicability, Finding};
+
 /// Longer texts are not compared, in bytes.
 const MAX_TYPED: usize = 200;
 
@@ -21,6 +23,22 @@ pub(crate) fn nearest<'c>(typed: &str, candidates: impl Iterator<Item = &'c str>
 /// "did you mean `x`?"
 pub(crate) fn did_you_mean(name: &str) -> String {
     format!("did you mean `{name}`?")
+}
+
+/// Adds what a wrong name should be to its finding: the name that means the same (safe), the most
+/// similar one (unsafe), or the list.
+pub(crate) fn name(finding: Finding, typed: &str, same: Option<&'static str>, names: &[&'static str]) -> Finding {
+    let at = finding.at;
+    match (same, nearest(typed, names.iter().copied())) {
+        (Some(same), _) => {
+            let write = format!("write `{same}`");
+            finding.help(write.clone()).fix(Applicability::Safe, write, at, same)
+        }
+        (None, Some(near)) => {
+            finding.help(did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
+        }
+        (None, None) => finding.help(format!("use one of {}", names.join(", "))),
+    }
 }
 
 #[cfg(test)]

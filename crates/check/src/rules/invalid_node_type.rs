@@ -1,5 +1,5 @@
 use crate::context::Context;
-use crate::finding::{Applicability, Finding, Level};
+use crate::finding::{Finding, Level};
 use crate::rule::{Group, Rule};
 use crate::suggest;
 
@@ -42,18 +42,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         let finding = Finding::error(at, format!("`{}` is not a node type", r#type.value)).engine("ValueError");
         let lower = r#type.value.to_ascii_lowercase();
         let same = TYPES.into_iter().find(|t| *t == lower);
-        findings.push(match (same, suggest::nearest(&r#type.value, TYPES.into_iter())) {
-            (Some(same), _) => {
-                finding.help(format!("write `{same}`")).fix(Applicability::Safe, format!("write `{same}`"), at, same)
-            }
-            (None, Some(near)) => finding.help(suggest::did_you_mean(near)).fix(
-                Applicability::Unsafe,
-                format!("write `{near}`"),
-                at,
-                near,
-            ),
-            (None, None) => finding.help(format!("use one of {}", TYPES.join(", "))),
-        });
+        findings.push(suggest::name(finding, &r#type.value, same, &TYPES));
     }
     findings
 }

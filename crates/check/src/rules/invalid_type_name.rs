@@ -1,5 +1,5 @@
 use crate::context::Context;
-use crate::finding::{Applicability, Finding, Level};
+use crate::finding::{Finding, Level};
 use crate::rule::{Group, Rule};
 use crate::suggest;
 
@@ -61,21 +61,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
                 .into_iter()
                 .find(|t| *t == lower)
                 .or(MEANT.into_iter().find(|(typed, _)| *typed == lower).map(|(_, meant)| meant));
-            match (same, suggest::nearest(&name.value, TYPES.into_iter())) {
-                (Some(meant), _) => finding.help(format!("write `{meant}`")).fix(
-                    Applicability::Safe,
-                    format!("write `{meant}`"),
-                    at,
-                    meant,
-                ),
-                (None, Some(near)) => finding.help(suggest::did_you_mean(near)).fix(
-                    Applicability::Unsafe,
-                    format!("write `{near}`"),
-                    at,
-                    near,
-                ),
-                (None, None) => finding.help(format!("use one of {}", TYPES.join(", "))),
-            }
+            suggest::name(finding, &name.value, same, &TYPES)
         })
         .collect()
 }

@@ -1,8 +1,7 @@
 use crate::context::Context;
-use crate::finding::{Applicability, Finding, Level};
+use crate::finding::{Finding, Level};
+use crate::paths::NamedPath;
 use crate::rule::{Group, Rule};
-use crate::suggest;
-use flowgate_flow::project::Presence;
 
 pub(super) const RULE: Rule = Rule {
     name: "missing-source-file",
@@ -27,39 +26,16 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         }
         let Some(path) = node.source.as_ref().and_then(|source| source.path.as_ref()) else { continue };
         let Some(fact) = context.project.paths.get(&path.value) else { continue };
-        let at = dag.place(path.span);
-        let finding =
-            |what: &str| Finding::error(at, format!("source file `{}` {what}", path.value)).engine("InvalidSource");
-        findings.push(match &fact.presence {
-            Presence::File => continue,
-            Presence::Directory => finding("is a folder").help("name the file in it"),
-            Presence::OtherCase(right) => finding("is spelled in another case")
-                .help(format!("the file is `{right}`"))
-                .fix(Applicability::Safe, format!("write `{right}`"), at, right.clone()),
-            Presence::Missing => {
-                let forward = path.value.replace('\\', "/");
-                let slashes = fact.candidates.iter().find(|candidate| **candidate == forward);
-                let same_kind =
-                    fact.candidates.iter().map(String::as_str).filter(|c| extension(c) == extension(&forward));
-                match (slashes, context.nearest(&forward, same_kind)) {
-                    (Some(right), _) => finding("has backslashes").help("use `/`: the runtime is Linux").fix(
-                        Applicability::Safe,
-                        format!("write `{right}`"),
-                        at,
-                        right.clone(),
-                    ),
-                    (None, Some(near)) => finding("is not there").help(suggest::did_you_mean(near)).fix(
-                        Applicability::Unsafe,
-                        format!("write `{near}`"),
-                        at,
-                        near,
-                    ),
-                    (None, None) => {
-                        finding("is not there").help("create it, or add its folder to `additional_includes`")
-                    }
-                }
-            }
-        });
+        let named = NamedPath {
+            noun: "source file",
+            written: &path.value,
+            at: dag.place(path.span),
+            fact,
+            otherwise: None,
+            help: "create it, or add its folder to `additional_includes`",
+        };
+        let same_kind = |candidate: &str| extension(candidate) == extension(&path.value);
+        findings.extend(named.finding(context, same_kind).map(|finding| finding.engine("InvalidSource")));
     }
     findings
 }

@@ -1,9 +1,8 @@
 use crate::context::Context;
-use crate::finding::{Applicability, Finding, Level, Place};
+use crate::finding::{Finding, Level, Place};
+use crate::paths::NamedPath;
 use crate::rule::{Group, Rule};
-use crate::suggest;
 use flowgate_flow::classify::{FileKind, classify};
-use flowgate_flow::project::Presence;
 
 pub(super) const RULE: Rule = Rule {
     name: "requirements-path-not-found",
@@ -23,38 +22,16 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         return Vec::new();
     };
     let Some(fact) = context.project.paths.get(&path.value) else { return Vec::new() };
-    let at = Place { file: file.file, span: path.span };
-    let finding = |what: &str| Finding::error(at, format!("requirements file `{}` {what}", path.value));
-    let found =
-        match &fact.presence {
-            Presence::File => return Vec::new(),
-            Presence::Directory => finding("is a folder").help("name the file in it"),
-            Presence::OtherCase(right) => finding("is spelled in another case")
-                .help(format!("the file is `{right}`"))
-                .fix(Applicability::Safe, format!("write `{right}`"), at, right.clone()),
-            Presence::Missing => {
-                let forward = path.value.replace('\\', "/");
-                let slashes = fact.candidates.iter().find(|candidate| **candidate == forward);
-                let texts = || fact.candidates.iter().map(String::as_str).filter(|c| c.ends_with(".txt"));
-                let usual = || texts().find(|c| classify(std::path::Path::new(c)) == FileKind::Requirements);
-                match (slashes, context.nearest(&forward, texts()).or_else(usual)) {
-                    (Some(right), _) => finding("has backslashes").help("use `/`: the runtime is Linux").fix(
-                        Applicability::Safe,
-                        format!("write `{right}`"),
-                        at,
-                        right.clone(),
-                    ),
-                    (None, Some(near)) => finding("is not there").help(suggest::did_you_mean(near)).fix(
-                        Applicability::Unsafe,
-                        format!("write `{near}`"),
-                        at,
-                        near,
-                    ),
-                    (None, None) => finding("is not there").help("create it beside the flow, or remove the key"),
-                }
-            }
-        };
-    vec![found]
+    let usual = |candidate: &&str| classify(std::path::Path::new(candidate)) == FileKind::Requirements;
+    let named = NamedPath {
+        noun: "requirements file",
+        written: &path.value,
+        at: Place { file: file.file, span: path.span },
+        fact,
+        otherwise: fact.candidates.iter().map(String::as_str).find(usual),
+        help: "create it beside the flow, or remove the key",
+    };
+    named.finding(context, |candidate| candidate.ends_with(".txt")).into_iter().collect()
 }
 
 #[cfg(test)]
