@@ -130,17 +130,34 @@ fn explain(flow: &FlowOutcome) -> String {
     if out.is_empty() { out } else { out + "\n" }
 }
 
-/// A fault with its node and, where the flow's own code is in it, the end of its traceback.
+/// A fault with its node and the frames of the flow's own code.
 fn whole_fault(fault: &Fault) -> String {
     let node = fault.node.as_ref().map_or(String::new(), |node| format!("node `{node}`: "));
     let mut text = format!("{node}{}", fault_text(fault, MAX_TEXT_LINES));
-    // The worker gives the flow's own files by relative paths; frames of the engine help nobody.
-    let own = |line: &str| line.trim_start().strip_prefix("File \"").is_some_and(|path| !path.starts_with(['/', '<']));
-    if let Some(traceback) = fault.traceback.as_ref().filter(|traceback| traceback.lines().any(own)) {
+    let frames = fault.traceback.as_deref().map_or(String::new(), own_frames);
+    if !frames.is_empty() {
         text += "\n";
-        text += &tail(traceback.trim_end(), MAX_TEXT_LINES);
+        text += &tail(&frames, MAX_TEXT_LINES);
     }
     text
+}
+
+/// The frames of a traceback that lie in the flow: the worker gives its files by relative paths. Those
+/// of the engine help nobody here; the report file holds them.
+fn own_frames(traceback: &str) -> String {
+    let mut own = false;
+    let mut frames = Vec::new();
+    for line in traceback.lines() {
+        if let Some(path) = line.trim_start().strip_prefix("File \"") {
+            own = !path.starts_with(['/', '<']);
+        } else if !line.starts_with(' ') {
+            own = false;
+        }
+        if own {
+            frames.push(line);
+        }
+    }
+    frames.join("\n")
 }
 
 fn indent(text: &str) -> String {
@@ -162,4 +179,19 @@ fn table(report: &RunReport) -> String {
     }
     let passed = report.flows.iter().filter(|flow| flow.verdict() == Verdict::Passed).count();
     out + &format!("{} of {} passed\n", passed, plural(report.flows.len(), "flow"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_frames;
+
+    #[test]
+    fn only_the_flows_own_frames_are_shown() {
+        let traceback = "Traceback (most recent call last):\n  File \"/opt/x/engine.py\", line 1, in run\n    f()\n  \
+                         File \"n.py\", line 6, in f\n    g()\n    ^^^\n  File \"<string>\", line 1, in g\nValueError: no\n\n\
+                         During handling:\n  File \"a/b.py\", line 2, in h\nValueError: no\n";
+        let shown = "  File \"n.py\", line 6, in f\n    g()\n    ^^^\n  File \"a/b.py\", line 2, in h";
+        assert_eq!(own_frames(traceback), shown);
+        assert_eq!(own_frames("ValueError: no"), "");
+    }
 }
