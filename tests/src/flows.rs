@@ -10,6 +10,27 @@ use crate::{Finished, Folder, command};
 /// Where its standard error goes, so that it can be read while it runs.
 const LOG: &str = "stderr.log";
 
+/// Three faults: a missing requirements file, an unknown node, and an output without a reference.
+pub const THREE_FAULTS: &str = "\
+environment:
+  python_requirements_txt: requirements.txt
+inputs:
+  text:
+    type: string
+outputs:
+  answer:
+    type: string
+    reference: ${wrong.output}
+nodes:
+- name: answer
+  type: python
+  source:
+    type: code
+    path: missing.py
+  inputs:
+    text: ${inputs.text}
+";
+
 /// Writes a flow of one Python node `work`, which gets the input `text` and gives the output
 /// `out`. `code` is the body of its function; `before` stands before it, at the module's level.
 pub fn python(folder: &Folder, name: &str, before: &str, code: &str) {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use flowgate_tests::flows::THREE_FAULTS;
 use flowgate_tests::{Finished, Folder, flowgate, repository};
 use serde_json::{Value, json};
 
@@ -48,26 +49,7 @@ fn session(nvim: &Path, folder: &Folder, script: &str) -> Value {
 #[test]
 fn a_flow_with_three_faults_shows_three_diagnostics() {
     let Some(nvim) = nvim() else { return };
-    let flow = "\
-environment:
-  python_requirements_txt: requirements.txt
-inputs:
-  text:
-    type: string
-outputs:
-  answer:
-    type: string
-    reference: ${wrong.output}
-nodes:
-- name: answer
-  type: python
-  source:
-    type: code
-    path: missing.py
-  inputs:
-    text: ${inputs.text}
-";
-    let folder = Folder::with("nvim-findings", &[("flow.dag.yaml", flow), ("other.yaml", "nodes: 1\n")]);
+    let folder = Folder::with("nvim-findings", &[("flow.dag.yaml", THREE_FAULTS), ("other.yaml", "nodes: 1\n")]);
     let seen = session(&nvim, &folder, "findings.lua");
     assert_eq!(
         seen["opened"],

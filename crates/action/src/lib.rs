@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate_check::workspace::{self, Target};
-use flowgate_flow::data;
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::check::{CheckReport, display_path, plural};
 use flowgate_report::escape::{workflow_log, workflow_message};
@@ -120,7 +119,7 @@ async fn run_all(host: &Host, inputs: &inputs::Inputs, flows: &[PathBuf]) -> Res
     for flow in flows {
         let project = load::load_project(&Disk, flow);
         let name = display_path(flow, &inputs.workspace);
-        let (rows, note) = data::sample(&project).map_err(|error| InputError(format!("{name}: {error}")))?;
+        let (rows, note) = load::sample_rows(&project).map_err(|error| InputError(format!("{name}: {error}")))?;
         if let Some(note) = note {
             (host.print)(&(workflow_log(&format!("{name}: {note}")) + "\n"));
         }
@@ -140,11 +139,7 @@ async fn run_all(host: &Host, inputs: &inputs::Inputs, flows: &[PathBuf]) -> Res
         boundary: Some(inputs.workspace.clone()),
     };
     let cancel = Cancel::new();
-    let on_signal = cancel.clone();
-    let listener = tokio::spawn(async move {
-        terminated().await;
-        on_signal.cancel();
-    });
+    let listener = cancel.on_signals();
     let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
     let show = |event: RunEvent| {
         let name = |flow: usize| names.get(flow).map_or("", String::as_str);
@@ -162,17 +157,4 @@ async fn run_all(host: &Host, inputs: &inputs::Inputs, flows: &[PathBuf]) -> Res
     let report = runner::run(connected.backend.as_ref(), cases, &options, &show, cancel).await;
     listener.abort();
     Ok(report)
-}
-
-/// GitHub cancels a job with an interrupt, and with a kill some seconds later.
-async fn terminated() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        return;
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }

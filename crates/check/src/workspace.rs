@@ -1,6 +1,6 @@
 //! Many flows at once: load, configure, check, on every core.
 //!
-//! This module touches files only through the [`FileSystem`] that it is given.
+//! This module touches files only through [`load`].
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,12 +35,13 @@ pub enum Target {
 /// A path that is not there, or not a file that flowgate knows, as a lower-case fragment without
 /// the path.
 pub fn targets(fs: &dyn FileSystem, path: &Path) -> Result<Vec<Target>, String> {
-    if path.is_dir() {
-        let flows = load::discover(path).map_err(|error| format!("cannot read the folder: {error}"))?;
-        return Ok(flows.into_iter().map(Target::Flow).collect());
-    }
-    if !path.exists() {
-        return Err("there is no such file or folder".to_owned());
+    match load::is_folder(path) {
+        None => return Err("there is no such file or folder".to_owned()),
+        Some(true) => {
+            let flows = load::discover(path).map_err(|error| format!("cannot read the folder: {error}"))?;
+            return Ok(flows.into_iter().map(Target::Flow).collect());
+        }
+        Some(false) => {}
     }
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
     match (classify::classify(path), extension) {

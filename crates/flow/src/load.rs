@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::classify::{FileKind, classify};
+use crate::data::{self, Row};
 use crate::include::{self, Includes};
 use crate::lower::lower;
 use crate::model::Flow;
@@ -13,6 +14,8 @@ use crate::requirements::{self, OptionKind};
 use crate::text::LineIndex;
 use crate::yaml;
 
+/// Longer data sets are refused before they are read whole.
+const MAX_DATA_BYTES: u64 = 256 * 1024 * 1024;
 /// How many files `-r` and `-c` may pull in.
 const MAX_REQUIREMENTS_FILES: usize = 64;
 /// How many names of a folder are offered as candidates.
@@ -177,6 +180,48 @@ pub fn load_requirements(fs: &dyn FileSystem, path: &Path) -> Project {
     };
     loader.requirements(path.to_owned(), false);
     loader.project
+}
+
+/// True for a folder, false for anything else, `None` where nothing is there.
+pub fn is_folder(path: &Path) -> Option<bool> {
+    std::fs::metadata(path).ok().map(|data| data.is_dir())
+}
+
+/// Reads a data set.
+///
+/// # Errors
+/// A message with file, row and cause.
+pub fn read_rows(path: &Path) -> Result<Vec<Row>, String> {
+    let fail = |cause: String| format!("{}: {cause}", path.display());
+    let length = std::fs::metadata(path).map_err(|error| fail(reason(&error)))?.len();
+    if length > MAX_DATA_BYTES {
+        return Err(fail(format!("the file is longer than {} MiB; split it", MAX_DATA_BYTES >> 20)));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| fail(reason(&error)))?;
+    data::parse(&text, path.extension().and_then(|e| e.to_str()).unwrap_or("")).map_err(fail)
+}
+
+/// The rows of a flow that was given none: one row of its defaults where every input has one, else
+/// `data.jsonl` beside it, as promptflow's own examples have it, else one empty row, about which
+/// the engine will complain by name. Says which, where it is not the defaults.
+///
+/// # Errors
+/// A `data.jsonl` that cannot be read.
+pub fn sample_rows(project: &Project) -> Result<(Vec<Row>, Option<String>), String> {
+    let mut inputs = project.flow.iter().flat_map(|flow| flow.flow.inputs.iter());
+    let Some(first) = inputs.find(|input| input.default.is_none()).map(|input| input.name.value.as_str()) else {
+        return Ok((vec![Row::new()], None));
+    };
+    let beside = project.folder.join("data.jsonl");
+    if beside.is_file() {
+        let note = format!("Input `{first}` has no default, so the rows of {} are used.", beside.display());
+        return Ok((read_rows(&beside)?, Some(note)));
+    }
+    let note = format!(
+        "Input `{first}` has no default, and there is no data.jsonl beside the flow; give rows with `--data`, \
+         or a value with `--inputs {first}=...`."
+    );
+    Ok((vec![Row::new()], Some(note)))
 }
 
 struct Loader<'f> {

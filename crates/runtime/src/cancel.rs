@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use tokio::signal;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// Tells a run to stop. Clones share one state, and it never goes back.
 #[derive(Debug, Clone)]
@@ -36,4 +38,26 @@ impl Cancel {
         // The sender lives as long as `self`, so waiting cannot fail.
         let _ = state.wait_for(|cancelled| *cancelled).await;
     }
+
+    /// Cancels on an interrupt (Ctrl-C), and on the termination that runners of workflows send
+    /// before they kill. Abort the task when the run has ended.
+    pub fn on_signals(&self) -> JoinHandle<()> {
+        let cancel = self.clone();
+        tokio::spawn(async move {
+            signalled().await;
+            cancel.cancel();
+        })
+    }
+}
+
+async fn signalled() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = signal::unix::signal(signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = signal::ctrl_c() => {}
+        }
+        return;
+    }
+    let _ = signal::ctrl_c().await;
 }

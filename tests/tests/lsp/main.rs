@@ -7,26 +7,7 @@ mod findings;
 mod lifecycle;
 mod ownership;
 
-/// Three faults: a missing requirements file, an unknown node, and an output without a reference.
-const THREE_FAULTS: &str = "\
-environment:
-  python_requirements_txt: requirements.txt
-inputs:
-  text:
-    type: string
-outputs:
-  answer:
-    type: string
-    reference: ${wrong.output}
-nodes:
-- name: answer
-  type: python
-  source:
-    type: code
-    path: missing.py
-  inputs:
-    text: ${inputs.text}
-";
+use flowgate_tests::flows::THREE_FAULTS;
 
 /// A flow without a fault, beside a `requirements.txt` and an `answer.py`.
 const GOOD_FLOW: &str = "\

@@ -84,8 +84,8 @@ fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, 
         }
     }
     let (mut rows, notice) = match &arguments.data {
-        Some(path) => (data::read(&places.working_directory.join(path)).map_err(Failure::usage)?, None),
-        None if arguments.inputs.is_empty() => data::sample(&project).map_err(Failure::usage)?,
+        Some(path) => (load::read_rows(&places.working_directory.join(path)).map_err(Failure::usage)?, None),
+        None if arguments.inputs.is_empty() => load::sample_rows(&project).map_err(Failure::usage)?,
         None => (vec![data::Row::new()], None),
     };
     if rows.is_empty() {
@@ -124,33 +124,13 @@ async fn execute(arguments: &RunArguments, places: &Places, cases: Vec<Case>) ->
         boundary: None,
     };
     let cancel = Cancel::new();
-    let on_signal = cancel.clone();
-    let listener = tokio::spawn(async move {
-        signal().await;
-        on_signal.cancel();
-    });
+    let listener = cancel.on_signals();
     let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
     let progress = progress::Progress::new(names, std::io::stderr().is_terminal());
     let report = run_cases(connected.backend.as_ref(), cases, &options, &|event| progress.event(&event), cancel).await;
     listener.abort();
     progress.finish();
     Ok(report)
-}
-
-/// Waits for Ctrl-C or a polite kill.
-async fn signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// Writes a file whole or not at all.

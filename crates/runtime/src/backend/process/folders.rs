@@ -34,16 +34,17 @@ pub(super) fn unique() -> String {
     format!("{}-{now:x}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Takes a lock that is freed when the file is closed, also by the death of its process. Waits.
-pub(super) fn lock(path: &Path) -> Result<File, RuntimeError> {
+/// Opens a file to lock, and makes it where it is not there.
+pub(super) fn lock_file(path: &Path) -> Result<File, RuntimeError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|error| disk("make", parent, &error))?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(|error| disk("open", path, &error))?;
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    file.map_err(|error| disk("open", path, &error))
+}
+
+/// Takes a lock that is freed when the file is closed, also by the death of its process. Waits.
+pub(super) fn lock(path: &Path) -> Result<File, RuntimeError> {
+    let file = lock_file(path)?;
     file.lock().map_err(|error| disk("lock", path, &error))?;
     Ok(file)
 }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use super::ProcessOptions;
-use super::folders::{blocking, disk, lock, remove_all, unique};
+use super::folders::{blocking, disk, lock, lock_file, remove_all, unique};
 use crate::backend::Progress;
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
@@ -76,14 +76,7 @@ pub(super) async fn prepare(
 }
 
 fn try_lock(path: &Path) -> Result<Option<File>, RuntimeError> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(|error| disk("make", parent, &error))?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(|error| disk("open", path, &error))?;
+    let file = lock_file(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
