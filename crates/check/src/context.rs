@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
+use flowgate_flow::config::RuntimeTarget;
 use flowgate_flow::model::Node;
 use flowgate_flow::project::{FileId, FlowFile, RequirementsFile};
 use flowgate_flow::{Flow, Project, Span};
@@ -22,6 +23,8 @@ pub struct Context<'p> {
     pub project: &'p Project,
     /// The facts.
     pub facts: &'p Facts,
+    /// Where the flow is meant to run.
+    pub target: RuntimeTarget,
     nodes: HashMap<&'p str, usize>,
     inputs: HashSet<&'p str>,
     /// How many more names may be compared for "did you mean".
@@ -34,14 +37,14 @@ const MAX_COMPARISONS: usize = 200_000;
 
 impl<'p> Context<'p> {
     /// Prepares the look-ups.
-    pub fn new(project: &'p Project, facts: &'p Facts) -> Self {
+    pub fn new(project: &'p Project, facts: &'p Facts, target: RuntimeTarget) -> Self {
         let mut nodes = HashMap::new();
         for (index, node) in project.flow.iter().flat_map(|f| f.flow.nodes.iter().enumerate()) {
             nodes.entry(node.name()).or_insert(index);
         }
         let inputs =
             project.flow.iter().flat_map(|f| f.flow.inputs.iter().map(|input| input.name.value.as_str())).collect();
-        Self { project, facts, nodes, inputs, comparisons: Cell::new(MAX_COMPARISONS) }
+        Self { project, facts, target, nodes, inputs, comparisons: Cell::new(MAX_COMPARISONS) }
     }
 
     /// The DAG flow with its text; `None` for a flex flow or a lone requirements file.

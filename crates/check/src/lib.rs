@@ -35,7 +35,7 @@ use flowgate_flow::project::FileId;
 
 /// All findings of a project, in order of file, place and rule.
 pub fn check(project: &Project, config: &CheckConfig, facts: &Facts) -> Vec<Finding> {
-    let context = Context::new(project, facts);
+    let context = Context::new(project, facts, config.target);
     let mut findings: Vec<Finding> = Vec::new();
     for rule in rules::ALL {
         let level = match config.rules.get(rule.name) {

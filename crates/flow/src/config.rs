@@ -25,6 +25,21 @@ pub struct Config {
 pub struct CheckConfig {
     /// Levels by rule name.
     pub rules: BTreeMap<String, RuleLevel>,
+    /// Where the flows are meant to run.
+    pub target: RuntimeTarget,
+}
+
+/// Where flows are meant to run: some faults are faults in one place only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeTarget {
+    /// Azure's compute session, on Microsoft's prompt flow image.
+    #[default]
+    HostedRuntime,
+    /// A base image of one's own, which need not hold what Microsoft's does.
+    OwnBaseImage,
+    /// A container that `pf flow build` writes.
+    FlowBuild,
 }
 
 /// How a rule's findings are reported.
