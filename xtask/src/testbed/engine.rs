@@ -17,6 +17,11 @@ const PID_FILES: [(&str, &str); 2] =
 const CGROUPS: &str = "/sys/fs/cgroup";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// True where an engine answers without our doing.
+pub(crate) fn answers_already() -> bool {
+    socket().is_ok_and(|socket| answers(&socket))
+}
+
 /// Makes sure that an engine answers. One that is started here outlives this process.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use super::rootfs;
+use super::{engine, rootfs};
 use crate::command::{Result, find, output, say};
 
 /// Programs that the test bed calls, each with the package that brings it.
@@ -20,6 +20,10 @@ const OTHERS: &[&str] = &["python3-venv", "ca-certificates"];
 pub(crate) fn install() -> Result<()> {
     let mut missing: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    // A client alone is no engine; and where one answers, nobody asks where its program is.
+    if !is_there("dockerd") && !engine::answers_already() && !missing.contains(&"docker.io") {
+        missing.push("docker.io");
+    }
     if find("dpkg-query").is_some() {
         let listed = output(Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Abbrev} ${Package}\n"]))?;
         let installed: BTreeSet<&str> =
