@@ -46,11 +46,24 @@ pub(crate) fn findings(files: &[(String, String)]) -> (Project, Vec<Finding>) {
     (project, findings)
 }
 
-/// Asserts that a fixture raises exactly what its carets say.
+/// Asserts that a fixture raises exactly what its carets say of one rule.
 #[track_caller]
-pub(crate) fn raises(fixture: &str) {
+pub(crate) fn raises(rule: &crate::Rule, fixture: &str) {
+    let (project, findings) = findings(&files(fixture));
+    let findings: Vec<_> = findings.into_iter().filter(|finding| finding.rule == rule.name).collect();
+    compare(fixture, &project, &findings);
+}
+
+/// Asserts that a fixture raises exactly what its carets say of all rules.
+#[track_caller]
+pub(crate) fn raises_of_all_rules(fixture: &str) {
+    let (project, findings) = findings(&files(fixture));
+    compare(fixture, &project, &findings);
+}
+
+#[track_caller]
+fn compare(fixture: &str, project: &Project, findings: &[Finding]) {
     let files = files(fixture);
-    let (project, findings) = findings(&files);
     let mut found = String::new();
     for (name, text) in &files {
         found += &format!("#- {name}\n");

@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn on_the_line_above_it_and_for_the_file() {
-        fixture::raises(
+        fixture::raises_of_all_rules(
             "#- flow.dag.yaml
 inputs:
   # flowgate: ignore[missing-type] known

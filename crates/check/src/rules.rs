@@ -2,11 +2,16 @@
 
 use crate::rule::Rule;
 
+mod aggregation_output_reference;
 mod circular_dependency;
 mod duplicate_node_name;
 mod duplicate_yaml_key;
 mod empty_output_reference;
+mod incomplete_activate;
+mod inconsistent_variants;
+mod invalid_aggregation_reference;
 mod invalid_node_type;
+mod invalid_source;
 mod invalid_type_name;
 mod malformed_private_feed;
 mod malformed_reference;
@@ -31,12 +36,17 @@ pub const ALL: &[Rule] = &[
     invalid_type_name::RULE,
     duplicate_node_name::RULE,
     invalid_node_type::RULE,
+    invalid_source::RULE,
     missing_source_file::RULE,
+    inconsistent_variants::RULE,
     empty_output_reference::RULE,
     malformed_reference::RULE,
     unknown_node_reference::RULE,
     unknown_flow_input::RULE,
     circular_dependency::RULE,
+    invalid_aggregation_reference::RULE,
+    aggregation_output_reference::RULE,
+    incomplete_activate::RULE,
 ];
 
 /// The rule of that name.

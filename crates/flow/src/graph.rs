@@ -28,18 +28,24 @@ pub fn references(node: &Node, text: &str) -> Vec<(Span, Reference)> {
         .collect()
 }
 
-/// All edges between nodes that exist. The engine looks at the default variant of a node.
+/// The nodes as the engine loads them, in the order of the text: a node that uses variants is what
+/// its default variant says.
+pub fn effective(flow: &Flow) -> Vec<&Node> {
+    let defaults: HashMap<&str, &Node> =
+        flow.variants.iter().filter(|v| v.default).map(|v| (v.node_name.value.as_str(), &v.node)).collect();
+    let variant = |node: &Node| defaults.get(node.name()).copied().filter(|_| node.use_variants);
+    flow.nodes.iter().map(|node| variant(node).unwrap_or(node)).collect()
+}
+
+/// All edges between nodes that exist, in the graph that the engine loads.
 pub fn edges(flow: &Flow, text: &str) -> Vec<Edge> {
     let mut by_name = HashMap::new();
     for (index, node) in flow.nodes.iter().enumerate() {
         by_name.entry(node.name()).or_insert(index);
     }
-    let defaults: HashMap<&str, &Node> =
-        flow.variants.iter().filter(|v| v.default).map(|v| (v.node_name.value.as_str(), &v.node)).collect();
     let mut edges = Vec::new();
-    for (from, node) in flow.nodes.iter().enumerate() {
-        let variant = if node.use_variants { defaults.get(node.name()) } else { None };
-        for (_, reference) in references(variant.unwrap_or(&node), text) {
+    for (from, node) in effective(flow).into_iter().enumerate() {
+        for (_, reference) in references(node, text) {
             if let Reference::Node { name: Spanned { value, span }, .. } = reference
                 && let Some(&to) = by_name.get(value.as_str())
             {

@@ -41,8 +41,14 @@ fn text(node: &Yaml, key: &str) -> Option<Spanned<String>> {
     spanned(&node.get(key)?.value)
 }
 
+/// What Python takes for true, as the engine asks: also the text `"false"`.
 fn is_true(node: &Yaml, key: &str) -> bool {
-    node.get(key).and_then(|entry| entry.value.scalar()).and_then(|s| s.as_bool()) == Some(true)
+    let Some(value) = node.get(key).map(|entry| &entry.value) else { return false };
+    match value.scalar() {
+        Some(scalar) if scalar.is_string() => !scalar.text.is_empty(),
+        Some(scalar) => !scalar.is_null() && scalar.as_bool() != Some(false) && scalar.text.parse() != Ok(0.0),
+        None => !(value.mapping().is_some_and(<[_]>::is_empty) || value.sequence().is_some_and(<[_]>::is_empty)),
+    }
 }
 
 fn value(node: &Yaml, key: &str) -> Option<Yaml> {
@@ -59,6 +65,7 @@ fn input(entry: &Entry) -> Option<Input> {
         r#type: text(&entry.value, "type"),
         default: value(&entry.value, "default"),
         span: whole(entry),
+        yaml: entry.value.clone(),
         well_formed: entry.value.mapping().is_some(),
     })
 }
@@ -69,6 +76,7 @@ fn output(entry: &Entry) -> Option<Output> {
         r#type: text(&entry.value, "type"),
         reference: value(&entry.value, "reference"),
         span: whole(entry),
+        yaml: entry.value.clone(),
         well_formed: entry.value.mapping().is_some(),
     })
 }
@@ -79,12 +87,15 @@ fn node(yaml: &Yaml, variant_of: Option<&Spanned<String>>) -> Node {
         r#type: text(yaml, "type"),
         source: yaml.get("source").filter(|e| e.value.mapping().is_some()).map(|e| source(&e.value)),
         inputs: entries(yaml, "inputs").iter().filter_map(|e| Some((spanned(&e.key)?, e.value.clone()))).collect(),
-        activate: yaml.get("activate").filter(|e| !e.value.is_null()).map(|e| activate(&e.value)),
+        activate: yaml.get("activate").map(|e| activate(&e.value)),
         aggregation: is_true(yaml, "aggregation") || is_true(yaml, "reduce"),
         use_variants: is_true(yaml, "use_variants"),
         connection: text(yaml, "connection"),
         api: text(yaml, "api"),
+        provider: text(yaml, "provider"),
+        module: text(yaml, "module"),
         span: yaml.span,
+        yaml: yaml.clone(),
     }
 }
 
@@ -93,7 +104,7 @@ fn source(yaml: &Yaml) -> Source {
 }
 
 fn activate(yaml: &Yaml) -> Activate {
-    Activate { when: value(yaml, "when"), is: value(yaml, "is"), span: yaml.span }
+    Activate { when: value(yaml, "when"), is: value(yaml, "is"), yaml: yaml.clone() }
 }
 
 fn environment(yaml: &Yaml) -> Environment {
@@ -106,14 +117,17 @@ fn environment(yaml: &Yaml) -> Environment {
 
 fn variants(entry: &Entry) -> Vec<Variant> {
     let Some(node_name) = spanned(&entry.key) else { return Vec::new() };
-    let default = text(&entry.value, "default_variant_id");
+    let default = entry.value.get("default_variant_id").and_then(|id| id.value.scalar());
     entries(&entry.value, "variants")
         .iter()
         .filter_map(|variant| {
             let name = spanned(&variant.key)?;
             let body = variant.value.get("node").filter(|e| e.value.mapping().is_some())?;
             Some(Variant {
-                default: default.as_ref().is_some_and(|d| d.value == name.value),
+                // `0` and `'0'` are two keys.
+                default: default.is_some_and(|id| {
+                    id.text == name.value && variant.key.scalar().is_some_and(|key| key.is_string() == id.is_string())
+                }),
                 node: node(&body.value, Some(&node_name)),
                 node_name: node_name.clone(),
                 name,

@@ -37,6 +37,8 @@ pub struct Input {
     pub default: Option<Yaml>,
     /// Where its mapping ends (where a missing key could be added).
     pub span: Span,
+    /// The value itself, for keys that have no field here.
+    pub yaml: Yaml,
     /// True where the value is a mapping, as it must be.
     pub well_formed: bool,
 }
@@ -52,6 +54,8 @@ pub struct Output {
     pub reference: Option<Yaml>,
     /// The place of the whole value.
     pub span: Span,
+    /// The value itself, for keys that have no field here.
+    pub yaml: Yaml,
     /// True where the value is a mapping, as it must be.
     pub well_formed: bool,
 }
@@ -63,22 +67,28 @@ pub struct Node {
     pub name: Option<Spanned<String>>,
     /// `type` as written.
     pub r#type: Option<Spanned<String>>,
-    /// `source`.
+    /// `source`, where it is a mapping.
     pub source: Option<Source>,
     /// `inputs`, in the order of the text.
     pub inputs: Vec<(Spanned<String>, Yaml)>,
     /// `activate`.
     pub activate: Option<Activate>,
-    /// `aggregation: true`, or its older name `reduce`.
+    /// `aggregation`, or its older name `reduce`, with a value that Python takes for true.
     pub aggregation: bool,
-    /// `use_variants: true`: the engine takes everything but the name from `node_variants`.
+    /// `use_variants`, with a value that Python takes for true: the engine takes everything but the name from `node_variants`.
     pub use_variants: bool,
     /// `connection` as written.
     pub connection: Option<Spanned<String>>,
     /// `api` as written.
     pub api: Option<Spanned<String>>,
+    /// `provider` as written; the engine takes the connection's instead.
+    pub provider: Option<Spanned<String>>,
+    /// `module` as written: what the engine imports for the API of an LLM node.
+    pub module: Option<Spanned<String>>,
     /// The place of the whole node.
     pub span: Span,
+    /// The mapping itself, for keys that have no field here.
+    pub yaml: Yaml,
 }
 
 impl Node {
@@ -121,8 +131,8 @@ pub struct Activate {
     pub when: Option<Yaml>,
     /// `is`.
     pub is: Option<Yaml>,
-    /// The place of the whole value.
-    pub span: Span,
+    /// The whole value, which need not be a mapping.
+    pub yaml: Yaml,
 }
 
 /// `environment`: what the flow needs to run.

@@ -49,6 +49,7 @@ mod tests {
     #[test]
     fn conditions_and_variants_count() {
         fixture::raises(
+            &super::RULE,
             "#- flow.dag.yaml
 nodes:
 - {name: a, type: python, inputs: {x: '${c}'}}

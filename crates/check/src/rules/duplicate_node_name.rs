@@ -47,6 +47,7 @@ mod tests {
     #[test]
     fn each_further_one() {
         fixture::raises(
+            &super::RULE,
             "#- flow.dag.yaml
 nodes:
 - {name: a, type: python}

@@ -71,6 +71,7 @@ mod tests {
     #[test]
     fn at_any_depth_but_not_through_aliases() {
         fixture::raises(
+            &super::RULE,
             "#- flow.dag.yaml
 x: &x {a: 1, a: 2}
 #            ^ error[duplicate-yaml-key]: key `a` stands twice

@@ -52,6 +52,7 @@ mod tests {
     #[test]
     fn absent_null_and_empty() {
         fixture::raises(
+            &super::RULE,
             "#- flow.dag.yaml
 outputs:
   a: {type: string}

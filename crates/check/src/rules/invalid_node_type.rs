@@ -54,6 +54,7 @@ mod tests {
     #[test]
     fn nodes_and_variants() {
         fixture::raises(
+            &super::RULE,
             "#- flow.dag.yaml
 nodes:
 - name: a

@@ -73,6 +73,7 @@ mod tests {
     #[test]
     fn names_are_case_sensitive() {
         fixture::raises(
+            &super::RULE,
             "#- flow.dag.yaml
 inputs:
   a: {type: Int}

@@ -337,6 +337,7 @@ mod tests {
     #[test]
     fn each_fault_on_its_own_span() {
         fixture::raises(
+            &super::RULE,
             "#- requirements.txt
 -i https://{private}@pkgs.dev.azure.com/o/p/_packaging/f@Release/pypi/simple/
 --extra-index-url=https://{private}@o.pkgs.visualstudio.com/_packaging/f/pypi/simple
@@ -384,6 +385,7 @@ index-url = https://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
     #[test]
     fn a_public_feed_is_no_fault() {
         fixture::raises(
+            &super::RULE,
             "#- requirements.txt\n-i https://pkgs.dev.azure.com/o/public/_packaging/f/pypi/simple/\n# {private} in a comment\nprivate-package\n",
         );
     }

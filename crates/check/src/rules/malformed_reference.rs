@@ -127,7 +127,7 @@ nodes:
 
     #[test]
     fn what_was_meant_as_a_reference() {
-        fixture::raises(FLOW);
+        fixture::raises(&super::RULE, FLOW);
     }
 
     #[test]

@@ -51,6 +51,7 @@ mod tests {
     #[test]
     fn includes_are_merged_first() {
         fixture::raises(
+            &super::RULE,
             "#- flow.dag.yaml
 additional_includes: [sub/lib, sub/util.py]
 nodes:

@@ -70,6 +70,7 @@ mod tests {
     #[test]
     fn inputs_and_outputs() {
         fixture::raises(
+            &super::RULE,
             "#- flow.dag.yaml
 inputs:
   a: {}
@@ -89,7 +90,7 @@ outputs:
 
     #[test]
     fn silent_where_a_line_could_not_be_read() {
-        fixture::raises(
+        fixture::raises_of_all_rules(
             "#- flow.dag.yaml
 inputs:
   a:

@@ -88,6 +88,7 @@ mod tests {
     #[test]
     fn every_spelling_in_every_file() {
         fixture::raises(
+            &super::RULE,
             "#- requirements.txt
 Prompt_Flow
 Promptflow_Tools ~= 1.4 ; python_version > '3'

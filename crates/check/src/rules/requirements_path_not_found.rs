@@ -46,18 +46,21 @@ mod tests {
             )
         };
         fixture::raises(
+            &super::RULE,
             &(flow(
                 "reqs/all.txt",
                 "^^^^^^^^^^^^ error[requirements-path-not-found]: requirements file `reqs/all.txt` is not there",
             ) + "#- a.py\n"),
         );
         fixture::raises(
+            &super::RULE,
             &(flow(
                 "Requirements.txt",
                 "^^^^^^^^^^^^^^^^ error[requirements-path-not-found]: requirements file `Requirements.txt` is spelled in another case",
             ) + "#- requirements.txt\n"),
         );
         fixture::raises(
+            &super::RULE,
             &(flow("reqs", "^^^^ error[requirements-path-not-found]: requirements file `reqs` is a folder")
                 + "#- reqs/all.txt\n"),
         );
@@ -66,6 +69,7 @@ mod tests {
     #[test]
     fn an_include_counts() {
         fixture::raises(
+            &super::RULE,
             "#- flow.dag.yaml\nadditional_includes: [sub/reqs.txt]\nenvironment:\n  python_requirements_txt: reqs.txt\n#- sub/reqs.txt\nrequests\n",
         );
     }
@@ -73,6 +77,7 @@ mod tests {
     #[test]
     fn flex_flows_too() {
         fixture::raises(
+            &super::RULE,
             "#- flow.flex.yaml\nentry: a:b\nenvironment:\n  python_requirements_txt: r.txt\n#                          ^^^^^ error[requirements-path-not-found]: requirements file `r.txt` is not there\n",
         );
     }

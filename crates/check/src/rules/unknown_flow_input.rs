@@ -60,6 +60,7 @@ mod tests {
     #[test]
     fn everything_after_the_dot_is_the_name() {
         fixture::raises(
+            &super::RULE,
             "#- flow.dag.yaml
 inputs:
   a: {type: object}

@@ -71,6 +71,7 @@ mod tests {
     #[test]
     fn in_inputs_conditions_variants_and_outputs() {
         fixture::raises(
+            &super::RULE,
             "#- flow.dag.yaml
 inputs:
   x: {type: string}

@@ -34,6 +34,7 @@ mod tests {
     #[test]
     fn what_is_left_of_a_broken_line_is_not_judged() {
         fixture::raises(
+            &super::RULE,
             "#- flow.dag.yaml
 nodes:
 - name: a
@@ -48,7 +49,7 @@ nodes:
 
     #[test]
     fn other_lines_are_still_checked() {
-        fixture::raises(
+        fixture::raises_of_all_rules(
             "#- flow.dag.yaml
 inputs:
   a:
