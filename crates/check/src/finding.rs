@@ -1,6 +1,7 @@
 //! What a rule says, as plain data.
 
 use flowgate_flow::Span;
+use flowgate_flow::credential::mask;
 use flowgate_flow::project::FileId;
 
 /// How bad a finding is.
@@ -82,8 +83,13 @@ pub struct Edit {
     pub text: String,
 }
 
-/// A name in a hostile file may be as long as the file: a message is not.
-fn clip(mut message: String) -> String {
+/// A name in a hostile file may be as long as the file: a message is not. And no message holds a
+/// password.
+fn clip(message: String) -> String {
+    let mut message = match mask(&message) {
+        std::borrow::Cow::Owned(masked) => masked,
+        std::borrow::Cow::Borrowed(_) => message,
+    };
     if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
         message.truncate(end);
         message.push('…');
@@ -117,14 +123,14 @@ impl Finding {
     /// Adds the next step.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(clip(help.into()));
         self
     }
 
     /// Adds the next step where there is one to give.
     #[must_use]
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
-        self.help = help.or(self.help);
+        self.help = help.map(clip).or(self.help);
         self
     }
 
@@ -138,11 +144,13 @@ impl Finding {
     /// Adds a place that explains it.
     #[must_use]
     pub fn related(mut self, at: Place, message: impl Into<String>) -> Self {
-        self.related.push(Related { at, message: message.into() });
+        self.related.push(Related { at, message: clip(message.into()) });
         self
     }
 
     /// Adds a repair of one change.
+    ///
+    /// The text that it writes is shown as it is: it must hold no password.
     #[must_use]
     pub fn fix(
         mut self,

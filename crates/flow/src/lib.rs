@@ -15,6 +15,7 @@
 
 pub mod classify;
 pub mod config;
+pub mod credential;
 pub mod data;
 pub mod graph;
 pub mod include;

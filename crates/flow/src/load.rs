@@ -9,15 +9,15 @@ use crate::data::{self, Row};
 use crate::include::{self, Includes};
 use crate::lower::lower;
 use crate::model::Flow;
-use crate::project::{FileId, FlowFile, PathFact, Presence, Project, RequirementsFile, SourceFile};
-use crate::requirements::{self, OptionKind};
+use crate::project::{FileId, FlowFile, PathFact, Presence, Project, SourceFile};
+use crate::requirements::Encoding;
 use crate::text::LineIndex;
 use crate::yaml;
 
+mod requirements;
+
 /// Longer data sets are refused before they are read whole.
 const MAX_DATA_BYTES: u64 = 256 * 1024 * 1024;
-/// How many files `-r` and `-c` may pull in.
-const MAX_REQUIREMENTS_FILES: usize = 64;
 /// How many names of a folder are offered as candidates.
 const MAX_CANDIDATES: usize = 256;
 /// For how many missing paths candidates are gathered: a flow with more is not mended by them.
@@ -161,10 +161,11 @@ pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
     let document = yaml::read(&text);
     let flow = lower(&document);
     loader.facts(&flow);
-    let requirements = loader.requirements_path(&flow);
+    let includes = Includes::new(flow.additional_includes.iter().map(|include| include.value.as_str()));
+    let requirements = loader.requirements_path(&flow, &includes);
     loader.project.flow = Some(FlowFile { file, document, flow });
-    if let Some(path) = requirements {
-        loader.requirements(path, false);
+    if let Some((name, path)) = requirements {
+        loader.requirements(&includes, &name, path, false, &mut Vec::new());
     }
     loader.project
 }
@@ -178,7 +179,8 @@ pub fn load_requirements(fs: &dyn FileSystem, path: &Path) -> Project {
         project: Project { folder, ..Project::default() },
         suggestions: MAX_SUGGESTIONS,
     };
-    loader.requirements(path.to_owned(), false);
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("requirements.txt");
+    loader.requirements(&Includes::default(), name, path.to_owned(), false, &mut Vec::new());
     loader.project
 }
 
@@ -234,19 +236,32 @@ struct Loader<'f> {
 
 impl Loader<'_> {
     fn read(&mut self, path: &Path, limit: usize) -> FileId {
-        let (text, unreadable) = match self.fs.read(path, limit + 1) {
-            Err(error) => (String::new(), Some(format!("cannot read the file: {}", reason(&error)))),
-            Ok(bytes) if bytes.len() > limit => (
-                String::new(),
-                Some(format!("the file is longer than {} MiB, which is the most that flowgate reads", limit >> 20)),
-            ),
-            Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => (text, None),
-                Err(error) => (String::new(), Some(not_utf8(error.as_bytes(), error.utf8_error().valid_up_to()))),
-            },
+        self.read_as(path, limit, |bytes| {
+            let text = String::from_utf8(bytes);
+            text.map(|text| (text, Encoding::Utf8))
+                .map_err(|error| not_utf8(error.as_bytes(), error.utf8_error().valid_up_to()))
+        })
+    }
+
+    fn read_as(
+        &mut self,
+        path: &Path,
+        limit: usize,
+        decode: impl FnOnce(Vec<u8>) -> Result<(String, Encoding), String>,
+    ) -> FileId {
+        let read = match self.fs.read(path, limit + 1) {
+            Err(error) => Err(format!("cannot read the file: {}", reason(&error))),
+            Ok(bytes) if bytes.len() > limit => {
+                Err(format!("the file is longer than {} MiB, which is the most that flowgate reads", limit >> 20))
+            }
+            Ok(bytes) => decode(bytes),
         };
-        let file = SourceFile { path: path.to_owned(), lines: LineIndex::new(&text), text: text.into(), unreadable };
-        self.project.files.push(file);
+        let (text, encoding, unreadable) = match read {
+            Ok((text, encoding)) => (text, encoding, None),
+            Err(reason) => (String::new(), Encoding::Utf8, Some(reason)),
+        };
+        let lines = LineIndex::new(&text);
+        self.project.files.push(SourceFile { path: path.to_owned(), lines, text: text.into(), unreadable, encoding });
         FileId(self.project.files.len() - 1)
     }
 
@@ -327,47 +342,6 @@ impl Loader<'_> {
         }
         found.extend(includes.names().take(MAX_CANDIDATES).map(str::to_owned));
         found
-    }
-
-    /// The requirements file that the runtime would take: the named one, else `requirements.txt`
-    /// beside the flow (the SDK adds it by itself).
-    fn requirements_path(&mut self, flow: &Flow) -> Option<PathBuf> {
-        let named = flow.environment.as_ref().and_then(|e| e.python_requirements_txt.as_ref());
-        if let Some(named) = named {
-            let fact = self.project.paths.get(&named.value)?;
-            return (fact.presence == Presence::File).then(|| fact.path.clone());
-        }
-        let includes = Includes::new(flow.additional_includes.iter().map(|include| include.value.as_str()));
-        let fact = self.fact(&includes, "requirements.txt");
-        (fact.presence == Presence::File).then_some(fact.path)
-    }
-
-    fn requirements(&mut self, path: PathBuf, constraint: bool) {
-        if self.project.requirements.len() >= MAX_REQUIREMENTS_FILES {
-            return;
-        }
-        let path = include::lexical(&path);
-        if self.project.find(&path).is_some() {
-            return;
-        }
-        let file = self.read(&path, requirements::MAX_BYTES);
-        let read = requirements::read(self.project.text(file));
-        let nested: Vec<_> = read
-            .options()
-            .filter_map(|(_, option)| match option.kind() {
-                OptionKind::Requirement => Some((option.value.as_ref()?.value.clone(), false)),
-                OptionKind::Constraint => Some((option.value.as_ref()?.value.clone(), true)),
-                _ => None,
-            })
-            .collect();
-        self.project.requirements.push(RequirementsFile { file, requirements: read, constraint });
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        for (name, constraint) in nested {
-            let nested = folder.join(&name);
-            if matches!(self.presence(&include::lexical(&nested), &name), Presence::File) {
-                self.requirements(nested, constraint);
-            }
-        }
     }
 }
 

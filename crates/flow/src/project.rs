@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::Flow;
-use crate::requirements::Requirements;
+use crate::requirements::{Encoding, Requirements};
+use crate::span::Spanned;
 use crate::text::LineIndex;
 use crate::yaml::Document;
 
@@ -48,6 +49,32 @@ pub struct RequirementsFile {
     pub requirements: Requirements,
     /// True for a `-c` file, which only restricts versions.
     pub constraint: bool,
+    /// Its `-r` and `-c`, in order.
+    pub nested: Vec<NestedRequirements>,
+}
+
+/// A `-r` or `-c` of a requirements file.
+#[derive(Debug, Clone)]
+pub struct NestedRequirements {
+    /// The path or URL as written.
+    pub path: Spanned<String>,
+    /// True for `-c`.
+    pub constraint: bool,
+    /// What is there.
+    pub target: NestedTarget,
+}
+
+/// What a `-r` or `-c` leads to.
+#[derive(Debug, Clone)]
+pub enum NestedTarget {
+    /// A file of the project.
+    File(FileId),
+    /// A file that includes the one at hand, directly or not, or is it.
+    Recursive(FileId),
+    /// No file; the path is relative to the flow's folder.
+    Missing(PathFact),
+    /// Nothing that is looked at: a URL, a path with a variable in it, or one file too many.
+    NotFollowed,
 }
 
 /// A file's text.
@@ -61,6 +88,8 @@ pub struct SourceFile {
     pub lines: LineIndex,
     /// Why it could not be read, if it could not.
     pub unreadable: Option<String>,
+    /// How its bytes were decoded; only requirements files come in another encoding than UTF-8.
+    pub encoding: Encoding,
 }
 
 /// What stands at a path that the flow names, after the includes are merged.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use flowgate_check::{Applicability, Finding, Level, Place};
+use flowgate_flow::credential;
 use flowgate_flow::{ColumnUnit, Position, Project, SourceFile, include};
 
 pub mod github;
@@ -16,7 +17,7 @@ pub struct CheckReport {
     findings: BTreeSet<LocatedFinding>,
     files: BTreeSet<String>,
     flows: BTreeSet<String>,
-    /// Texts of the files with findings, for excerpts.
+    /// Texts of the files with findings, for excerpts; secrets in them are masked.
     texts: BTreeMap<String, SourceFile>,
 }
 
@@ -102,7 +103,7 @@ impl CheckReport {
         for finding in findings {
             let at = finding.at;
             if let Some(file) = project.file(at.file) {
-                self.texts.entry(path(at.file.0)).or_insert_with(|| file.clone());
+                self.texts.entry(path(at.file.0)).or_insert_with(|| masked(file));
             }
             let related = finding.related.iter().map(|related| LocatedRelated {
                 path: path(related.at.file.0),
@@ -168,6 +169,11 @@ impl CheckReport {
     fn text(&self, path: &str) -> Option<&SourceFile> {
         self.texts.get(path)
     }
+}
+
+/// A file as it may be shown: no format prints a password, whatever else stands on its line.
+fn masked(file: &SourceFile) -> SourceFile {
+    SourceFile { text: credential::mask(&file.text).into(), ..file.clone() }
 }
 
 /// A path as a report shows it: relative to `base` where it lies below it, with `/`.

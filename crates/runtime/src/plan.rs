@@ -67,7 +67,7 @@ pub fn plan(project: &Project) -> Result<EnvironmentPlan, RuntimeError> {
             return Err(fail(format!("{}: {reason}", source.path.display())));
         }
         for line in &file.requirements.lines {
-            let text = joined(line);
+            let text = line.text.clone();
             let path = source.path.strip_prefix(&project.folder).unwrap_or(&source.path);
             let place = format!("{}:{}", path.display(), source.lines.line_of(line.span.start) + 1);
             if text.contains(requirements::PRIVATE_PLACEHOLDER) {
@@ -78,9 +78,7 @@ pub fn plan(project: &Project) -> Result<EnvironmentPlan, RuntimeError> {
                     "install the private packages in your own base image and name it under `environment.image`",
                 ));
             }
-            let nested = line.options.iter().any(|o| {
-                matches!(o.kind(), requirements::OptionKind::Requirement | requirements::OptionKind::Constraint)
-            });
+            let nested = line.nested().is_some();
             match (&line.requirement, file.constraint) {
                 (Some(_), true) => constraints.push(text),
                 (Some(_), false) => lines.push(PlannedRequirement { line: text, place }),
@@ -105,12 +103,4 @@ pub fn plan(project: &Project) -> Result<EnvironmentPlan, RuntimeError> {
     }
     let key = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(EnvironmentPlan { image, requirements: lines, options, constraints, key })
-}
-
-/// A logical line on one physical line.
-fn joined(line: &requirements::Line) -> String {
-    let options =
-        line.options.iter().flat_map(|o| [Some(o.name.value.clone()), o.value.as_ref().map(|v| v.value.clone())]);
-    let requirement = line.requirement.iter().map(|r| Some(r.text.clone()));
-    requirement.chain(options).flatten().collect::<Vec<_>>().join(" ")
 }

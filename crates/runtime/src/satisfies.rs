@@ -42,7 +42,7 @@ pub(crate) fn can_be_checked(plan: &EnvironmentPlan) -> Result<Vec<String>, Runt
     }
     for option in &plan.options {
         let lines = requirements::read(option).lines;
-        if lines.iter().flat_map(|line| &line.options).any(|option| option.kind() == OptionKind::Editable) {
+        if lines.iter().flat_map(|line| &line.options).any(|option| option.kind == OptionKind::Editable) {
             refused.push(format!("`{option}` is an editable install"));
         }
     }

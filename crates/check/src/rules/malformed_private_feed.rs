@@ -46,7 +46,7 @@ impl LineCheck<'_> {
 
     fn run(&mut self) {
         let line = self.line;
-        let is_index = |option: &&LineOption| matches!(option.kind(), OptionKind::IndexUrl | OptionKind::ExtraIndexUrl);
+        let is_index = |option: &&LineOption| matches!(option.kind, OptionKind::IndexUrl | OptionKind::ExtraIndexUrl);
         let mut any_feed = false;
         for option in line.options.iter().filter(is_index) {
             let Some(url) = &option.value else { continue };
