@@ -2,6 +2,9 @@
 
 mod command;
 mod docs;
+mod fuzz;
+mod oracle;
+mod python;
 mod suite;
 mod testbed;
 
@@ -12,7 +15,9 @@ usage: cargo xtask COMMAND
 
   test             formatting, lints, generated docs and all tests, on the test bed where one can be had
   testbed          make what the end-to-end tests need: a Docker engine, flowgate's base image, Neovim
-  docs [--check]   write the generated documentation; with --check, only say whether it is current";
+  docs [--check]   write the generated documentation; with --check, only say whether it is current
+  oracle           compare `flowgate check` with the real engine over the flows below FLOWGATE_ORACLE_TREE
+  fuzz [SECONDS]   run every fuzz target in turn, 900 seconds each unless told otherwise";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +25,9 @@ fn main() -> ExitCode {
     let done = match arguments[..] {
         ["test"] => suite::test(),
         ["testbed"] => testbed::make(),
+        ["oracle"] => oracle::compare(),
+        ["fuzz"] => fuzz::all(None),
+        ["fuzz", seconds] => fuzz::all(Some(seconds)),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
         _ => Err(USAGE.to_owned()),

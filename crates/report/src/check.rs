@@ -43,6 +43,8 @@ pub struct LocatedFinding {
     pub related: Vec<LocatedRelated>,
     /// How to repair it.
     pub fix: Option<LocatedFix>,
+    /// The exception class that the engine raises for it, where it raises one.
+    pub engine: Option<&'static str>,
     /// The bytes in the file's text.
     pub bytes: (usize, usize),
 }
@@ -135,6 +137,7 @@ impl CheckReport {
                 help: finding.help.clone(),
                 related: related.collect(),
                 fix,
+                engine: finding.engine,
                 bytes: (at.span.start, at.span.end),
             });
         }

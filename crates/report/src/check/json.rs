@@ -38,6 +38,8 @@ pub struct WireFinding {
     pub message: String,
     /// The next step.
     pub help: Option<String>,
+    /// The exception class that the engine raises for it when it loads the flow, where it raises one.
+    pub engine: Option<&'static str>,
     /// How to repair it.
     pub fix: Option<WireFix>,
 }
@@ -134,6 +136,7 @@ fn finding(finding: &LocatedFinding) -> WireFinding {
         end: position(finding.end),
         message: finding.message.clone(),
         help: finding.help.clone(),
+        engine: finding.engine,
         fix: finding.fix.as_ref().map(|fix| WireFix {
             title: fix.title.clone(),
             applicability: if fix.safe { "safe" } else { "unsafe" },
