@@ -84,6 +84,7 @@ fn json_is_the_documented_contract() {
               },
               "message": "`Int` is not a type",
               "help": "write `int`",
+              "engine": "ValueError",
               "fix": {
                 "title": "write `int`",
                 "applicability": "safe",
@@ -117,6 +118,7 @@ fn json_is_the_documented_contract() {
               },
               "message": "`promptflow` is pinned (`==1.0.0`), and the base image brings its own version",
               "help": "write `promptflow` without a version",
+              "engine": null,
               "fix": {
                 "title": "remove the version",
                 "applicability": "safe",

@@ -38,7 +38,7 @@ pub struct WireFinding {
     pub message: String,
     /// The next step.
     pub help: Option<String>,
-    /// The exception class that the engine raises for it when it loads the flow, where it raises one.
+    /// The exception class that the engine raises for it, where it raises one.
     pub engine: Option<&'static str>,
     /// How to repair it.
     pub fix: Option<WireFix>,

@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def rank(found: list) -> list:
+    return sorted(found)
