@@ -23,10 +23,12 @@ pub mod load;
 pub mod lower;
 pub mod model;
 pub mod project;
+pub mod python;
 pub mod reference;
 pub mod requirements;
 pub mod span;
 pub mod text;
+pub mod value_type;
 pub mod yaml;
 
 pub use classify::FileKind;
@@ -36,3 +38,4 @@ pub use project::{Project, SourceFile};
 pub use reference::Reference;
 pub use span::{Span, Spanned};
 pub use text::{ColumnUnit, LineIndex, Position};
+pub use value_type::ValueType;
