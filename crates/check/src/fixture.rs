@@ -30,13 +30,19 @@ pub(crate) fn files(fixture: &str) -> Vec<(String, String)> {
 /// Loads a fixture's flow, or its first file where there is none.
 pub(crate) fn project(files: &[(String, String)]) -> Project {
     let on_disk: HashMap<PathBuf, Vec<u8>> =
-        files.iter().map(|(name, text)| (Path::new(FOLDER).join(name), text.clone().into_bytes())).collect();
+        files.iter().map(|(name, text)| (Path::new(FOLDER).join(name), content(name, text).into_bytes())).collect();
     let memory = Memory { files: on_disk };
     let flow = files.iter().find(|(name, _)| classify::classify(Path::new(name)) == flowgate_flow::FileKind::Flow);
     match flow {
         Some((name, _)) => load::load_project(&memory, &Path::new(FOLDER).join(name)),
         None => load::load_requirements(&memory, &Path::new(FOLDER).join(&files[0].0)),
     }
+}
+
+/// An empty Python file stands for one whose content does not matter.
+fn content(name: &str, text: &str) -> String {
+    let any_tool = "from promptflow.core import tool\n\n\n@tool\ndef run(**inputs):\n    return inputs\n";
+    if name.ends_with(".py") && text.is_empty() { any_tool.to_owned() } else { text.to_owned() }
 }
 
 /// All findings of a fixture, as the lines that a fixture writes below the text.

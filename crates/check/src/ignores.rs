@@ -29,6 +29,9 @@ impl<'p> Ignores<'p> {
         for file in context.requirements() {
             ignores.read(context, file.file, &file.requirements.comments);
         }
+        for file in context.project.python_files() {
+            ignores.read(context, file.file, &file.module.comments);
+        }
         ignores
     }
 

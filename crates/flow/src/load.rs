@@ -14,6 +14,7 @@ use crate::requirements::Encoding;
 use crate::text::LineIndex;
 use crate::yaml;
 
+mod python;
 mod requirements;
 
 /// Longer data sets are refused before they are read whole.
@@ -161,6 +162,7 @@ pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
     let document = yaml::read(&text);
     let flow = lower(&document);
     loader.facts(&flow);
+    loader.python(&flow);
     let includes = Includes::new(flow.additional_includes.iter().map(|include| include.value.as_str()));
     let requirements = loader.requirements_path(&flow, &includes);
     loader.project.flow = Some(FlowFile { file, document, flow });
@@ -236,20 +238,19 @@ struct Loader<'f> {
 
 impl Loader<'_> {
     fn read(&mut self, path: &Path, limit: usize) -> FileId {
-        self.read_as(path, limit, |bytes| {
-            let text = String::from_utf8(bytes);
-            text.map(|text| (text, Encoding::Utf8))
-                .map_err(|error| not_utf8(error.as_bytes(), error.utf8_error().valid_up_to()))
-        })
+        let bytes = self.fs.read(path, limit + 1);
+        self.keep(path, bytes, limit, utf8)
     }
 
-    fn read_as(
+    /// Makes what was read of a file, at most one byte more than `limit`, a file of the project.
+    fn keep(
         &mut self,
         path: &Path,
+        bytes: io::Result<Vec<u8>>,
         limit: usize,
         decode: impl FnOnce(Vec<u8>) -> Result<(String, Encoding), String>,
     ) -> FileId {
-        let read = match self.fs.read(path, limit + 1) {
+        let read = match bytes {
             Err(error) => Err(format!("cannot read the file: {}", reason(&error))),
             Ok(bytes) if bytes.len() > limit => {
                 Err(format!("the file is longer than {} MiB, which is the most that flowgate reads", limit >> 20))
@@ -351,6 +352,12 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
     }
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<(String, Encoding), String> {
+    let text = String::from_utf8(bytes);
+    text.map(|text| (text, Encoding::Utf8))
+        .map_err(|error| not_utf8(error.as_bytes(), error.utf8_error().valid_up_to()))
 }
 
 fn not_utf8(bytes: &[u8], valid_up_to: usize) -> String {

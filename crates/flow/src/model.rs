@@ -1,5 +1,7 @@
 //! A prompt flow as nouns. Every field keeps its place; nothing here is judged.
 
+use std::collections::HashSet;
+
 use crate::span::{Span, Spanned};
 use crate::yaml::Node as Yaml;
 
@@ -8,6 +10,8 @@ use crate::yaml::Node as Yaml;
 pub struct Flow {
     /// True for a flex flow: a file with a top-level `entry`, whatever its name.
     pub flex: bool,
+    /// `entry` of a flex flow, as written: `package.module:name`.
+    pub entry: Option<Spanned<String>>,
     /// `inputs`, in the order of the text.
     pub inputs: Vec<Input>,
     /// `outputs`, in the order of the text.
@@ -24,6 +28,27 @@ pub struct Flow {
     pub language: Option<Spanned<String>>,
     /// False where the document had parts that could not be read: then what is not here may exist.
     pub complete: bool,
+}
+
+impl Flow {
+    /// The node bodies that may run: those of nodes that use no variants, and the variants of those
+    /// that do.
+    pub fn live_nodes(&self) -> impl Iterator<Item = &Node> {
+        let varied: HashSet<&str> = self.nodes.iter().filter(|node| node.use_variants).map(Node::name).collect();
+        let variants =
+            self.variants.iter().map(|variant| &variant.node).filter(move |node| varied.contains(node.name()));
+        self.nodes.iter().filter(|node| !node.use_variants).chain(variants)
+    }
+
+    /// The files where the module of `entry` may stand, relative to the flow's folder: a module, or
+    /// a package.
+    pub fn entry_modules(&self) -> Vec<String> {
+        let module = self.entry.as_ref().and_then(|entry| entry.value.split_once(':')).map(|(module, _)| module);
+        let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let Some(module) = module.filter(|module| module.split('.').all(is_name)) else { return Vec::new() };
+        let path = module.replace('.', "/");
+        vec![format!("{path}.py"), format!("{path}/__init__.py")]
+    }
 }
 
 /// A flow input.
@@ -95,6 +120,14 @@ impl Node {
     /// The name, or `""`.
     pub fn name(&self) -> &str {
         self.name.as_ref().map_or("", |name| name.value.as_str())
+    }
+
+    /// The Python file that the node runs; `None` for nodes of another kind.
+    pub fn python_source(&self) -> Option<&Spanned<String>> {
+        let source = self.source.as_ref()?;
+        let code = source.r#type.as_ref().is_none_or(|kind| kind.value == "code");
+        let python = self.r#type.as_ref().is_some_and(|kind| kind.value == "python");
+        if code && python { source.path.as_ref() } else { None }
     }
 }
 

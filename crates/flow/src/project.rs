@@ -1,10 +1,11 @@
 //! One flow and the files that it names, as they were when they were read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::Flow;
+use crate::python::Module;
 use crate::requirements::{Encoding, Requirements};
 use crate::span::Spanned;
 use crate::text::LineIndex;
@@ -27,6 +28,12 @@ pub struct Project {
     pub requirements: Vec<RequirementsFile>,
     /// What stands at each path that the flow names, by the path as written.
     pub paths: BTreeMap<String, PathFact>,
+    /// The files of the Python nodes that may run, and of a flex flow's entry, by their paths as
+    /// written (an entry's: with `/` and `.py`). Two spellings of one path share their file.
+    pub python: BTreeMap<String, PythonFile>,
+    /// The names of the modules and packages in the flow's merged folder, where Python looks first;
+    /// empty where no Python file was read.
+    pub local_modules: BTreeSet<String>,
 }
 
 /// A flow with its text.
@@ -75,6 +82,15 @@ pub enum NestedTarget {
     Missing(PathFact),
     /// Nothing that is looked at: a URL, a path with a variable in it, or one file too many.
     NotFollowed,
+}
+
+/// A Python file with its text.
+#[derive(Debug, Clone)]
+pub struct PythonFile {
+    /// Its file.
+    pub file: FileId,
+    /// What it holds.
+    pub module: Arc<Module>,
 }
 
 /// A file's text.
@@ -137,6 +153,17 @@ impl Project {
     pub fn flow_file_name(&self) -> Option<&str> {
         let flow = self.flow.as_ref()?;
         self.file(flow.file)?.path.file_name()?.to_str()
+    }
+
+    /// The module that a flex flow's `entry` names, where it is in the flow's folder.
+    pub fn entry_module(&self) -> Option<&PythonFile> {
+        self.flow.as_ref()?.flow.entry_modules().into_iter().find_map(|path| self.python.get(&path))
+    }
+
+    /// Every Python file, once.
+    pub fn python_files(&self) -> impl Iterator<Item = &PythonFile> {
+        let mut seen = BTreeSet::new();
+        self.python.values().filter(move |file| seen.insert(file.file))
     }
 
     /// `additional_includes`, as written.

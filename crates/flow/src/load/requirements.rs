@@ -40,7 +40,8 @@ impl Loader<'_> {
         if self.project.requirements.len() >= MAX_FILES {
             return NestedTarget::NotFollowed;
         }
-        let file = self.read_as(&path, requirements::MAX_BYTES, requirements::decode);
+        let bytes = self.fs.read(&path, requirements::MAX_BYTES + 1);
+        let file = self.keep(&path, bytes, requirements::MAX_BYTES, requirements::decode);
         let read = requirements::read(self.project.text(file));
         let named: Vec<_> = read
             .lines
