@@ -10,6 +10,9 @@ use crate::{Finished, Folder, command};
 /// Where its standard error goes, so that it can be read while it runs.
 const LOG: &str = "stderr.log";
 
+/// A Python file with a tool that takes whatever a node gives it.
+pub const ANY_TOOL: &str = "from promptflow.core import tool\n\n\n@tool\ndef run(**inputs):\n    return inputs\n";
+
 /// Three faults: a missing requirements file, an unknown node, and an output without a reference.
 pub const THREE_FAULTS: &str = "\
 environment:

@@ -1,6 +1,7 @@
 //! `flowgate check` and `flowgate rule`, through the command line.
 
 use expect_test::expect;
+use flowgate_tests::flows::ANY_TOOL;
 use flowgate_tests::{Folder, run};
 
 const FLOW: &str = "inputs:\n  text:\n    type: str\nnodes:\n- name: split\n  type: python\n  source:\n    type: code\n    path: split.py\n  inputs:\n    text: ${inputs.txt}\noutputs:\n  words:\n    type: list\n    reference: ${spllit.output}\nenvironment:\n  python_requirements_txt: requirements.txt\n";
@@ -10,7 +11,7 @@ fn faulty() -> Folder {
         "check",
         &[
             ("flows/words/flow.dag.yaml", FLOW),
-            ("flows/words/split.py", ""),
+            ("flows/words/split.py", ANY_TOOL),
             ("flows/words/requirements.txt", "promptflow==1.10.0\n"),
         ],
     )

@@ -3,8 +3,8 @@
 use flowgate_tests::Folder;
 use serde_json::{Value, json};
 
-use crate::GOOD_FLOW;
 use crate::client::{Client, at, range, uri};
+use crate::{ANY_TOOL, GOOD_FLOW};
 
 /// Applies edits as an editor does: from the last to the first. Columns of plain letters only.
 fn applied(text: &str, edits: &[Value]) -> String {
@@ -51,7 +51,8 @@ async fn a_safe_fix_is_preferred_and_names_the_version_that_it_is_for() {
 #[tokio::test]
 async fn a_guess_is_not_preferred_and_an_old_editor_gets_plain_edits() {
     let text = GOOD_FLOW.replace("txt: requirements.txt", "txt: requirement.txt");
-    let folder = Folder::with("lsp-guess", &[("flow.dag.yaml", &text), ("answer.py", ""), ("requirements.txt", "")]);
+    let folder =
+        Folder::with("lsp-guess", &[("flow.dag.yaml", &text), ("answer.py", ANY_TOOL), ("requirements.txt", "")]);
     let flow = folder.path().join("flow.dag.yaml");
     let mut client = Client::start(folder.path()).await;
     client.open(&flow, &text).await;

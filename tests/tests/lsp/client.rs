@@ -243,6 +243,8 @@ impl Client {
         while let Some(message) = self.read_to_end().await {
             self.unread.push_back(message);
         }
+        // Of a file that the flow names and no test looks at, the server says that nothing is wrong.
+        self.unread.retain(|message| message["params"]["diagnostics"] != json!([]));
         assert!(self.unread.is_empty(), "messages that no test asked for: {:#?}", self.unread);
         assert_eq!(self.ended().await, 0);
     }

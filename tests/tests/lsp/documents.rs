@@ -4,7 +4,7 @@ use flowgate_tests::Folder;
 use serde_json::json;
 
 use crate::client::{Client, range, uri};
-use crate::{GOOD_FLOW, THREE_FAULTS};
+use crate::{ANY_TOOL, GOOD_FLOW, THREE_FAULTS};
 
 #[tokio::test]
 async fn a_burst_of_changes_is_taken_in_order() {
@@ -37,7 +37,7 @@ async fn a_burst_of_changes_is_taken_in_order() {
 #[tokio::test]
 async fn several_changes_in_one_message_build_on_each_other() {
     let folder =
-        Folder::with("lsp-changes", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
+        Folder::with("lsp-changes", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ANY_TOOL), ("requirements.txt", "")]);
     let flow = folder.path().join("flow.dag.yaml");
     let mut client = Client::start(folder.path()).await;
     client.open(&flow, GOOD_FLOW).await;
@@ -82,7 +82,7 @@ async fn closing_clears_what_was_shown() {
 #[tokio::test]
 async fn a_file_that_goes_from_the_disk_is_missed() {
     let folder =
-        Folder::with("lsp-watch", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
+        Folder::with("lsp-watch", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ANY_TOOL), ("requirements.txt", "")]);
     let (flow, requirements) = (folder.path().join("flow.dag.yaml"), folder.path().join("requirements.txt"));
     let mut client = Client::start_with(
         folder.path(),
@@ -117,7 +117,7 @@ async fn without_a_watch_the_disk_is_looked_at_on_save() {
     client.open(&flow, GOOD_FLOW).await;
     assert_eq!(client.published(&flow).await.findings(), ["14:10-19 missing-source-file"]);
     assert!(client.published(&folder.path().join("requirements.txt")).await.findings().is_empty());
-    folder.write("answer.py", "");
+    folder.write("answer.py", ANY_TOOL);
     client.save(&flow).await;
     assert!(client.published(&flow).await.findings().is_empty());
     client.finish().await;
@@ -126,7 +126,7 @@ async fn without_a_watch_the_disk_is_looked_at_on_save() {
 #[tokio::test]
 async fn an_editor_that_refuses_the_watch_is_served_all_the_same() {
     let folder =
-        Folder::with("lsp-refuse", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
+        Folder::with("lsp-refuse", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ANY_TOOL), ("requirements.txt", "")]);
     let flow = folder.path().join("flow.dag.yaml");
     let mut client = Client::start_with(
         folder.path(),

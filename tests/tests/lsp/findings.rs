@@ -4,7 +4,7 @@ use flowgate_tests::{Folder, run};
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::{GOOD_FLOW, THREE_FAULTS};
+use crate::{ANY_TOOL, GOOD_FLOW, THREE_FAULTS};
 
 #[tokio::test]
 async fn a_flow_gets_the_findings_that_the_command_line_prints() {
@@ -63,7 +63,7 @@ async fn a_flow_gets_the_findings_that_the_command_line_prints() {
 #[tokio::test]
 async fn a_finding_leads_to_its_rule_and_to_the_places_that_explain_it() {
     let text = "inputs: {}\noutputs: {}\nnodes:\n- name: a\n  type: python\n  source: {type: code, path: a.py}\n- name: a\n  type: python\n  source: {type: code, path: a.py}\n";
-    let folder = Folder::with("lsp-related", &[("flow.dag.yaml", text), ("a.py", "")]);
+    let folder = Folder::with("lsp-related", &[("flow.dag.yaml", text), ("a.py", ANY_TOOL)]);
     let flow = folder.path().join("flow.dag.yaml");
     for related in [true, false] {
         let mut client = Client::start_with(
@@ -124,7 +124,7 @@ async fn columns_count_what_the_editor_counts() {
 #[tokio::test]
 async fn a_text_that_does_not_parse_keeps_its_findings() {
     let folder =
-        Folder::with("lsp-broken", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
+        Folder::with("lsp-broken", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ANY_TOOL), ("requirements.txt", "")]);
     let flow = folder.path().join("flow.dag.yaml");
     let mut client = Client::start(folder.path()).await;
     client.open(&flow, &GOOD_FLOW.replace("answer.py", "other.py")).await;

@@ -6,13 +6,15 @@ use std::process::{Command, Stdio};
 use flowgate_tests::{Folder, command};
 use serde_json::{Value, json};
 
-use crate::GOOD_FLOW;
 use crate::client::{Client, range, uri};
+use crate::{ANY_TOOL, GOOD_FLOW};
 
 #[tokio::test]
 async fn nonsense_does_not_end_the_session() {
-    let folder =
-        Folder::with("lsp-nonsense", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", "")]);
+    let folder = Folder::with(
+        "lsp-nonsense",
+        &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ANY_TOOL), ("requirements.txt", "")],
+    );
     let flow = folder.path().join("flow.dag.yaml");
     let mut client = Client::start(folder.path()).await;
     let unknown = client.ask("textDocument/noSuchMethod", json!({})).await;

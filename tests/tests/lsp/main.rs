@@ -7,7 +7,7 @@ mod findings;
 mod lifecycle;
 mod ownership;
 
-use flowgate_tests::flows::THREE_FAULTS;
+use flowgate_tests::flows::{ANY_TOOL, THREE_FAULTS};
 
 /// A flow without a fault, beside a `requirements.txt` and an `answer.py`.
 const GOOD_FLOW: &str = "\

@@ -3,14 +3,14 @@
 use flowgate_tests::Folder;
 use serde_json::json;
 
-use crate::GOOD_FLOW;
 use crate::client::{Client, range, uri};
+use crate::{ANY_TOOL, GOOD_FLOW};
 
 const PINNED: &str = "promptflow==1.10.0\n";
 
 #[tokio::test]
 async fn a_text_that_was_never_saved_counts_for_the_flow_that_names_it() {
-    let folder = Folder::with("lsp-unsaved", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", "")]);
+    let folder = Folder::with("lsp-unsaved", &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ANY_TOOL)]);
     let (flow, requirements) = (folder.path().join("flow.dag.yaml"), folder.path().join("requirements.txt"));
     let mut client = Client::start(folder.path()).await;
     client.open(&flow, GOOD_FLOW).await;
@@ -28,7 +28,7 @@ async fn a_text_that_was_never_saved_counts_for_the_flow_that_names_it() {
 async fn an_unsaved_flow_decides_which_files_are_its_requirements() {
     let folder = Folder::with(
         "lsp-rename",
-        &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ""), ("requirements.txt", PINNED), ("deps.txt", "")],
+        &[("flow.dag.yaml", GOOD_FLOW), ("answer.py", ANY_TOOL), ("requirements.txt", PINNED), ("deps.txt", "")],
     );
     let (flow, requirements, deps) =
         (folder.path().join("flow.dag.yaml"), folder.path().join("requirements.txt"), folder.path().join("deps.txt"));
