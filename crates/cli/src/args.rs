@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Run flows on sample inputs or a data set, with the real engine.
     Run(RunArguments),
+    /// Draw a flow: what waits for what, under which condition, and where the findings are.
+    Graph(GraphArguments),
     /// Explain a rule, or list all rules.
     Rule {
         /// The rule's name, for example `pinned-promptflow`.
@@ -69,6 +71,27 @@ pub(crate) enum FailOn {
     Hint,
     /// Never.
     Never,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GraphArguments {
+    /// A flow, or a folder that holds one.
+    #[arg(default_value = ".")]
+    pub(crate) flow: PathBuf,
+    /// What to draw. Without it, the name of `--output` decides, else Mermaid.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<GraphFormat>,
+    /// Write it there instead of printing it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// A diagram that GitHub and many editors draw in Markdown.
+    Mermaid,
+    /// A picture.
+    Svg,
 }
 
 #[derive(Debug, clap::Args)]

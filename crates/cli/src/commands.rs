@@ -5,6 +5,7 @@ use crate::args::Command;
 #[cfg(feature = "action")]
 mod action;
 mod check;
+mod graph;
 mod rule;
 mod run;
 
@@ -36,6 +37,7 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Run(arguments) => run::run(&arguments.with_all_inputs()),
+        Command::Graph(arguments) => graph::run(&arguments),
         Command::Rule { name } => rule::run(name.as_deref()),
         #[cfg(feature = "lsp")]
         Command::Lsp => block_on(flowgate_lsp::serve()),

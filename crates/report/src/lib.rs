@@ -7,4 +7,5 @@
 pub mod check;
 pub mod docs;
 pub mod escape;
+pub mod graph;
 pub mod run;
