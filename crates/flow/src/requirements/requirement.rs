@@ -162,7 +162,9 @@ fn parse(text: &str) -> Result<Box<Pep508<VerbatimUrl>>, String> {
     if before.len() > MAX_PARSED || marker.len() > MAX_PARSED || terms > MAX_MARKER_TERMS {
         return Err("the requirement is too long".to_owned());
     }
-    if let Some(c) = before.chars().find(|c| !c.is_ascii()).filter(|_| !before.contains('@')) {
+    // Before the `@` of a URL stands a name.
+    let written = before.split('@').next().unwrap_or(before);
+    if let Some(c) = written.chars().find(|c| !c.is_ascii()) {
         return Err(format!("`{}` is not part of a name or a version", c.escape_debug()));
     }
     // A URL holds them in another spelling; in a marker they can only stand in a text.
