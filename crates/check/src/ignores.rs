@@ -29,6 +29,9 @@ impl<'p> Ignores<'p> {
         for file in context.requirements() {
             ignores.read(context, file.file, &file.requirements.comments);
         }
+        for definition in context.project.assistants.values() {
+            ignores.read(context, definition.file, &definition.document.comments);
+        }
         for file in context.project.python_files() {
             ignores.read(context, file.file, &file.module.comments);
         }

@@ -10,6 +10,7 @@ mod empty_output_reference;
 mod incomplete_activate;
 mod inconsistent_variants;
 mod invalid_aggregation_reference;
+mod invalid_assistant_definition;
 mod invalid_node_type;
 mod invalid_source;
 mod invalid_type_name;
@@ -38,6 +39,7 @@ pub const ALL: &[Rule] = &[
     invalid_node_type::RULE,
     invalid_source::RULE,
     missing_source_file::RULE,
+    invalid_assistant_definition::RULE,
     inconsistent_variants::RULE,
     empty_output_reference::RULE,
     malformed_reference::RULE,

@@ -14,8 +14,11 @@ use crate::requirements::Encoding;
 use crate::text::LineIndex;
 use crate::yaml;
 
+mod assistant;
 mod python;
 mod requirements;
+
+pub use assistant::assistant_inputs;
 
 /// Longer data sets are refused before they are read whole.
 const MAX_DATA_BYTES: u64 = 256 * 1024 * 1024;
@@ -163,6 +166,7 @@ pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
     let flow = lower(&document);
     loader.facts(&flow);
     loader.python(&flow);
+    loader.assistants(&flow, &text);
     let includes = Includes::new(flow.additional_includes.iter().map(|include| include.value.as_str()));
     let requirements = loader.requirements_path(&flow, &includes);
     loader.project.flow = Some(FlowFile { file, document, flow });

@@ -31,6 +31,8 @@ pub struct Project {
     /// The files of the Python nodes that may run, and of a flex flow's entry, by their paths as
     /// written (an entry's: with `/` and `.py`). Two spellings of one path share their file.
     pub python: BTreeMap<String, PythonFile>,
+    /// The assistant definitions that Python nodes are given, by their paths as written.
+    pub assistants: BTreeMap<String, AssistantFile>,
     /// The names of the modules and packages in the flow's merged folder, where Python looks first;
     /// empty where no Python file was read.
     pub local_modules: BTreeSet<String>,
@@ -45,6 +47,15 @@ pub struct FlowFile {
     pub document: Document,
     /// Its nouns.
     pub flow: Flow,
+}
+
+/// An assistant definition.
+#[derive(Debug, Clone)]
+pub struct AssistantFile {
+    /// Its file.
+    pub file: FileId,
+    /// Its tree.
+    pub document: Document,
 }
 
 /// A requirements file with its text.
