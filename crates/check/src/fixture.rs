@@ -3,7 +3,8 @@
 //! A fixture holds several files; each starts with a line `#- NAME`. Below a line, a comment with
 //! carets names what is found there: `#  ^^^ error[rule]: message`. The carets stand under the
 //! characters that the finding covers. Both are comments of YAML and of requirements files, so a
-//! fixture's files are what they look like.
+//! fixture's files are what they look like; from a template, which has no such comments, they are
+//! taken out.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -39,9 +40,19 @@ pub(crate) fn project(files: &[(String, String)]) -> Project {
     }
 }
 
-/// An empty Python file stands for one whose content does not matter.
+/// An empty Python file stands for one whose content does not matter; carets are no comment of a
+/// template.
 fn content(name: &str, text: &str) -> String {
-    let any_tool = "from promptflow.core import tool\n\n\n@tool\ndef run(**inputs):\n    return inputs\n";
+    let any_tool = "from promptflow.core import tool
+
+
+@tool
+def run(**inputs):
+    return inputs
+";
+    if name.ends_with(".jinja2") {
+        return text.split_inclusive('\n').filter(|line| !is_expectation(line)).collect();
+    }
     if name.ends_with(".py") && text.is_empty() { any_tool.to_owned() } else { text.to_owned() }
 }
 

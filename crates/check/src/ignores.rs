@@ -3,6 +3,8 @@
 //! - the same on a line of its own, for the next line;
 //! - `# flowgate: ignore-file[rule]` anywhere, for the file.
 //!
+//! In a prompt template, a comment is `{# flowgate: ... #}`.
+//!
 //! Whatever follows the bracket is the reason, for people.
 
 use std::collections::HashSet;
@@ -35,6 +37,9 @@ impl<'p> Ignores<'p> {
         for file in context.project.python_files() {
             ignores.read(context, file.file, &file.module.comments);
         }
+        for file in context.project.templates.values() {
+            ignores.read(context, file.file, &file.template.comments);
+        }
         ignores
     }
 
@@ -64,8 +69,9 @@ impl<'p> Ignores<'p> {
 
 /// The line that a comment is about: its own, or the next where it stands alone.
 fn target(file: &SourceFile, comment: Span) -> usize {
-    let line = file.lines.line_of(comment.start);
-    let alone = file.lines.line(&file.text, line).trim_start().starts_with('#');
+    let line = file.lines.line_of(comment.end.saturating_sub(1).max(comment.start));
+    let text = file.lines.line(&file.text, line).trim();
+    let alone = text.starts_with('#') || (text.starts_with("{#") && text.find("#}") == Some(text.len() - 2));
     line + usize::from(alone)
 }
 
@@ -75,6 +81,7 @@ struct Directive<'t> {
 }
 
 fn parse(comment: &str) -> Option<Directive<'_>> {
+    let comment = comment.strip_prefix("{#").map_or(comment, |inside| inside.trim_start_matches(['-', '+']));
     let rest = comment.trim_start_matches('#').trim_start().strip_prefix("flowgate:")?.trim_start();
     let (whole_file, rest) = match rest.strip_prefix("ignore-file") {
         Some(rest) => (true, rest),

@@ -16,7 +16,9 @@ mod fixes;
 #[cfg(test)]
 mod fixture;
 mod ignores;
+mod package_tools;
 mod paths;
+mod prompts;
 mod rule;
 pub mod rules;
 mod suggest;

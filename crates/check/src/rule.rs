@@ -38,6 +38,8 @@ pub enum Group {
     Flow,
     /// References and the graph.
     Graph,
+    /// Prompt templates, LLM nodes and package tools.
+    Prompts,
 }
 
 impl Group {
@@ -48,6 +50,7 @@ impl Group {
             Self::Environment => "Environment",
             Self::Flow => "Inputs, outputs and nodes",
             Self::Graph => "References and the graph",
+            Self::Prompts => "Prompts, LLM nodes and package tools",
         }
     }
 }

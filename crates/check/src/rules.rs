@@ -3,7 +3,9 @@
 use crate::rule::Rule;
 
 mod aggregation_output_reference;
+mod chat_prompt_missing_role;
 mod circular_dependency;
+mod deprecated_tool_id;
 mod duplicate_node_name;
 mod duplicate_yaml_key;
 mod empty_output_reference;
@@ -14,15 +16,23 @@ mod invalid_assistant_definition;
 mod invalid_node_type;
 mod invalid_source;
 mod invalid_type_name;
+mod jinja_syntax;
+mod llm_missing_connection;
 mod malformed_private_feed;
 mod malformed_reference;
 mod missing_source_file;
 mod missing_type;
 mod pinned_promptflow;
+mod prompt_variable_not_supplied;
 mod requirements_path_not_found;
+mod reserved_prompt_variable;
 mod unknown_flow_input;
+mod unknown_llm_api;
+mod unknown_llm_module;
 mod unknown_node_reference;
+mod unknown_package_tool;
 mod unreadable_file;
+mod unused_prompt_input;
 mod yaml_syntax;
 
 /// Every rule.
@@ -49,6 +59,16 @@ pub const ALL: &[Rule] = &[
     invalid_aggregation_reference::RULE,
     aggregation_output_reference::RULE,
     incomplete_activate::RULE,
+    jinja_syntax::RULE,
+    prompt_variable_not_supplied::RULE,
+    unused_prompt_input::RULE,
+    reserved_prompt_variable::RULE,
+    chat_prompt_missing_role::RULE,
+    llm_missing_connection::RULE,
+    unknown_llm_api::RULE,
+    unknown_llm_module::RULE,
+    unknown_package_tool::RULE,
+    deprecated_tool_id::RULE,
 ];
 
 /// The rule of that name.

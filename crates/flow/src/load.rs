@@ -17,6 +17,7 @@ use crate::yaml;
 mod assistant;
 mod python;
 mod requirements;
+mod templates;
 
 pub use assistant::assistant_inputs;
 
@@ -167,6 +168,7 @@ pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
     loader.facts(&flow);
     loader.python(&flow);
     loader.assistants(&flow, &text);
+    loader.templates(&flow);
     let includes = Includes::new(flow.additional_includes.iter().map(|include| include.value.as_str()));
     let requirements = loader.requirements_path(&flow, &includes);
     loader.project.flow = Some(FlowFile { file, document, flow });

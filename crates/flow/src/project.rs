@@ -8,6 +8,7 @@ use crate::model::Flow;
 use crate::python::Module;
 use crate::requirements::{Encoding, Requirements};
 use crate::span::Spanned;
+use crate::template::Template;
 use crate::text::LineIndex;
 use crate::yaml::Document;
 
@@ -36,6 +37,8 @@ pub struct Project {
     /// The names of the modules and packages in the flow's merged folder, where Python looks first;
     /// empty where no Python file was read.
     pub local_modules: BTreeSet<String>,
+    /// The prompt templates of its nodes and variants, by their path as written.
+    pub templates: BTreeMap<String, TemplateFile>,
 }
 
 /// A flow with its text.
@@ -102,6 +105,15 @@ pub struct PythonFile {
     pub file: FileId,
     /// What it holds.
     pub module: Arc<Module>,
+}
+
+/// A prompt template with its text.
+#[derive(Debug, Clone)]
+pub struct TemplateFile {
+    /// Its file.
+    pub file: FileId,
+    /// What it asks for.
+    pub template: Arc<Template>,
 }
 
 /// A file's text.

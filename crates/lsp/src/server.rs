@@ -26,8 +26,8 @@ use crate::ownership::sight_below;
 use crate::publish::{Shared, keep_publishing};
 
 /// What is read of these files, or only whether they are there.
-const READ: [&str; 3] = ["**/flow.{dag,flex}*.{yaml,yml}", "**/*.txt", "**/flowgate.yaml"];
-const NAMED: &str = "**/*.{py,jinja2,j2,md,prompty}";
+const READ: [&str; 4] = ["**/flow.{dag,flex}*.{yaml,yml}", "**/*.txt", "**/flowgate.yaml", "**/*.{jinja2,jinja,j2,md}"];
+const NAMED: &str = "**/*.{py,prompty}";
 
 /// One editor's server.
 pub(crate) struct FlowgateServer {
