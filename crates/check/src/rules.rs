@@ -2,18 +2,23 @@
 
 use crate::rule::Rule;
 
+mod activate_never_met;
 mod aggregation_output_reference;
 mod chat_prompt_missing_role;
 mod circular_dependency;
 mod deprecated_tool_id;
+mod default_type_mismatch;
 mod duplicate_node_name;
 mod duplicate_yaml_key;
 mod empty_output_reference;
 mod incomplete_activate;
+mod incomplete_chat_flow;
 mod inconsistent_variants;
 mod invalid_aggregation_reference;
 mod invalid_assistant_definition;
+mod invalid_message_format;
 mod invalid_node_type;
+mod invalid_reference_section;
 mod invalid_source;
 mod invalid_type_name;
 mod jinja_syntax;
@@ -22,6 +27,8 @@ mod malformed_private_feed;
 mod malformed_reference;
 mod missing_source_file;
 mod missing_type;
+mod nested_reference;
+mod node_order_drops_message_format;
 mod pinned_promptflow;
 mod prompt_variable_not_supplied;
 mod requirements_path_not_found;
@@ -29,10 +36,16 @@ mod reserved_prompt_variable;
 mod unknown_flow_input;
 mod unknown_llm_api;
 mod unknown_llm_module;
+mod unknown_key;
 mod unknown_node_reference;
 mod unknown_package_tool;
 mod unreadable_file;
 mod unused_prompt_input;
+mod unreferencable_node_name;
+mod unresolved_environment_variable;
+mod unused_flow_input;
+mod unused_node;
+mod wrong_shape;
 mod yaml_syntax;
 
 /// Every rule.
@@ -40,11 +53,17 @@ pub const ALL: &[Rule] = &[
     unreadable_file::RULE,
     yaml_syntax::RULE,
     duplicate_yaml_key::RULE,
+    wrong_shape::RULE,
+    unknown_key::RULE,
     pinned_promptflow::RULE,
     requirements_path_not_found::RULE,
     malformed_private_feed::RULE,
+    unresolved_environment_variable::RULE,
     missing_type::RULE,
     invalid_type_name::RULE,
+    default_type_mismatch::RULE,
+    incomplete_chat_flow::RULE,
+    invalid_message_format::RULE,
     duplicate_node_name::RULE,
     invalid_node_type::RULE,
     invalid_source::RULE,
@@ -55,6 +74,8 @@ pub const ALL: &[Rule] = &[
     malformed_reference::RULE,
     unknown_node_reference::RULE,
     unknown_flow_input::RULE,
+    invalid_reference_section::RULE,
+    nested_reference::RULE,
     circular_dependency::RULE,
     invalid_aggregation_reference::RULE,
     aggregation_output_reference::RULE,
@@ -69,6 +90,11 @@ pub const ALL: &[Rule] = &[
     unknown_llm_module::RULE,
     unknown_package_tool::RULE,
     deprecated_tool_id::RULE,
+    activate_never_met::RULE,
+    unreferencable_node_name::RULE,
+    node_order_drops_message_format::RULE,
+    unused_flow_input::RULE,
+    unused_node::RULE,
 ];
 
 /// The rule of that name.

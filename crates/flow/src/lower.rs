@@ -23,7 +23,16 @@ pub fn lower(document: &Document) -> Flow {
     flow.outputs = entries(root, "outputs").iter().filter_map(output).collect();
     flow.nodes = items(root, "nodes").iter().filter(|n| n.mapping().is_some()).map(|n| node(n, None)).collect();
     flow.variants = entries(root, "node_variants").iter().flat_map(variants).collect();
+    flow.complete &= !merges(root);
     flow
+}
+
+/// True where a merge key brings in inputs, outputs, nodes' inputs or variants that are not listed.
+fn merges(root: &Yaml) -> bool {
+    let any = |entries: &[Entry]| entries.iter().any(Entry::is_merge);
+    any(root.mapping().unwrap_or(&[]))
+        || ["inputs", "outputs", "node_variants"].iter().any(|key| any(entries(root, key)))
+        || items(root, "nodes").iter().any(|node| any(entries(node, "inputs")))
 }
 
 fn entries<'y>(node: &'y Yaml, key: &str) -> &'y [Entry] {
@@ -42,14 +51,8 @@ fn text(node: &Yaml, key: &str) -> Option<Spanned<String>> {
     spanned(&node.get(key)?.value)
 }
 
-/// What Python takes for true, as the engine asks: also the text `"false"`.
 fn is_true(node: &Yaml, key: &str) -> bool {
-    let Some(value) = node.get(key).map(|entry| &entry.value) else { return false };
-    match value.scalar() {
-        Some(scalar) if scalar.is_string() => !scalar.text.is_empty(),
-        Some(scalar) => !scalar.is_null() && scalar.as_bool() != Some(false) && scalar.text.parse() != Ok(0.0),
-        None => !(value.mapping().is_some_and(<[_]>::is_empty) || value.sequence().is_some_and(<[_]>::is_empty)),
-    }
+    node.get(key).is_some_and(|entry| entry.value.is_truthy())
 }
 
 fn value(node: &Yaml, key: &str) -> Option<Yaml> {

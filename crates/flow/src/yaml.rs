@@ -15,6 +15,9 @@ use crate::text::LineIndex;
 /// Larger texts are not read: no flow comes near it, and memory stays bounded.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
+/// How deep and how wide merge keys are followed: a text can make them cost more than it is long.
+const MAX_MERGES: usize = 4;
+
 /// How often a text is read again after an error; each round finds one more broken line.
 const MAX_ROUNDS: usize = 16;
 
@@ -86,6 +89,13 @@ pub struct Scalar {
     pub block: bool,
 }
 
+impl Entry {
+    /// True for the merge key `<<`.
+    pub fn is_merge(&self) -> bool {
+        self.key.scalar().is_some_and(|key| key.plain && key.text == "<<")
+    }
+}
+
 impl Scalar {
     /// True where YAML 1.2's core schema reads null.
     pub fn is_null(&self) -> bool {
@@ -155,6 +165,19 @@ impl Node {
         self.scalar().is_some_and(Scalar::is_null)
     }
 
+    /// What Python takes for true: everything but null, `false`, zero, and what is empty. The engine asks in
+    /// this way, so the text `"false"` is true.
+    pub fn is_truthy(&self) -> bool {
+        match &*self.value {
+            Value::Sequence(items) => !items.is_empty(),
+            Value::Mapping(entries) => !entries.is_empty(),
+            Value::Scalar(scalar) if scalar.is_string() => !scalar.text.is_empty(),
+            Value::Scalar(scalar) => {
+                !scalar.is_null() && scalar.as_bool() != Some(false) && scalar.text.parse() != Ok(0.0)
+            }
+        }
+    }
+
     /// The mapping's entries, if it is one.
     pub fn mapping(&self) -> Option<&[Entry]> {
         match &*self.value {
@@ -171,9 +194,23 @@ impl Node {
         }
     }
 
-    /// The last entry of that key, as YAML loaders that allow duplicates take it.
+    /// The last entry of that key, as YAML loaders that allow duplicates take it; else what a merge
+    /// key (`<<: *defaults`) brings in.
     pub fn get(&self, key: &str) -> Option<&Entry> {
-        self.mapping()?.iter().rev().find(|entry| entry.key.text() == Some(key))
+        self.get_merged(key, MAX_MERGES)
+    }
+
+    fn get_merged(&self, key: &str, depth: usize) -> Option<&Entry> {
+        let entries = self.mapping()?;
+        let own = entries.iter().rev().find(|entry| entry.key.text() == Some(key));
+        if own.is_some() || depth == 0 {
+            return own;
+        }
+        let merged = entries.iter().filter(|entry| entry.is_merge()).map(|entry| &entry.value);
+        merged
+            .flat_map(|value| value.sequence().unwrap_or(std::slice::from_ref(value)))
+            .take(MAX_MERGES)
+            .find_map(|value| value.get_merged(key, depth - 1))
     }
 
     /// What a message calls this value: "a list", "a mapping", "text", ...

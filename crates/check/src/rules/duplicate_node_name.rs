@@ -37,6 +37,13 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             }
         }
     }
+    // To the engine, a node without a name has the name `None`.
+    let nameless = dag.flow.nodes.iter().filter(|node| node.yaml.get("name").is_none_or(|name| name.value.is_null()));
+    for node in nameless.skip(1).filter(|_| dag.flow.complete) {
+        let message = "another node has no name either";
+        let finding = Finding::error(dag.node_place(node), message).engine("DuplicateNodeName");
+        findings.push(finding.help("give each node a name of its own"));
+    }
     findings
 }
 
@@ -56,6 +63,9 @@ nodes:
 #        ^^^ error[duplicate-node-name]: node name `a` is used twice
 - {name: a, type: python}
 #        ^ error[duplicate-node-name]: node name `a` is used twice
+- {type: python}
+- {type: python}
+# ^^^^^^^^^^^^^^ error[duplicate-node-name]: another node has no name either
 ",
         );
     }

@@ -54,9 +54,8 @@ fn group(context: &Context<'_>, dag: Dag<'_>, entry: &Entry) -> Vec<Finding> {
     let at = dag.place(entry.key.span);
     let error = |class: &'static str, message: String| Finding::error(at, message).engine(class);
     if entry.value.mapping().is_none() {
-        let class = if entry.value.text().is_some() || entry.value.is_null() { "TypeError" } else { "AttributeError" };
         let message = format!("the variants of `{name}` are {}, not a mapping", entry.value.kind());
-        return vec![error(class, message).help("write `default_variant_id` and `variants` below it")];
+        return vec![error("TypeError", message).help("write `default_variant_id` and `variants` below it")];
     }
     if let Some(node) = context.node_index(name).and_then(|index| dag.flow.nodes.get(index)) {
         if !node.use_variants {

@@ -26,10 +26,17 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             // The type of such a node stands in its variants; a flow with an unreadable line may
             // hold it there.
             if !node.use_variants && dag.flow.complete {
-                let message = format!("node `{}` has no `type`", node.name());
+                let written = node.yaml.get("type").map(|entry| &entry.value);
+                let (message, class) = match written {
+                    Some(value) if !value.is_null() => {
+                        (format!("the `type` of node `{}` is {}, not a name", node.name(), value.kind()), "ValueError")
+                    }
+                    Some(_) => (format!("node `{}` has no `type`", node.name()), "ValueError"),
+                    None => (format!("node `{}` has no `type`", node.name()), "NotImplementedError"),
+                };
                 findings.push(
                     Finding::error(dag.node_place(node), message)
-                        .engine("NotImplementedError")
+                        .engine(class)
                         .help(format!("add one of {}", TYPES.join(", "))),
                 );
             }

@@ -40,6 +40,15 @@ fn judge(dag: Dag<'_>, node: &Node) -> Option<Finding> {
     };
     let kind = source.r#type.as_ref().map_or("code", |t| t.value.as_str());
     match node.r#type.as_ref()?.value.as_str() {
+        "python" | "custom_llm" if source.r#type.is_none() && written_type(node).is_some() => {
+            let at = written_type(node).map_or_else(|| place(dag, source), |span| dag.place(span));
+            let message = format!("the source of node `{}` has a `type` that is no text", node.name());
+            Some(
+                Finding::error(at, message)
+                    .engine("NotImplementedError")
+                    .help("use one of code, package, package_with_prompt"),
+            )
+        }
         "python" => match kind {
             "code" => path(dag, node, source),
             "package" => tool(dag, node, source),
@@ -53,6 +62,11 @@ fn judge(dag: Dag<'_>, node: &Node) -> Option<Finding> {
         "llm" | "prompt" => path(dag, node, source),
         _ => None,
     }
+}
+
+/// The key of a `source.type` that is there, whatever its value.
+fn written_type(node: &Node) -> Option<flowgate_flow::Span> {
+    node.yaml.get("source")?.value.get("type").map(|entry| entry.key.span)
 }
 
 fn path(dag: Dag<'_>, node: &Node, source: &Source) -> Option<Finding> {

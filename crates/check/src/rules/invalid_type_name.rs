@@ -4,7 +4,7 @@ use crate::rule::{Group, Rule};
 use crate::suggest;
 
 /// `ValueType` of promptflow 1.18.
-const TYPES: [&str; 11] = [
+pub(super) const TYPES: [&str; 11] = [
     "string",
     "int",
     "double",
@@ -50,20 +50,24 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     let Some(dag) = context.dag() else { return Vec::new() };
     let inputs = dag.flow.inputs.iter().filter_map(|input| input.r#type.as_ref());
     let outputs = dag.flow.outputs.iter().filter_map(|output| output.r#type.as_ref());
-    inputs
-        .chain(outputs)
-        .filter(|name| !TYPES.contains(&name.value.as_str()))
-        .map(|name| {
-            let at = dag.place(name.span);
-            let finding = Finding::error(at, format!("`{}` is not a type", name.value)).engine("ValueError");
-            let lower = name.value.to_ascii_lowercase();
-            let same = TYPES
-                .into_iter()
-                .find(|t| *t == lower)
-                .or(MEANT.into_iter().find(|(typed, _)| *typed == lower).map(|(_, meant)| meant));
-            suggest::name(finding, &name.value, same, &TYPES)
-        })
-        .collect()
+    let named = inputs.chain(outputs).filter(|name| !TYPES.contains(&name.value.as_str())).map(|name| {
+        let at = dag.place(name.span);
+        let finding = Finding::error(at, format!("`{}` is not a type", name.value)).engine("ValueError");
+        let lower = name.value.to_ascii_lowercase();
+        let same = TYPES
+            .into_iter()
+            .find(|t| *t == lower)
+            .or(MEANT.into_iter().find(|(typed, _)| *typed == lower).map(|(_, meant)| meant));
+        suggest::name(finding, &name.value, same, &TYPES)
+    });
+    let yaml =
+        dag.flow.inputs.iter().map(|input| &input.yaml).chain(dag.flow.outputs.iter().map(|output| &output.yaml));
+    let shapes = yaml.filter_map(|yaml| yaml.get("type")).filter(|entry| entry.value.scalar().is_none()).map(|entry| {
+        let message = format!("`type` is {}, not the name of a type", entry.value.kind());
+        let help = format!("use one of {}", TYPES.join(", "));
+        Finding::error(dag.place(entry.key.span), message).engine("ValueError").help(help)
+    });
+    named.chain(shapes).collect()
 }
 
 #[cfg(test)]
@@ -79,6 +83,8 @@ inputs:
   a: {type: Int}
 #           ^^^ error[invalid-type-name]: `Int` is not a type
   b: {type: assistant_definition}
+  d: {type: [string]}
+#     ^^^^ error[invalid-type-name]: `type` is a list, not the name of a type
 outputs:
   c: {type: 'strng', reference: x}
 #           ^^^^^^^ error[invalid-type-name]: `strng` is not a type

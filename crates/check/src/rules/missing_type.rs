@@ -21,18 +21,28 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
     let Some(dag) = context.dag().filter(|dag| dag.flow.complete) else { return Vec::new() };
-    let inputs = dag.flow.inputs.iter().filter(|i| i.well_formed && i.r#type.is_none()).map(|input| {
+    let inputs = dag.flow.inputs.iter().filter(|i| i.r#type.is_none() && absent(&i.yaml)).map(|input| {
         let finding = Finding::error(dag.place(input.name.span), format!("input `{}` has no `type`", input.name.value))
-            .engine("KeyError");
+            .engine(class(&input.yaml));
         add_type(dag, input, finding.help("add `type: string` (or int, double, bool, list, object, image, ...)"))
     });
-    let outputs = dag.flow.outputs.iter().filter(|o| o.well_formed && o.r#type.is_none()).map(|output| {
+    let outputs = dag.flow.outputs.iter().filter(|o| o.r#type.is_none() && absent(&o.yaml)).map(|output| {
         let message = format!("output `{}` has no `type`", output.name.value);
         Finding::error(dag.place(output.name.span), message)
-            .engine("KeyError")
+            .engine(class(&output.yaml))
             .help("add `type: string` (or int, double, bool, list, object, image, ...)")
     });
     inputs.chain(outputs).collect()
+}
+
+/// True where the mapping has no `type`, or one without a value.
+fn absent(yaml: &Node) -> bool {
+    yaml.mapping().is_some() && yaml.get("type").is_none_or(|entry| entry.value.is_null())
+}
+
+/// The engine tells an absent key from one without a value.
+fn class(yaml: &Node) -> &'static str {
+    if yaml.get("type").is_some() { "ValueError" } else { "KeyError" }
 }
 
 /// Adds `type: T` in front of a default that stands on a line of its own.

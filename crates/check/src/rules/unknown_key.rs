@@ -1,0 +1,177 @@
+use crate::context::{Context, Dag};
+use crate::finding::{Applicability, Finding, Level};
+use crate::rule::{Group, Rule};
+use crate::suggest;
+use flowgate_flow::yaml::{Entry, Node as Yaml};
+
+pub(super) const RULE: Rule = Rule {
+    name: "unknown-key",
+    group: Group::Flow,
+    level: Level::Hint,
+    summary: "A key that nothing reads.",
+    why: "The engine takes the keys that it knows and ignores all others, without a word: a mistyped `actvate` lets the node run always. `skip` is read no more, and `reduce` is the older name of `aggregation`.",
+    bad: "#- flow.dag.yaml\ninputs:\n  x:\n    type: string\n    defualt: a\noutputs:\n  out:\n    type: string\n    reference: ${inputs.x}\n",
+    good: "#- flow.dag.yaml\ninputs:\n  x:\n    type: string\n    default: a\noutputs:\n  out:\n    type: string\n    reference: ${inputs.x}\n",
+    fix: Some("Writes `aggregation` for `reduce` (safe), or the most similar key (unsafe)."),
+    check,
+};
+
+/// What the engine, the SDK or the portal reads or writes.
+const FLOW: [&str; 17] = [
+    "inputs",
+    "outputs",
+    "nodes",
+    "node_variants",
+    "environment",
+    "environment_variables",
+    "additional_includes",
+    "type",
+    "language",
+    "description",
+    "display_name",
+    "tags",
+    "id",
+    "name",
+    "message_format",
+    "version",
+    "tools",
+];
+const INPUT: [&str; 6] = ["type", "default", "description", "enum", "is_chat_input", "is_chat_history"];
+const OUTPUT: [&str; 5] = ["type", "reference", "description", "evaluation_only", "is_chat_output"];
+const NODE: [&str; 15] = [
+    "name",
+    "type",
+    "source",
+    "inputs",
+    "comment",
+    "description",
+    "api",
+    "provider",
+    "module",
+    "connection",
+    "aggregation",
+    "enable_cache",
+    "use_variants",
+    "activate",
+    "tool",
+];
+const SOURCE: [&str; 3] = ["type", "path", "tool"];
+const ACTIVATE: [&str; 2] = ["when", "is"];
+const VARIANTS: [&str; 2] = ["default_variant_id", "variants"];
+const VARIANT: [&str; 2] = ["node", "description"];
+
+fn check(context: &Context<'_>) -> Vec<Finding> {
+    let Some(dag) = context.dag() else { return Vec::new() };
+    let Some(root) = context.flow_file().map(|file| &file.document.root) else { return Vec::new() };
+    let mut look = Look { context, dag, findings: Vec::new() };
+    look.at(root, "a flow", &FLOW);
+    dag.flow.inputs.iter().for_each(|input| look.at(&input.yaml, "an input", &INPUT));
+    dag.flow.outputs.iter().for_each(|output| look.at(&output.yaml, "an output", &OUTPUT));
+    for node in dag.bodies() {
+        look.at(&node.yaml, "a node", &NODE);
+        for (key, owner, known) in [("source", "a source", &SOURCE[..]), ("activate", "an `activate`", &ACTIVATE)] {
+            if let Some(entry) = node.yaml.get(key) {
+                look.at(&entry.value, owner, known);
+            }
+        }
+    }
+    let groups = root.get("node_variants").and_then(|entry| entry.value.mapping()).unwrap_or(&[]);
+    for group in groups {
+        look.at(&group.value, "an entry of `node_variants`", &VARIANTS);
+        let variants = group.value.get("variants").and_then(|entry| entry.value.mapping()).unwrap_or(&[]);
+        variants.iter().for_each(|variant| look.at(&variant.value, "a variant", &VARIANT));
+    }
+    look.findings
+}
+
+struct Look<'c, 'p> {
+    context: &'c Context<'p>,
+    dag: Dag<'p>,
+    findings: Vec<Finding>,
+}
+
+impl Look<'_, '_> {
+    fn at(&mut self, yaml: &Yaml, owner: &str, known: &[&'static str]) {
+        // An alias's keys are looked at where its anchor stands.
+        let entries = yaml.mapping().filter(|_| !yaml.alias).unwrap_or(&[]);
+        for entry in entries {
+            let finding = self.judge(yaml, entry, owner, known);
+            self.findings.extend(finding);
+        }
+    }
+
+    fn judge(&self, yaml: &Yaml, entry: &Entry, owner: &str, known: &[&'static str]) -> Option<Finding> {
+        let key = entry.key.text()?;
+        // `$schema`, `x-...` and `_...` are where people put what is not for the engine.
+        if known.contains(&key) || entry.is_merge() || key.starts_with(['$', '_', '.']) || key.starts_with("x-") {
+            return None;
+        }
+        let at = self.dag.place(entry.key.span);
+        let hint = |message: String| Finding::new(Level::Hint, at, message);
+        if owner == "a node" {
+            match key {
+                "skip" => {
+                    let message = "`skip` is read no more: the node runs always".to_owned();
+                    return Some(hint(message).help("use `activate`, which says when the node runs"));
+                }
+                "reduce" => {
+                    let finding = hint("`reduce` is the older name of `aggregation`".to_owned());
+                    return Some(match yaml.get("aggregation") {
+                        Some(_) => finding.help("remove it"),
+                        None => {
+                            let write = "write `aggregation`";
+                            finding.help(write).fix(Applicability::Safe, write, at, "aggregation")
+                        }
+                    });
+                }
+                _ => {}
+            }
+        }
+        let finding = hint(format!("`{key}` is not a key of {owner}: nothing reads it"));
+        let absent = known.iter().copied().filter(|name| yaml.get(name).is_none());
+        Some(match self.context.nearest(key, absent) {
+            Some(near) => finding.help(suggest::did_you_mean(near)).fix(
+                Applicability::Unsafe,
+                format!("write `{near}`"),
+                at,
+                near,
+            ),
+            None if owner == "a node" => finding.help("what the tool takes stands below `inputs`"),
+            None => finding,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixture;
+
+    #[test]
+    fn at_every_level() {
+        fixture::raises(
+            &super::RULE,
+            "#- flow.dag.yaml
+$schema: x
+version: 2
+x-note: fine
+node_variant: {}
+#^^^^^^^^^^^ hint[unknown-key]: `node_variant` is not a key of a flow: nothing reads it
+nodes:
+- name: a
+  type: python
+  source: {path: p.py, function: f}
+#                      ^^^^^^^^ hint[unknown-key]: `function` is not a key of a source: nothing reads it
+  deployment_name: gpt
+# ^^^^^^^^^^^^^^^ hint[unknown-key]: `deployment_name` is not a key of a node: nothing reads it
+  skip: {when: a, is: b}
+# ^^^^ hint[unknown-key]: `skip` is read no more: the node runs always
+  reduce: true
+# ^^^^^^ hint[unknown-key]: `reduce` is the older name of `aggregation`
+  inputs: {anything: 1}
+  activate: {when: '${a}', is: 1, not: 2}
+#                                 ^^^ hint[unknown-key]: `not` is not a key of an `activate`: nothing reads it
+#- p.py
+",
+        );
+    }
+}
