@@ -40,7 +40,9 @@ impl<'p> Context<'p> {
     pub fn new(project: &'p Project, facts: &'p Facts, target: RuntimeTarget) -> Self {
         let mut nodes = HashMap::new();
         for (index, node) in project.flow.iter().flat_map(|f| f.flow.nodes.iter().enumerate()) {
-            nodes.entry(node.name()).or_insert(index);
+            if let Some(name) = &node.name {
+                nodes.entry(name.value.as_str()).or_insert(index);
+            }
         }
         let inputs =
             project.flow.iter().flat_map(|f| f.flow.inputs.iter().map(|input| input.name.value.as_str())).collect();

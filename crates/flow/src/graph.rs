@@ -40,8 +40,8 @@ pub fn effective(flow: &Flow) -> Vec<&Node> {
 /// All edges between nodes that exist, in the graph that the engine loads.
 pub fn edges(flow: &Flow, text: &str) -> Vec<Edge> {
     let mut by_name = HashMap::new();
-    for (index, node) in flow.nodes.iter().enumerate() {
-        by_name.entry(node.name()).or_insert(index);
+    for (index, name) in flow.nodes.iter().enumerate().filter_map(|(index, node)| Some((index, node.name.as_ref()?))) {
+        by_name.entry(name.value.as_str()).or_insert(index);
     }
     let mut edges = Vec::new();
     for (from, node) in effective(flow).into_iter().enumerate() {

@@ -4,6 +4,7 @@ use crate::context::{Context, Dag};
 use crate::finding::{Applicability, Finding, Level};
 use crate::rule::{Group, Rule};
 use crate::suggest;
+use flowgate_flow::model::Node;
 use flowgate_flow::yaml::{Entry, Node as Yaml, Scalar};
 
 pub(super) const RULE: Rule = Rule {
@@ -38,7 +39,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         if !by_name.contains_key(name.value.as_str()) && dag.flow.complete {
             let message = format!("node `{}` uses variants, and `node_variants` has none for it", name.value);
             let help = format!("add `node_variants.{}`, or remove `use_variants`", name.value);
-            findings.push(Finding::error(dag.node_place(node), message).engine("UserErrorException").help(help));
+            findings.push(engine(Finding::error(dag.node_place(node), message), node).help(help));
         }
     }
     for entry in entries {
@@ -98,11 +99,18 @@ fn group(context: &Context<'_>, dag: Dag<'_>, entry: &Entry) -> Vec<Finding> {
             None => {}
         }
     }
-    let used = context.node_index(name).and_then(|index| dag.flow.nodes.get(index)).is_some_and(|n| n.use_variants);
-    if used {
-        findings.extend(default(context, dag, entry, name, variants));
+    let node = context.node_index(name).and_then(|index| dag.flow.nodes.get(index)).filter(|node| node.use_variants);
+    if let Some(node) = node {
+        let finding = default(context, dag, entry, name, variants);
+        findings.extend(finding.map(|finding| engine(finding, node)));
     }
     findings
+}
+
+/// The engine falls back to the node itself, and fails where that has no source; the SDK refuses the
+/// flow in any case.
+fn engine(finding: Finding, node: &Node) -> Finding {
+    if node.source.is_some() { finding } else { finding.engine("UserErrorException") }
 }
 
 /// The default variant of a node that uses it.
@@ -115,7 +123,7 @@ fn default(context: &Context<'_>, dag: Dag<'_>, entry: &Entry, name: &str, varia
         _ if !dag.flow.complete => return None,
         _ => {
             let message = format!("`node_variants.{name}` has no `default_variant_id`");
-            let finding = Finding::error(dag.place(entry.key.span), message).engine("UserErrorException");
+            let finding = Finding::error(dag.place(entry.key.span), message);
             let first = ids().next().unwrap_or("ID");
             return Some(finding.help(format!("add `default_variant_id: {first}`")));
         }
@@ -125,8 +133,7 @@ fn default(context: &Context<'_>, dag: Dag<'_>, entry: &Entry, name: &str, varia
         return None;
     }
     let at = dag.place(id.span);
-    let finding =
-        Finding::error(at, format!("node `{name}` has no variant `{}`", scalar.text)).engine("UserErrorException");
+    let finding = Finding::error(at, format!("node `{name}` has no variant `{}`", scalar.text));
     if ids().any(|id| id == scalar.text) {
         let help = "one is text and the other is not: write both with quotes, or both without";
         return Some(finding.help(help));

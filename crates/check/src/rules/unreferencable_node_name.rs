@@ -43,8 +43,8 @@ fn judge(dag: Dag<'_>, node: &Node, referenced: &HashMap<String, &'static str>) 
     let at = dag.node_place(node);
     let entry = node.yaml.get("name");
     if entry.is_none_or(|entry| entry.value.is_null()) {
-        let message = "the node has no `name`: nothing can use its output";
-        return dag.flow.complete.then(|| Finding::new(Level::Warning, at, message).help("add `name: NAME`"));
+        let message = "the node has no `name`: nothing can use its output, and `pf flow test` stops with a `KeyError`";
+        return dag.flow.complete.then(|| Finding::error(at, message).help("add `name: NAME`"));
     }
     let name = node.name();
     let scalar = entry?.value.scalar()?;
@@ -98,7 +98,7 @@ nodes:
 - {name: true, type: python, source: {path: p.py}}
 #        ^^^^ warning[unreferencable-node-name]: the name `true` is no text: no reference can name the node
 - {type: python, source: {path: p.py}}
-# ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning[unreferencable-node-name]: the node has no `name`: nothing can use its output
+# ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ error[unreferencable-node-name]: the node has no `name`: nothing can use its output, and `pf flow test` stops with a `KeyError`
 - {name: a-b c, type: python, source: {path: p.py}}
 outputs:
   o: {type: string, reference: '${3.output}'}

@@ -53,10 +53,15 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
 fn top_level(dag: Dag<'_>, entry: &Entry) -> Option<Finding> {
     let value = &entry.value;
     let key = entry.key.text()?;
+    let name = format!("`{key}`");
+    // The engine does not mind, but the SDK counts the nodes.
+    if key == "nodes" && value.is_null() {
+        let message = "`nodes` is nothing, not a list: `pf flow test` stops with a `TypeError`";
+        return Some(Finding::error(dag.place(entry.key.span), message).help("write each node as `- name: NAME`"));
+    }
     if !value.is_truthy() {
         return None;
     }
-    let name = format!("`{key}`");
     let finding = |needed: &str, class: &'static str, help: &str| {
         Some(shape(dag, &name, value, Some(entry), needed, class, help))
     };
