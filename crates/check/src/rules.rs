@@ -25,6 +25,7 @@ mod jinja_syntax;
 mod llm_missing_connection;
 mod malformed_private_feed;
 mod malformed_reference;
+mod misplaced_tab;
 mod missing_source_file;
 mod missing_type;
 mod nested_reference;
@@ -52,6 +53,7 @@ mod yaml_syntax;
 pub const ALL: &[Rule] = &[
     unreadable_file::RULE,
     yaml_syntax::RULE,
+    misplaced_tab::RULE,
     duplicate_yaml_key::RULE,
     wrong_shape::RULE,
     unknown_key::RULE,

@@ -452,6 +452,10 @@ impl Builder<'_> {
                     self.push(node, 0);
                 }
                 Event::Comment(..) => self.comments.push(span),
+                Event::DocumentStart(..) if self.root.is_some() => {
+                    let message = "a second document starts here, and a flow is one".to_owned();
+                    return Some(SyntaxError { span, message });
+                }
                 _ => {}
             }
         }
@@ -505,7 +509,6 @@ impl Builder<'_> {
                 Some(key) => entries.push(Entry { key, value: node }),
                 None => *key = Some(node),
             },
-            // A second document of the stream is not part of a flow.
             None => {
                 self.root.get_or_insert(node);
             }

@@ -64,4 +64,20 @@ outputs: {o: {type: string, reference: x]}
 ",
         );
     }
+
+    #[test]
+    fn a_flow_is_one_document() {
+        fixture::raises(
+            &super::RULE,
+            "#- flow.dag.yaml
+---
+inputs:
+  a: {type: string}
+---
+#^^ error[yaml-syntax]: a second document starts here, and a flow is one
+outputs: {}
+...
+",
+        );
+    }
 }
