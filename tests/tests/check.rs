@@ -203,16 +203,65 @@ fn configuration_changes_levels_and_its_faults_are_usage_errors() {
     for (text, message) in [
         (
             "check: {rules: {pinned-promptflw: off}}",
-            "there is no rule `pinned-promptflw`; did you mean `pinned-promptflow`?",
+            "flowgate.yaml:1:17: check.rules: there is no rule `pinned-promptflw`; did you mean `pinned-promptflow`?",
         ),
-        ("check: {rules: {pinned-promptflow: loud}}", "unknown variant `loud`"),
-        ("chek: {}", "unknown field `chek`"),
-        ("check: [", "check: invalid type: sequence"),
+        (
+            "check: {rules: {pinned-promptflow: warn}}",
+            "unknown variant `warn`, expected one of `off`, `hint`, `warning`, `error`; did you mean `warning`?",
+        ),
+        ("chek: {}", "flowgate.yaml:1:1: unknown field `chek`, expected `check`; did you mean `check`?"),
+        ("check: [", "flowgate.yaml:1:8: unclosed bracket"),
+        ("check:\n  exclude: ['a{b']\n", "flowgate.yaml:2:13: check.exclude: "),
     ] {
         folder.write("flowgate.yaml", text);
         let done = run(folder.path(), &["check"]);
         assert_eq!(done.code, Some(2), "{text}");
         assert!(done.stderr.contains(message) && done.stderr.contains("flowgate.yaml"), "{text}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn rules_are_selected_and_ignored() {
+    let folder = faulty();
+    folder.write("flowgate.yaml", "check: {rules: {unknown-flow-input: off}}\n");
+    for (arguments, found) in [
+        (&["check", "--statistics"][..], "1  error         unknown-node-reference\n"),
+        (
+            &["check", "--select", "pinned-promptflow,unknown-flow-input", "--statistics"],
+            "1  warning  [*]  pinned-promptflow\n1  error         unknown-flow-input\n",
+        ),
+        (&["check", "--ignore", "invalid-type-name", "--ignore=unknown-node-reference"], "1 flow checked: 1 warning\n"),
+        (
+            &["check", "--select", "pinned-promptflow", "--ignore", "pinned-promptflow"],
+            "1 flow checked: nothing found\n",
+        ),
+    ] {
+        let done = run(folder.path(), arguments);
+        assert!(done.stdout.contains(found), "{arguments:?}: {}{}", done.stdout, done.stderr);
+    }
+    let typo = run(folder.path(), &["check", "--select", "pinned-promptflw"]);
+    assert_eq!(typo.code, Some(2));
+    assert!(
+        typo.stderr.contains("there is no rule `pinned-promptflw`; did you mean `pinned-promptflow`?"),
+        "{}",
+        typo.stderr
+    );
+    assert_eq!(run(folder.path(), &["check", "--statistics", "--format", "json"]).code, Some(2));
+}
+
+#[test]
+fn what_is_excluded_or_a_copy_is_not_searched() {
+    let folder = Folder::new("exclude");
+    for place in ["a", "old/b", "c", "ignored", ".runs/d", ".promptflow/e", "env/lib", "node_modules/f", "a/.git/g"] {
+        folder.write(&format!("{place}/flow.dag.yaml"), "inputs: {a: {}}\n");
+    }
+    folder.write("env/pyvenv.cfg", "");
+    folder.write(".gitignore", "ignored/\n");
+    folder.write("flowgate.yaml", "check:\n  exclude: [old, '/c/*.yaml']\n");
+    assert!(run(folder.path(), &["check"]).stdout.ends_with("1 flow checked: 1 error\n"));
+    for named in ["old/b/flow.dag.yaml", "c/flow.dag.yaml", "ignored", ".runs/d/flow.dag.yaml"] {
+        let done = run(folder.path(), &["check", named]);
+        assert!(done.stdout.ends_with("1 flow checked: 1 error\n"), "{named}: {}", done.stdout);
     }
 }
 

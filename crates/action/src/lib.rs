@@ -97,11 +97,12 @@ fn check_all(host: &Host, inputs: &inputs::Inputs) -> Result<(CheckReport, Vec<P
     let mut targets: Vec<Target> = Vec::new();
     for path in &inputs.flows {
         let found = workspace::targets(&Disk, &inputs.workspace.join(path))
-            .map_err(|error| InputError(format!("input `flows`: {path}: {error}")))?;
-        targets.extend(found);
+            .map_err(|error| InputError(format!("input `flows`: {}", error.with_path(path))))?;
+        targets.extend(found.targets);
     }
     let mut checked = CheckReport::default();
-    workspace::check_all(&Disk, &targets, host.parallelism, |project, findings| {
+    let options = workspace::Options { threads: host.parallelism, ..workspace::Options::default() };
+    workspace::check_all(&Disk, &targets, &options, |project, findings| {
         checked.add(&project, &findings, &inputs.workspace)
     })
     .map_err(|error| InputError(error.to_string()))?;

@@ -10,6 +10,7 @@
 //! - a rule whose facts are not known is silent;
 //! - a finding that depends on a part of a file that could not be read is not made.
 
+pub mod config;
 mod context;
 mod finding;
 mod fixes;
@@ -24,6 +25,7 @@ pub mod rules;
 mod suggest;
 pub mod workspace;
 
+pub use config::Selection;
 pub use context::{Context, Facts};
 pub use finding::{Applicability, Edit, Finding, Fix, Level, Place, Related};
 pub use fixes::apply;
@@ -87,13 +89,6 @@ fn summarize(findings: Vec<Finding>) -> Vec<Finding> {
         Some(finding)
     };
     findings.into_iter().filter_map(shorten).collect()
-}
-
-/// Names in `config` that are no rule, each with the nearest that is.
-pub fn unknown_rules(config: &CheckConfig) -> Vec<(String, Option<&'static str>)> {
-    let names = || rules::ALL.iter().map(|rule| rule.name);
-    let unknown = config.rules.keys().filter(|name| names().all(|n| n != name.as_str()));
-    unknown.map(|name| (name.clone(), suggest::nearest(name, names()))).collect()
 }
 
 #[cfg(test)]

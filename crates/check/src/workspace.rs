@@ -2,15 +2,17 @@
 //!
 //! This module touches files only through [`load`].
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use flowgate_flow::config::{self, ConfigError};
+use flowgate_flow::config::{ConfigError, Loaded};
 use flowgate_flow::load::{self, FileSystem};
 use flowgate_flow::{FileKind, Project, classify, include};
 
-use crate::{Facts, Finding, check, unknown_rules};
+use crate::{Facts, Finding, Selection, check, config};
 
 /// One file to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,29 +30,79 @@ pub enum Target {
     },
 }
 
-/// What to check for a path that the user named: every flow below a folder, a flow, or a
-/// requirements file together with the flow that owns it.
+/// What to check, and what a configuration leaves out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// To check.
+    pub targets: Vec<Target>,
+    /// Left out, each with the pattern that says so.
+    pub excluded: Vec<(PathBuf, String)>,
+}
+
+/// Why there is nothing to check for a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetError {
+    /// It is not there, or not a file that flowgate knows: a lower-case fragment without the path.
+    Path(String),
+    /// A configuration that cannot be used.
+    Config(ConfigError),
+}
+
+impl TargetError {
+    /// The error with the path that the user named, where the path is at fault.
+    pub fn with_path(&self, shown: &str) -> String {
+        match self {
+            Self::Path(cause) => format!("{shown}: {cause}"),
+            Self::Config(error) => error.to_string(),
+        }
+    }
+}
+
+/// What to check for a path that the user named: every flow below a folder that no configuration
+/// leaves out, a flow, or a requirements file together with the flow that owns it.
 ///
 /// # Errors
-/// A path that is not there, or not a file that flowgate knows, as a lower-case fragment without
-/// the path.
-pub fn targets(fs: &dyn FileSystem, path: &Path) -> Result<Vec<Target>, String> {
+/// See [`TargetError`].
+pub fn targets(fs: &dyn FileSystem, path: &Path) -> Result<Found, TargetError> {
     match load::is_folder(path) {
-        None => return Err("there is no such file or folder".to_owned()),
-        Some(true) => {
-            let flows = load::discover(path).map_err(|error| format!("cannot read the folder: {error}"))?;
-            return Ok(flows.into_iter().map(Target::Flow).collect());
-        }
-        Some(false) => {}
+        None => Err(TargetError::Path("there is no such file or folder".to_owned())),
+        Some(true) => below(fs, path),
+        Some(false) => Ok(Found { targets: vec![target_of_file(fs, path)?], excluded: Vec::new() }),
     }
+}
+
+fn below(fs: &dyn FileSystem, folder: &Path) -> Result<Found, TargetError> {
+    let flows =
+        load::discover(folder).map_err(|error| TargetError::Path(format!("cannot read the folder: {error}")))?;
+    let mut configurations: HashMap<PathBuf, Loaded> = HashMap::new();
+    let mut found = Found::default();
+    for flow in flows {
+        let folder = flow.parent().unwrap_or(Path::new(""));
+        let loaded = match configurations.entry(folder.to_owned()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(config::load(fs, folder).map_err(TargetError::Config)?),
+        };
+        match loaded.excludes(&flow) {
+            Some(pattern) => found.excluded.push((flow.clone(), pattern.to_owned())),
+            None => found.targets.push(Target::Flow(flow)),
+        }
+    }
+    Ok(found)
+}
+
+/// What to check for a file that the user named; it need not be there.
+///
+/// # Errors
+/// See [`TargetError`].
+pub fn target_of_file(fs: &dyn FileSystem, path: &Path) -> Result<Target, TargetError> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
     match (classify::classify(path), extension) {
-        (FileKind::Flow, _) | (FileKind::Other, "yaml" | "yml") => Ok(vec![Target::Flow(path.to_owned())]),
-        (FileKind::Requirements, _) | (FileKind::Other, "txt") => Ok(vec![match owner(fs, path) {
+        (FileKind::Flow, _) | (FileKind::Other, "yaml" | "yml") => Ok(Target::Flow(path.to_owned())),
+        (FileKind::Requirements, _) | (FileKind::Other, "txt") => Ok(match owner(fs, path) {
             Some(flow) => Target::RequirementsOf { path: path.to_owned(), flow },
             None => Target::Requirements(path.to_owned()),
-        }]),
-        (FileKind::Other, _) => Err("not a flow, a requirements file or a folder".to_owned()),
+        }),
+        (FileKind::Other, _) => Err(TargetError::Path("not a flow, a requirements file or a folder".to_owned())),
     }
 }
 
@@ -68,26 +120,43 @@ fn owner(fs: &dyn FileSystem, path: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Checks targets on `threads` threads and hands over each project with its findings, in any
-/// order, as soon as it is done.
+/// How targets are checked.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// On how many threads.
+    pub threads: usize,
+    /// By which rules.
+    pub selection: Selection,
+}
+
+impl Default for Options {
+    /// By every rule, on every core.
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { threads, selection: Selection::default() }
+    }
+}
+
+/// Checks targets and hands over each project with its findings, in any order, as soon as it is
+/// done.
 ///
 /// # Errors
 /// The first configuration that cannot be used; nothing is handed over after it.
 pub fn check_all(
     fs: &(dyn FileSystem + Sync),
     targets: &[Target],
-    threads: usize,
+    options: &Options,
     mut each: impl FnMut(Project, Vec<Finding>),
 ) -> Result<(), ConfigError> {
     let next = AtomicUsize::new(0);
     // Bounded: a slow consumer holds the checkers back instead of piling up projects.
-    let (sender, receiver) = mpsc::sync_channel(threads.max(1) * 4);
+    let (sender, receiver) = mpsc::sync_channel(options.threads.max(1) * 4);
     std::thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, targets.len().max(1)) {
+        for _ in 0..options.threads.clamp(1, targets.len().max(1)) {
             let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
                 while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if sender.send(check_one(fs, target)).is_err() {
+                    if sender.send(check_one(fs, target, &options.selection)).is_err() {
                         return;
                     }
                 }
@@ -102,12 +171,16 @@ pub fn check_all(
     })
 }
 
-fn check_one(fs: &dyn FileSystem, target: &Target) -> Result<(Project, Vec<Finding>), ConfigError> {
+fn check_one(
+    fs: &dyn FileSystem,
+    target: &Target,
+    selection: &Selection,
+) -> Result<(Project, Vec<Finding>), ConfigError> {
     let project = match target {
         Target::Flow(flow) | Target::RequirementsOf { flow, .. } => load::load_project(fs, flow),
         Target::Requirements(path) => load::load_requirements(fs, path),
     };
-    let findings = check_project(fs, &project)?;
+    let findings = check_selected(fs, &project, selection)?;
     let findings = match target {
         Target::RequirementsOf { path, .. } => {
             let only = project.find(&include::lexical(path));
@@ -123,13 +196,11 @@ fn check_one(fs: &dyn FileSystem, target: &Target) -> Result<(Project, Vec<Findi
 /// # Errors
 /// A configuration that cannot be used.
 pub fn check_project(fs: &dyn FileSystem, project: &Project) -> Result<Vec<Finding>, ConfigError> {
-    let (config, path) = config::load(fs, &project.folder)?;
-    if let Some((name, near)) = unknown_rules(&config.check).into_iter().next() {
-        let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-        return Err(ConfigError {
-            path: path.unwrap_or_default(),
-            message: format!("check.rules: there is no rule `{name}`{near}"),
-        });
-    }
-    Ok(check(project, &config.check, &Facts::default()))
+    check_selected(fs, project, &Selection::default())
+}
+
+fn check_selected(fs: &dyn FileSystem, project: &Project, selection: &Selection) -> Result<Vec<Finding>, ConfigError> {
+    let mut config = config::load(fs, &project.folder)?.config.check;
+    selection.apply(&mut config);
+    Ok(check(project, &config, &Facts::default()))
 }

@@ -49,6 +49,19 @@ pub(crate) struct CheckArguments {
     /// The lowest level that makes the exit code 3.
     #[arg(long, value_enum, default_value = "error")]
     pub(crate) fail_on: FailOn,
+    /// Only these rules, also where flowgate.yaml turns them off.
+    #[arg(long, value_name = "RULE", value_delimiter = ',', value_parser = rule_name)]
+    pub(crate) select: Vec<&'static str>,
+    /// Not these rules.
+    #[arg(long, value_name = "RULE", value_delimiter = ',', value_parser = rule_name)]
+    pub(crate) ignore: Vec<&'static str>,
+    /// Count the findings of each rule instead of showing them.
+    #[arg(long)]
+    pub(crate) statistics: bool,
+}
+
+fn rule_name(name: &str) -> Result<&'static str, String> {
+    flowgate_check::config::rule_name(name)
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -3,16 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::include::lexical;
 use crate::load::FileSystem;
+use crate::span::Span;
+use crate::text::{ColumnUnit, LineIndex, Position};
+use crate::yaml::{self, Node};
 
 /// The name of the configuration file.
 pub const FILE_NAME: &str = "flowgate.yaml";
 const MAX_BYTES: usize = 1024 * 1024;
 
 /// What `flowgate.yaml` says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// For `flowgate check`.
@@ -20,17 +26,20 @@ pub struct Config {
 }
 
 /// The section `check`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckConfig {
     /// Levels by rule name.
     pub rules: BTreeMap<String, RuleLevel>,
     /// Where the flows are meant to run.
     pub target: RuntimeTarget,
+    /// Flows that are left out where a folder is searched: patterns as in `.gitignore`, relative to this file's
+    /// folder. A path that is named is checked all the same.
+    pub exclude: Vec<String>,
 }
 
 /// Where flows are meant to run: some faults are faults in one place only.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuntimeTarget {
     /// Azure's compute session, on Microsoft's prompt flow image.
@@ -43,7 +52,7 @@ pub enum RuntimeTarget {
 }
 
 /// How a rule's findings are reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleLevel {
     /// Not at all.
@@ -61,40 +70,190 @@ pub enum RuleLevel {
 pub struct ConfigError {
     /// The file.
     pub path: PathBuf,
-    /// The cause, with line and column where known.
+    /// Where, in Unicode scalar values, where that is known.
+    pub at: Option<Position>,
+    /// The cause.
     pub message: String,
 }
 
 impl std::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.message)
+        write!(f, "{}:", self.path.display())?;
+        if let Some(at) = self.at {
+            write!(f, "{}:{}:", at.line + 1, at.column + 1)?;
+        }
+        write!(f, " {}", self.message)
     }
 }
 
 impl std::error::Error for ConfigError {}
 
-/// Reads the nearest `flowgate.yaml` in `folder` or above it, and says where it is; the defaults
-/// where there is none. A relative `folder` is followed upwards as far as its own text goes.
+/// A configuration, and where it comes from.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// What the file says; the defaults where there is none.
+    pub config: Config,
+    /// The file.
+    pub file: Option<ConfigFile>,
+    exclude: Option<Gitignore>,
+}
+
+/// A configuration's text.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    /// Where it is.
+    pub path: PathBuf,
+    text: String,
+}
+
+/// Reads the nearest `flowgate.yaml` in `folder` or above it. A relative `folder` is followed upwards as far as its
+/// own text goes.
 ///
 /// # Errors
 /// A file that is there but cannot be used: ignoring it would run other rules than the user chose.
-pub fn load(fs: &dyn FileSystem, folder: &Path) -> Result<(Config, Option<PathBuf>), ConfigError> {
+pub fn load(fs: &dyn FileSystem, folder: &Path) -> Result<Loaded, ConfigError> {
     for folder in folder.ancestors() {
         let path = folder.join(FILE_NAME);
-        let bytes = match fs.read(&path, MAX_BYTES) {
-            Ok(bytes) => bytes,
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-                continue;
-            }
-            Err(error) => return Err(ConfigError { path, message: error.to_string() }),
-        };
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok((Config::default(), Some(path)));
+        match fs.read(&path, MAX_BYTES) {
+            Ok(bytes) => return ConfigFile::new(path, bytes)?.loaded(),
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {}
+            Err(error) => return Err(ConfigError { path, at: None, message: error.to_string() }),
         }
-        return match serde_yaml::from_slice(&bytes) {
-            Ok(config) => Ok((config, Some(path))),
-            Err(error) => Err(ConfigError { path, message: error.to_string() }),
-        };
     }
-    Ok((Config::default(), None))
+    Ok(Loaded::default())
+}
+
+impl Loaded {
+    /// The pattern of `check.exclude` that leaves a file out.
+    pub fn excludes(&self, path: &Path) -> Option<&str> {
+        let (exclude, folder) = (self.exclude.as_ref()?, self.file.as_ref()?.path.parent()?);
+        let (path, folder) = (lexical(path), lexical(folder));
+        match exclude.matched_path_or_any_parents(path.strip_prefix(folder).ok()?, false) {
+            ignore::Match::Ignore(glob) => Some(glob.original()),
+            _ => None,
+        }
+    }
+}
+
+impl ConfigFile {
+    fn new(path: PathBuf, bytes: Vec<u8>) -> Result<Self, ConfigError> {
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self { path, text }),
+            Err(_) => Err(ConfigError { path, at: None, message: "the file is not UTF-8 text".to_owned() }),
+        }
+    }
+
+    fn loaded(self) -> Result<Loaded, ConfigError> {
+        let config = self.config()?;
+        let exclude = self.exclude(&config.check)?;
+        Ok(Loaded { config, exclude: Some(exclude), file: Some(self) })
+    }
+
+    fn config(&self) -> Result<Config, ConfigError> {
+        let document = yaml::read(&self.text);
+        if let Some(error) = document.errors.first() {
+            return Err(self.error(Some(error.span), error.message.clone()));
+        }
+        // A file of comments is as empty as an empty one.
+        if document.root.is_null() {
+            return Ok(Config::default());
+        }
+        serde_yaml::from_str(&self.text).map_err(|error| {
+            let message = error.to_string();
+            let Some(location) = error.location() else { return self.error(None, message) };
+            let place = format!(" at line {} column {}", location.line(), location.column());
+            let message = message.replace(&place, "");
+            // The reader often knows the mapping only; the name that it complains about is more precise.
+            let named = message.split('`').nth(1).and_then(|name| find(&document.root, name));
+            let at = Position { line: location.line().max(1) - 1, column: location.column().max(1) - 1 };
+            ConfigError { at: Some(named.map_or(at, |span| self.position(span))), ..self.error(None, message) }
+        })
+    }
+
+    fn exclude(&self, config: &CheckConfig) -> Result<Gitignore, ConfigError> {
+        let mut builder = GitignoreBuilder::new("");
+        let mut error = None;
+        for pattern in &config.exclude {
+            if let Err(cause) = builder.add_line(None, pattern) {
+                let at = find(&yaml::read(&self.text).root, pattern);
+                error = error.or(Some(self.error(at, format!("check.exclude: {cause}"))));
+            }
+        }
+        match (error, builder.build()) {
+            (None, Ok(exclude)) => Ok(exclude),
+            (Some(error), _) => Err(error),
+            (None, Err(cause)) => Err(self.error(None, format!("check.exclude: {cause}"))),
+        }
+    }
+
+    /// An error at the first place where the text has that name.
+    pub fn error_at(&self, name: &str, message: impl Into<String>) -> ConfigError {
+        self.error(find(&yaml::read(&self.text).root, name), message)
+    }
+
+    fn error(&self, at: Option<Span>, message: impl Into<String>) -> ConfigError {
+        ConfigError { path: self.path.clone(), at: at.map(|span| self.position(span)), message: message.into() }
+    }
+
+    fn position(&self, span: Span) -> Position {
+        LineIndex::new(&self.text).position(&self.text, span.start, ColumnUnit::Scalar)
+    }
+}
+
+/// The first key or value of that text.
+fn find(root: &Node, text: &str) -> Option<Span> {
+    let mut waiting = vec![root];
+    while let Some(node) = waiting.pop() {
+        if node.text() == Some(text) {
+            return Some(node.span);
+        }
+        if node.alias {
+            continue;
+        }
+        let entries = node.mapping().unwrap_or_default().iter().rev().flat_map(|entry| [&entry.value, &entry.key]);
+        waiting.extend(entries.chain(node.sequence().unwrap_or_default().iter().rev()));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Memory;
+
+    fn load(text: &str) -> Result<Loaded, String> {
+        let memory = Memory { files: [(PathBuf::from("/r/flowgate.yaml"), text.as_bytes().to_vec())].into() };
+        super::load(&memory, Path::new("/r/flows/a")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_error_has_its_place() {
+        for (text, error) in [
+            ("check:\n  rules:\n    a: loud\n", "/r/flowgate.yaml:3:8: check.rules.a: unknown variant `loud`"),
+            ("# first\nchek: {}\n", "/r/flowgate.yaml:2:1: unknown field `chek`"),
+            ("check:\n  exclude: 3\n", "/r/flowgate.yaml:2:12: check.exclude: invalid type"),
+            ("check:\n  exclude:\n  - ok\n  - 'a{b'\n", "/r/flowgate.yaml:4:5: check.exclude: "),
+            ("check: [\n", "/r/flowgate.yaml:1:8: unclosed bracket"),
+        ] {
+            let found = load(text).expect_err(text);
+            assert!(found.starts_with(error), "{text}: {found}");
+        }
+        assert!(load("# nothing\n").is_ok_and(|loaded| loaded.config == Config::default()));
+    }
+
+    #[test]
+    fn patterns_are_relative_to_the_file() {
+        let loaded = load("check:\n  exclude: ['old/', '/flows/b', '*.bak.yaml', '!/flows/b/keep.yaml']\n").unwrap();
+        for (path, pattern) in [
+            ("/r/flows/old/flow.dag.yaml", Some("old/")),
+            ("/r/flows/b/flow.dag.yaml", Some("/flows/b")),
+            ("/r/x/../flows/b/flow.dag.yaml", Some("/flows/b")),
+            ("/r/other/flows/b/flow.dag.yaml", None),
+            ("/r/flow.dag.bak.yaml", Some("*.bak.yaml")),
+            ("/r/flows/b/keep.yaml", None),
+            ("/elsewhere/old/flow.dag.yaml", None),
+        ] {
+            assert_eq!(loaded.excludes(Path::new(path)), pattern, "{path}");
+        }
+    }
 }

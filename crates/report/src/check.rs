@@ -9,6 +9,7 @@ use flowgate_flow::{ColumnUnit, Position, Project, SourceFile, include};
 
 pub mod github;
 pub mod json;
+pub mod statistics;
 pub mod terminal;
 
 /// What was checked and what was found.

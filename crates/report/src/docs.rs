@@ -16,7 +16,23 @@ pub fn generated() -> Result<Vec<(String, String)>, serde_json::Error> {
     let schema = |schema: schemars::Schema| Ok::<_, serde_json::Error>(serde_json::to_string_pretty(&schema)? + "\n");
     files.push(("docs/check-report.schema.json".to_owned(), schema(schemars::schema_for!(check::json::Report))?));
     files.push(("docs/run-report.schema.json".to_owned(), schema(schemars::schema_for!(run::json::Report))?));
+    files.push(("docs/flowgate.schema.json".to_owned(), serde_json::to_string_pretty(&configuration())? + "\n"));
     Ok(files)
+}
+
+/// The schema of `flowgate.yaml`, with the rules by name: an editor completes and explains them.
+fn configuration() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(flowgate_flow::config::Config).to_value();
+    let rules = rules::ALL.iter().map(|rule| {
+        let property = serde_json::json!({"description": rule.summary, "$ref": "#/$defs/RuleLevel"});
+        (rule.name.to_owned(), property)
+    });
+    let rules: serde_json::Map<_, _> = rules.collect();
+    if let Some(section) = schema.pointer_mut("/$defs/CheckConfig/properties/rules").and_then(|s| s.as_object_mut()) {
+        section.insert("properties".to_owned(), rules.into());
+        section.insert("additionalProperties".to_owned(), false.into());
+    }
+    schema
 }
 
 fn index() -> String {

@@ -11,9 +11,9 @@ pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
     let base = std::env::current_dir()
         .map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
     let named = arguments.flow.display();
-    let targets = workspace::targets(&Disk, &base.join(&arguments.flow))
-        .map_err(|error| Failure::usage(format!("{named}: {error}")))?;
-    let flow = match &targets[..] {
+    let found = workspace::targets(&Disk, &base.join(&arguments.flow))
+        .map_err(|error| Failure::usage(error.with_path(&named.to_string())))?;
+    let flow = match found.targets.as_slice() {
         [Target::Flow(flow)] => flow,
         [] => return Err(Failure::usage(format!("{named}: no flow.dag.yaml was found"))),
         [_] => return Err(Failure::usage(format!("{named}: not a flow"))),

@@ -94,7 +94,8 @@ impl Excerpt {
     }
 }
 
-fn summary(report: &CheckReport) -> String {
+/// The last line.
+pub(crate) fn summary(report: &CheckReport) -> String {
     let checked = format!("{} checked", plural(report.flows(), "flow"));
     let counts: Vec<String> = [(Level::Error, "error"), (Level::Warning, "warning"), (Level::Hint, "hint")]
         .into_iter()

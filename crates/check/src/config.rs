@@ -1,0 +1,103 @@
+//! What only this crate can judge of a configuration and of a selection: the names of rules.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use flowgate_flow::config::{self, CheckConfig, ConfigError, Loaded, RuleLevel};
+use flowgate_flow::load::FileSystem;
+
+use crate::rules;
+use crate::suggest::{did_you_mean, nearest};
+
+/// Which rules a user asked for, whatever the configuration says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only these, where any is named; one that the configuration turns off is on.
+    pub select: BTreeSet<&'static str>,
+    /// Not these.
+    pub ignore: BTreeSet<&'static str>,
+}
+
+impl Selection {
+    /// Turns off what was not asked for.
+    pub(crate) fn apply(&self, config: &mut CheckConfig) {
+        for rule in rules::ALL {
+            if self.ignore.contains(rule.name) || !(self.select.is_empty() || self.select.contains(rule.name)) {
+                config.rules.insert(rule.name.to_owned(), RuleLevel::Off);
+            } else if self.select.contains(rule.name) && config.rules.get(rule.name) == Some(&RuleLevel::Off) {
+                config.rules.remove(rule.name);
+            }
+        }
+    }
+}
+
+/// The rule of that name.
+///
+/// # Errors
+/// There is none: says so, with the nearest that is.
+pub fn rule_name(name: &str) -> Result<&'static str, String> {
+    let mut names = rules::ALL.iter().map(|rule| rule.name);
+    if let Some(name) = names.clone().find(|known| *known == name) {
+        return Ok(name);
+    }
+    let near = nearest(name, &mut names).map_or(String::new(), |near| format!("; {}", did_you_mean(near)));
+    Err(format!("there is no rule `{name}`{near}"))
+}
+
+/// Reads the configuration of a folder.
+///
+/// # Errors
+/// One that cannot be used, with "did you mean" where a name is near to one that is known.
+pub fn load(fs: &dyn FileSystem, folder: &Path) -> Result<Loaded, ConfigError> {
+    let loaded =
+        config::load(fs, folder).map_err(|error| ConfigError { message: with_suggestion(&error.message), ..error })?;
+    if let Some(file) = &loaded.file {
+        for name in loaded.config.check.rules.keys() {
+            rule_name(name).map_err(|error| file.error_at(name, format!("check.rules: {error}")))?;
+        }
+    }
+    Ok(loaded)
+}
+
+/// Serde says "unknown field `a`, expected one of `b`, `c`": the names are those in backquotes.
+fn with_suggestion(message: &str) -> String {
+    let mut names = message.split('`').skip(1).step_by(2);
+    match names.next().and_then(|typed| nearest(typed, names)) {
+        Some(near) if message.contains("unknown ") => format!("{message}; {}", did_you_mean(near)),
+        _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_name_brings_the_right_one() {
+        for (message, expected) in [
+            ("unknown field `chek`, expected `check`", "; did you mean `check`?"),
+            ("a: unknown variant `Warn`, expected one of `off`, `hint`, `warning`", "; did you mean `warning`?"),
+            ("unknown field `zzz`, expected `check`", "`check`"),
+            ("invalid type: integer `3`, expected `4`", "`4`"),
+        ] {
+            assert!(with_suggestion(message).ends_with(expected), "{message}");
+        }
+        assert_eq!(
+            rule_name("pinned-promptflw"),
+            Err("there is no rule `pinned-promptflw`; did you mean `pinned-promptflow`?".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_selection_goes_over_the_configuration() {
+        let mut config = CheckConfig::default();
+        config.rules.insert("missing-type".to_owned(), RuleLevel::Off);
+        config.rules.insert("yaml-syntax".to_owned(), RuleLevel::Hint);
+        let select = BTreeSet::from(["missing-type", "yaml-syntax", "duplicate-node-name"]);
+        Selection { select, ignore: BTreeSet::from(["duplicate-node-name"]) }.apply(&mut config);
+        let on: Vec<_> =
+            rules::ALL.iter().map(|r| r.name).filter(|n| config.rules.get(*n) != Some(&RuleLevel::Off)).collect();
+        assert_eq!(on, ["yaml-syntax", "missing-type"]);
+        assert_eq!(config.rules.get("yaml-syntax"), Some(&RuleLevel::Hint));
+    }
+}
