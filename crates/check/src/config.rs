@@ -31,17 +31,34 @@ impl Selection {
     }
 }
 
+/// There is no rule of that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownRule {
+    /// The name.
+    pub name: String,
+    /// The rule that was most likely meant.
+    pub nearest: Option<&'static str>,
+}
+
+impl std::fmt::Display for UnknownRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "there is no rule `{}`", self.name)?;
+        self.nearest.map_or(Ok(()), |near| write!(f, "; {}", did_you_mean(near)))
+    }
+}
+
+impl std::error::Error for UnknownRule {}
+
 /// The rule of that name.
 ///
 /// # Errors
 /// There is none: says so, with the nearest that is.
-pub fn rule_name(name: &str) -> Result<&'static str, String> {
+pub fn rule_name(name: &str) -> Result<&'static str, UnknownRule> {
     let mut names = rules::ALL.iter().map(|rule| rule.name);
-    if let Some(name) = names.clone().find(|known| *known == name) {
-        return Ok(name);
+    match names.clone().find(|known| *known == name) {
+        Some(name) => Ok(name),
+        None => Err(UnknownRule { name: name.to_owned(), nearest: nearest(name, &mut names) }),
     }
-    let near = nearest(name, &mut names).map_or(String::new(), |near| format!("; {}", did_you_mean(near)));
-    Err(format!("there is no rule `{name}`{near}"))
 }
 
 /// Reads the configuration of a folder.
@@ -83,7 +100,7 @@ mod tests {
             assert!(with_suggestion(message).ends_with(expected), "{message}");
         }
         assert_eq!(
-            rule_name("pinned-promptflw"),
+            rule_name("pinned-promptflw").map_err(|error| error.to_string()),
             Err("there is no rule `pinned-promptflw`; did you mean `pinned-promptflow`?".to_owned())
         );
     }

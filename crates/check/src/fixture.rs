@@ -130,12 +130,22 @@ fn nth(text: &str, line: usize) -> usize {
 
 /// Applies every fix of a fixture's findings and gives its files back.
 pub(crate) fn fixed(fixture: &str) -> String {
+    fixed_where(fixture, |_| true)
+}
+
+/// Applies every fix of one rule's findings and gives the fixture's files back.
+pub(crate) fn fixed_by(rule: &crate::Rule, fixture: &str) -> String {
+    fixed_where(fixture, |finding| finding.rule == rule.name)
+}
+
+fn fixed_where(fixture: &str, wanted: impl Fn(&Finding) -> bool) -> String {
     let files = files(fixture);
     let (project, findings) = findings(&files);
     let mut out = String::new();
     for (name, text) in &files {
         let path = Path::new(FOLDER).join(name);
-        let edits = findings.iter().filter_map(|f| f.fix.as_ref()).flat_map(|fix| &fix.edits);
+        let fixes = findings.iter().filter(|finding| wanted(finding)).filter_map(|finding| finding.fix.as_ref());
+        let edits = fixes.flat_map(|fix| &fix.edits);
         let edits = edits.filter(|edit| project.file(edit.at.file).is_some_and(|file| file.path == path));
         out += &format!("#- {name}\n{}", apply(text, edits));
     }

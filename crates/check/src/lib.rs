@@ -41,22 +41,23 @@ use flowgate_flow::project::FileId;
 pub fn check(project: &Project, config: &CheckConfig, facts: &Facts) -> Vec<Finding> {
     let context = Context::new(project, facts, config.target);
     let mut findings: Vec<Finding> = Vec::new();
-    for rule in rules::ALL {
-        let level = match config.rules.get(rule.name) {
-            Some(RuleLevel::Off) => continue,
-            Some(RuleLevel::Hint) => Some(Level::Hint),
-            Some(RuleLevel::Warning) => Some(Level::Warning),
-            Some(RuleLevel::Error) => Some(Level::Error),
-            None => None,
-        };
-        findings.extend((rule.check)(&context).into_iter().map(|mut finding| {
-            finding.rule = rule.name;
-            finding.level = level.unwrap_or(finding.level);
-            finding
-        }));
+    for rule in rules::ALL.iter().filter(|rule| config.rules.get(rule.name) != Some(&RuleLevel::Off)) {
+        findings.extend((rule.check)(&context).into_iter().map(|finding| Finding { rule: rule.name, ..finding }));
     }
     let ignores = ignores::Ignores::of(&context);
     findings.retain(|finding| !context.is_beside_broken_part(finding) && !ignores.silence(&context, finding));
+    if config.rules.get(rules::unused_ignore::RULE.name) != Some(&RuleLevel::Off) {
+        let unused = ignores.unused(&context, config);
+        findings.extend(unused.into_iter().filter(|finding| !ignores.silence(&context, finding)));
+    }
+    for finding in &mut findings {
+        finding.level = match config.rules.get(finding.rule) {
+            Some(RuleLevel::Hint) => Level::Hint,
+            Some(RuleLevel::Warning) => Level::Warning,
+            Some(RuleLevel::Error) => Level::Error,
+            Some(RuleLevel::Off) | None => finding.level,
+        };
+    }
     findings.sort_by(|a, b| (a.at, a.rule).cmp(&(b.at, b.rule)));
     findings.dedup_by(|a, b| a.at == b.at && a.rule == b.rule && a.message == b.message);
     summarize(findings)

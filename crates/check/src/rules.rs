@@ -47,6 +47,7 @@ mod unresolved_environment_variable;
 mod unused_flow_input;
 mod unused_node;
 mod wrong_shape;
+pub(crate) mod unused_ignore;
 mod yaml_syntax;
 
 /// Every rule.
@@ -57,6 +58,7 @@ pub const ALL: &[Rule] = &[
     duplicate_yaml_key::RULE,
     wrong_shape::RULE,
     unknown_key::RULE,
+    unused_ignore::RULE,
     pinned_promptflow::RULE,
     requirements_path_not_found::RULE,
     malformed_private_feed::RULE,

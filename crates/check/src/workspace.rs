@@ -148,6 +148,16 @@ pub fn check_all(
     options: &Options,
     mut each: impl FnMut(Project, Vec<Finding>),
 ) -> Result<(), ConfigError> {
+    check_each(fs, targets, options, |_, project, findings| each(project, findings))
+}
+
+/// Like [`check_all`], with the index of the target.
+pub(crate) fn check_each(
+    fs: &(dyn FileSystem + Sync),
+    targets: &[Target],
+    options: &Options,
+    mut each: impl FnMut(usize, Project, Vec<Finding>),
+) -> Result<(), ConfigError> {
     let next = AtomicUsize::new(0);
     // Bounded: a slow consumer holds the checkers back instead of piling up projects.
     let (sender, receiver) = mpsc::sync_channel(options.threads.max(1) * 4);
@@ -155,17 +165,19 @@ pub fn check_all(
         for _ in 0..options.threads.clamp(1, targets.len().max(1)) {
             let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
-                while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if sender.send(check_one(fs, target, &options.selection)).is_err() {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(target) = targets.get(index) else { return };
+                    if sender.send((index, check_one(fs, target, &options.selection))).is_err() {
                         return;
                     }
                 }
             });
         }
         drop(sender);
-        for result in receiver {
+        for (index, result) in receiver {
             let (project, findings) = result?;
-            each(project, findings);
+            each(index, project, findings);
         }
         Ok(())
     })

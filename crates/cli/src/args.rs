@@ -60,7 +60,7 @@ pub(crate) struct CheckArguments {
     pub(crate) statistics: bool,
 }
 
-fn rule_name(name: &str) -> Result<&'static str, String> {
+fn rule_name(name: &str) -> Result<&'static str, flowgate_check::config::UnknownRule> {
     flowgate_check::config::rule_name(name)
 }
 

@@ -15,8 +15,12 @@ pub mod terminal;
 /// What was checked and what was found.
 #[derive(Debug, Default)]
 pub struct CheckReport {
-    findings: BTreeSet<LocatedFinding>,
-    files: BTreeSet<String>,
+    /// Each with the projects that have it.
+    findings: BTreeMap<LocatedFinding, BTreeSet<usize>>,
+    /// Each with the projects that read it.
+    files: BTreeMap<String, BTreeSet<usize>>,
+    /// Projects by their first file.
+    projects: BTreeMap<String, usize>,
     flows: BTreeSet<String>,
     /// Texts of the files with findings, for excerpts; secrets in them are masked.
     texts: BTreeMap<String, SourceFile>,
@@ -97,8 +101,10 @@ impl CheckReport {
                 file.lines.position(&file.text, offset, ColumnUnit::Scalar)
             })
         };
-        for (index, _) in project.files.iter().enumerate() {
-            self.files.insert(path(index));
+        let next = self.projects.len();
+        let number = *self.projects.entry(path(0)).or_insert(next);
+        for file in (0..project.files.len()).map(path) {
+            self.files.entry(file).or_default().insert(number);
         }
         if let Some(flow) = &project.flow {
             self.flows.insert(path(flow.file.0));
@@ -128,7 +134,7 @@ impl CheckReport {
                     })
                     .collect(),
             });
-            self.findings.insert(LocatedFinding {
+            let finding = LocatedFinding {
                 path: path(at.file.0),
                 start: position(at, at.span.start),
                 end: position(at, at.span.end),
@@ -140,13 +146,18 @@ impl CheckReport {
                 fix,
                 engine: finding.engine,
                 bytes: (at.span.start, at.span.end),
-            });
+            };
+            self.findings.entry(finding).or_default().insert(number);
         }
     }
 
     /// The findings in order of path, place and rule.
     pub fn findings(&self) -> impl Iterator<Item = &LocatedFinding> {
-        self.findings.iter()
+        // An ignore comment in a file that flows share is unused where none of them needs it.
+        let agreed = |(finding, projects): &(&LocatedFinding, &BTreeSet<usize>)| {
+            finding.rule != "unused-ignore" || self.files.get(&finding.path) == Some(*projects)
+        };
+        self.findings.iter().filter(agreed).map(|(finding, _)| finding)
     }
 
     /// How many files were read.
@@ -161,12 +172,12 @@ impl CheckReport {
 
     /// How many findings have that level.
     pub fn count(&self, level: Level) -> usize {
-        self.findings.iter().filter(|finding| finding.level == level).count()
+        self.findings().filter(|finding| finding.level == level).count()
     }
 
     /// The worst level found.
     pub fn worst(&self) -> Option<Level> {
-        self.findings.iter().map(|finding| finding.level).max()
+        self.findings().map(|finding| finding.level).max()
     }
 
     /// A file with findings.
