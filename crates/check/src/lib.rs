@@ -20,6 +20,7 @@ mod ignores;
 mod package_tools;
 mod paths;
 mod prompts;
+pub mod repair;
 mod rule;
 pub mod rules;
 mod suggest;

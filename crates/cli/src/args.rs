@@ -49,6 +49,15 @@ pub(crate) struct CheckArguments {
     /// The lowest level that makes the exit code 3.
     #[arg(long, value_enum, default_value = "error")]
     pub(crate) fail_on: FailOn,
+    /// Apply the fixes that are safe, then show what remains.
+    #[arg(long)]
+    pub(crate) fix: bool,
+    /// Count fixes that are a guess among those to apply or to show.
+    #[arg(long)]
+    pub(crate) unsafe_fixes: bool,
+    /// Show what `--fix` would change, and change nothing; the exit code is 3 where it would.
+    #[arg(long)]
+    pub(crate) diff: bool,
     /// Only these rules, also where flowgate.yaml turns them off.
     #[arg(long, value_name = "RULE", value_delimiter = ',', value_parser = rule_name)]
     pub(crate) select: Vec<&'static str>,

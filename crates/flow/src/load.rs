@@ -16,10 +16,13 @@ use crate::yaml;
 
 mod assistant;
 mod python;
+mod overlay;
 mod requirements;
 mod templates;
 
 pub use assistant::assistant_inputs;
+
+pub use overlay::Overlay;
 
 /// Longer data sets are refused before they are read whole.
 const MAX_DATA_BYTES: u64 = 256 * 1024 * 1024;
@@ -43,6 +46,11 @@ pub trait FileSystem {
     /// # Errors
     /// The operating system's.
     fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>>;
+
+    /// The one path of a file that several paths lead to.
+    fn identity(&self, path: &Path) -> PathBuf {
+        include::lexical(path)
+    }
 }
 
 /// The disk.
@@ -77,6 +85,10 @@ impl FileSystem for Disk {
         }
         names.sort();
         Ok(names)
+    }
+
+    fn identity(&self, path: &Path) -> PathBuf {
+        overlay::canonical(path)
     }
 }
 

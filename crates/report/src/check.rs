@@ -7,6 +7,7 @@ use flowgate_check::{Applicability, Finding, Level, Place};
 use flowgate_flow::credential;
 use flowgate_flow::{ColumnUnit, Position, Project, SourceFile, include};
 
+pub mod fixed;
 pub mod github;
 pub mod json;
 pub mod statistics;

@@ -13,15 +13,30 @@ const MAX_LINES: usize = 6;
 /// Longer lines are cut around the finding, so that a hostile file costs little.
 const MAX_WIDTH: usize = 400;
 
-/// Every finding, then a summary line. With `color`, ANSI sequences.
-pub fn render(report: &CheckReport, color: bool) -> String {
+/// Every finding, then a summary line, then what `--fix` would do about them; fixes that are a guess count where the
+/// user asked for them. With `color`, ANSI sequences.
+pub fn render(report: &CheckReport, color: bool, unsafe_fixes: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
     let mut out = String::new();
     for finding in report.findings() {
         out += &renderer.render(&groups(report, finding));
         out += "\n\n";
     }
-    out + &summary(report)
+    out + &summary(report) + &fixable(report, unsafe_fixes)
+}
+
+/// How many findings have a fix.
+fn fixable(report: &CheckReport, unsafe_fixes: bool) -> String {
+    let fixes = || report.findings().filter_map(|finding| finding.fix.as_ref());
+    let safe = fixes().filter(|fix| fix.safe).count();
+    let guesses = fixes().count() - safe;
+    match (safe, guesses, unsafe_fixes) {
+        (0, 0, _) => String::new(),
+        (_, _, true) => format!("{} fixable with `--fix --unsafe-fixes`\n", safe + guesses),
+        (0, _, false) => format!("{guesses} fixable with `--fix --unsafe-fixes`\n"),
+        (_, 0, false) => format!("{safe} fixable with `--fix`\n"),
+        (_, _, false) => format!("{safe} fixable with `--fix`, {guesses} more with `--unsafe-fixes`\n"),
+    }
 }
 
 fn groups<'r>(report: &'r CheckReport, finding: &'r LocatedFinding) -> Vec<Group<'r>> {

@@ -1,0 +1,55 @@
+//! `--fix` and `--diff`.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use flowgate_check::repair::Repair;
+use flowgate_report::check::display_path;
+use flowgate_report::escape;
+use similar::TextDiff;
+
+use super::super::Failure;
+use super::write;
+
+/// Writes what changes. A file that cannot be written does not keep the others from it.
+///
+/// # Errors
+/// Names the files that could not be written.
+pub(super) fn write_all(repair: &Repair, base: &Path) -> Result<(), Failure> {
+    let mut failed = Vec::new();
+    for (path, change) in &repair.files {
+        if let Err(error) = write::replace(path, change.before.as_bytes(), change.after.as_bytes()) {
+            failed.push(format!("{}: {error}", display_path(&change.path, base)));
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::infrastructure(format!("cannot write every fix: {}", failed.join("; "))))
+}
+
+/// What changes, as one unified diff.
+pub(super) fn diff(repair: &Repair, base: &Path) -> String {
+    let mut out = String::new();
+    for change in repair.files.values() {
+        let path = display_path(&change.path, base);
+        let diff = TextDiff::from_lines(change.before.as_ref(), change.after.as_str());
+        out += &diff.unified_diff().header(&path, &path).to_string();
+    }
+    out
+}
+
+/// Prints a text as it is, for a program; on a terminal, without what would move the cursor.
+///
+/// # Errors
+/// Standard output cannot be written to; a reader that has gone away is no failure.
+pub(super) fn print_exactly(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let text = if out.is_terminal() { escape::terminal(text) } else { text.to_owned() };
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::infrastructure(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
