@@ -15,7 +15,13 @@ use crate::suggest;
 /// knows them passes them in; a rule whose fact is absent is silent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Facts {}
+pub struct Facts {
+    /// Whether the runtime has an identity of its own, for which `{private}` stands in the URL of a
+    /// feed.
+    pub has_identity: Option<bool>,
+    /// The newest tag of Microsoft's base image in its registry, such as `20251211.v2`.
+    pub newest_base_image: Option<String>,
+}
 
 /// A project with the look-ups that rules share.
 pub struct Context<'p> {

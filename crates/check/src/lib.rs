@@ -12,12 +12,14 @@
 
 pub mod config;
 mod context;
+mod feeds;
 mod finding;
 mod fixes;
 #[cfg(test)]
 mod fixture;
 mod ignores;
 mod package_tools;
+mod look_alike;
 mod paths;
 mod prompts;
 pub mod repair;

@@ -8,6 +8,8 @@ mod chat_prompt_missing_role;
 mod circular_dependency;
 mod deprecated_tool_id;
 mod default_type_mismatch;
+mod dependency_confusion;
+mod dropped_by_pip;
 mod duplicate_node_name;
 mod duplicate_yaml_key;
 mod empty_output_reference;
@@ -23,6 +25,7 @@ mod invalid_source;
 mod invalid_type_name;
 mod jinja_syntax;
 mod llm_missing_connection;
+mod local_requirement;
 mod malformed_private_feed;
 mod malformed_reference;
 mod misplaced_tab;
@@ -34,6 +37,9 @@ mod pinned_promptflow;
 mod prompt_variable_not_supplied;
 mod requirements_path_not_found;
 mod reserved_prompt_variable;
+mod private_feed_credential;
+mod requirements_path_not_found;
+mod requirements_syntax;
 mod unknown_flow_input;
 mod unknown_llm_api;
 mod unknown_llm_module;
@@ -48,6 +54,7 @@ mod unused_flow_input;
 mod unused_node;
 mod wrong_shape;
 pub(crate) mod unused_ignore;
+mod untrusted_index;
 mod yaml_syntax;
 
 /// Every rule.
@@ -61,8 +68,14 @@ pub const ALL: &[Rule] = &[
     unused_ignore::RULE,
     pinned_promptflow::RULE,
     requirements_path_not_found::RULE,
+    requirements_syntax::RULE,
+    dropped_by_pip::RULE,
+    local_requirement::RULE,
     malformed_private_feed::RULE,
     unresolved_environment_variable::RULE,
+    private_feed_credential::RULE,
+    dependency_confusion::RULE,
+    untrusted_index::RULE,
     missing_type::RULE,
     invalid_type_name::RULE,
     default_type_mismatch::RULE,

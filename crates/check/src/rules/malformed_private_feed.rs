@@ -1,4 +1,5 @@
 use crate::context::Context;
+use crate::feeds::{FEED_HOST, OLD_FEED_HOST, Parts, is_feed};
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use flowgate_flow::project::FileId;
@@ -18,10 +19,6 @@ pub(super) const RULE: Rule = Rule {
     ),
     check,
 };
-
-/// Hosts of Azure Artifacts' package feeds.
-const FEED_HOST: &str = "pkgs.dev.azure.com";
-const OLD_FEED_HOST: &str = ".pkgs.visualstudio.com";
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -248,86 +245,6 @@ fn feed_path(url: &Spanned<String>, parts: &Parts, at: &dyn Fn(std::ops::Range<u
         at(range),
         "/pypi/simple/",
     ))
-}
-
-/// True where a word is about a private feed.
-fn is_feed(word: &str) -> bool {
-    let lower = word.to_ascii_lowercase();
-    placeholder(&lower).is_some()
-        || lower.contains(FEED_HOST)
-        || lower.contains(OLD_FEED_HOST)
-        || lower.contains("://dev.azure.com/")
-}
-
-/// A URL's parts, found as leniently as a person reads it. Ranges are bytes of the URL.
-struct Parts {
-    scheme: Option<String>,
-    authority: std::ops::Range<usize>,
-    placeholder: Option<(std::ops::Range<usize>, String)>,
-    inner_scheme: Option<std::ops::Range<usize>>,
-    host: String,
-    host_range: std::ops::Range<usize>,
-    path: std::ops::Range<usize>,
-}
-
-impl Parts {
-    fn of(url: &str) -> Self {
-        let placeholder = placeholder(&url.to_ascii_lowercase())
-            .map(|range| (range.clone(), url.get(range).unwrap_or("").to_owned()));
-        let scheme_end = url
-            .find("://")
-            .filter(|end| url.get(..*end).is_some_and(|s| s.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')));
-        let start = scheme_end.map_or(0, |end| end + 3);
-        // The placeholder's own characters may hold what ends an authority.
-        let after = placeholder
-            .as_ref()
-            .map(|(range, _)| range.clone())
-            .filter(|range| range.start == start)
-            .map_or(start, |range| range.end);
-        let mut host_start = after + usize::from(url.get(after..).is_some_and(|rest| rest.starts_with('@')));
-        let inner = url.get(host_start..).and_then(|rest| {
-            rest.find("://").filter(|end| rest.get(..*end).is_some_and(|s| s.chars().all(|c| c.is_ascii_alphabetic())))
-        });
-        let inner_scheme = inner.map(|end| host_start..host_start + end + 3);
-        if let Some(range) = &inner_scheme {
-            host_start = range.end;
-        }
-        let rest = url.get(host_start..).unwrap_or("");
-        let end = rest.find(['/', '?', '#']).map_or(url.len(), |n| host_start + n);
-        let authority = url.get(host_start..end).unwrap_or("");
-        let host_at = host_start + authority.rfind('@').map_or(0, |n| n + 1);
-        let host = url.get(host_at..end).unwrap_or("");
-        let host = host.split(':').next().unwrap_or("").to_ascii_lowercase();
-        let path_end = rest.find(['?', '#']).map_or(url.len(), |n| host_start + n);
-        Self {
-            scheme: scheme_end.map(|end| url.get(..end).unwrap_or("").to_ascii_lowercase()),
-            authority: start..end,
-            placeholder,
-            inner_scheme,
-            host,
-            host_range: host_at..end,
-            path: end..path_end.max(end),
-        }
-    }
-}
-
-/// `{private}` and what people write instead, in a text of lower-case letters.
-fn placeholder(lower: &str) -> Option<std::ops::Range<usize>> {
-    let start = lower.find("private")?;
-    let end = start + "private".len();
-    let before = lower.get(..start)?.trim_end();
-    let after = lower.get(end..)?;
-    let after_at = end + (after.len() - after.trim_start().len());
-    let after = after.trim_start();
-    for (open, close) in
-        [("${{", "}}"), ("{{", "}}"), ("${", "}"), ("{", "}"), ("<", ">"), ("[", "]"), ("(", ")"), ("%7b", "%7d")]
-    {
-        if before.ends_with(open) && after.starts_with(close) {
-            return Some(before.len() - open.len()..after_at + close.len());
-        }
-    }
-    // `$private@`: without braces only directly before the `@`.
-    (before.ends_with('$') && after.starts_with('@')).then(|| before.len() - 1..end)
 }
 
 #[cfg(test)]
