@@ -3,6 +3,9 @@
 use crate::rule::Rule;
 
 mod activate_never_met;
+mod additional_include_collision;
+mod additional_include_nested_zip;
+mod additional_include_not_found;
 mod aggregation_output_reference;
 mod chat_prompt_missing_role;
 mod circular_dependency;
@@ -40,6 +43,7 @@ mod reserved_prompt_variable;
 mod private_feed_credential;
 mod requirements_path_not_found;
 mod requirements_syntax;
+mod several_flow_files;
 mod unknown_flow_input;
 mod unknown_llm_api;
 mod unknown_llm_module;
@@ -66,6 +70,10 @@ pub const ALL: &[Rule] = &[
     wrong_shape::RULE,
     unknown_key::RULE,
     unused_ignore::RULE,
+    several_flow_files::RULE,
+    additional_include_not_found::RULE,
+    additional_include_collision::RULE,
+    additional_include_nested_zip::RULE,
     pinned_promptflow::RULE,
     requirements_path_not_found::RULE,
     requirements_syntax::RULE,

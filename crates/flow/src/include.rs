@@ -7,8 +7,25 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
+use crate::project::{PathFact, Presence};
+
 /// More are not looked at: no flow has them, and each path of a flow is looked for in each.
-const MAX_INCLUDES: usize = 1000;
+pub(crate) const MAX_INCLUDES: usize = 1000;
+
+/// One entry of `additional_includes`, and what it leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Included {
+    /// The name under which it stands in the merged folder; `None` for the root directory.
+    pub name: Option<String>,
+    /// What is there; a file where the SDK makes one, see `archive`.
+    pub fact: PathFact,
+    /// What the flow's own folder holds under that name.
+    pub own: Presence,
+    /// For `x.zip` where there is no such file: the folder `x`, which the SDK packs under that name.
+    pub archive: Option<PathBuf>,
+    /// A file in a folder of that folder, which the SDK looks for in the wrong place.
+    pub nested: Option<String>,
+}
 
 /// The includes of one flow, by the names under which they stand in its merged folder.
 #[derive(Debug, Default)]
@@ -17,13 +34,12 @@ pub struct Includes {
 }
 
 impl Includes {
-    /// Reads `additional_includes`, in their order.
-    pub fn new<'i>(includes: impl Iterator<Item = &'i str>) -> Self {
+    /// Takes the includes in their order.
+    pub fn new<'i>(includes: impl Iterator<Item = &'i Included>) -> Self {
         let mut by_name: BTreeMap<OsString, Vec<PathBuf>> = BTreeMap::new();
-        for include in includes.take(MAX_INCLUDES) {
-            let include = lexical(Path::new(include));
-            if let Some(name) = include.file_name().map(OsString::from) {
-                by_name.entry(name).or_default().push(include);
+        for include in includes.filter(|include| include.archive.is_none()) {
+            if let Some(name) = &include.name {
+                by_name.entry(name.into()).or_default().push(include.fact.path.clone());
             }
         }
         Self { by_name }
@@ -48,8 +64,7 @@ impl Includes {
         if let Some(Component::Normal(first)) = parts.next() {
             let rest = parts.as_path();
             for include in self.by_name.get(first).into_iter().flatten().rev() {
-                let taken = folder.join(include);
-                places.push(if rest.as_os_str().is_empty() { taken } else { taken.join(rest) });
+                places.push(if rest.as_os_str().is_empty() { include.clone() } else { include.join(rest) });
             }
         }
         places.push(folder.join(normal));
@@ -77,14 +92,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_include_stands_under_its_base_name() {
-        let includes = ["../shared/lib", "../a/util.py", "../b/util.py"];
-        let includes = Includes::new(includes.into_iter());
+    fn an_include_stands_under_its_name() {
+        let includes = [("lib", "/r/shared/lib"), ("util.py", "/r/a/util.py"), ("util.py", "/r/b/util.py")];
+        let includes = includes.map(|(name, path)| Included {
+            name: Some(name.to_owned()),
+            fact: PathFact { path: path.into(), presence: Presence::File, candidates: Vec::new() },
+            own: Presence::Missing,
+            archive: None,
+            nested: None,
+        });
+        let includes = Includes::new(includes.iter());
         let at = |path: &str| includes.places(Path::new("/r/flow"), path);
         let expect =
             |path: &str, places: &[&str]| assert_eq!(at(path), places.iter().map(PathBuf::from).collect::<Vec<_>>());
-        expect("lib/x.py", &["/r/flow/../shared/lib/x.py", "/r/flow/lib/x.py"]);
-        expect("./util.py", &["/r/flow/../b/util.py", "/r/flow/../a/util.py", "/r/flow/util.py"]);
+        expect("lib/x.py", &["/r/shared/lib/x.py", "/r/flow/lib/x.py"]);
+        expect("./util.py", &["/r/b/util.py", "/r/a/util.py", "/r/flow/util.py"]);
         expect("own.py", &["/r/flow/own.py"]);
         expect("d/../own.py", &["/r/flow/own.py"]);
         expect("../x", &["/r/flow/../x"]);

@@ -15,6 +15,7 @@ use crate::text::LineIndex;
 use crate::yaml;
 
 mod assistant;
+mod includes;
 mod python;
 mod overlay;
 mod requirements;
@@ -177,11 +178,12 @@ pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
     let text = loader.project.text(file).to_owned();
     let document = yaml::read(&text);
     let flow = lower(&document);
+    loader.surroundings(&flow);
     loader.facts(&flow);
     loader.python(&flow);
     loader.assistants(&flow, &text);
     loader.templates(&flow);
-    let includes = Includes::new(flow.additional_includes.iter().map(|include| include.value.as_str()));
+    let includes = Includes::new(loader.project.included.iter());
     let requirements = loader.requirements_path(&flow, &includes);
     loader.project.flow = Some(FlowFile { file, document, flow });
     if let Some((name, path)) = requirements {
@@ -285,7 +287,7 @@ impl Loader<'_> {
     }
 
     fn facts(&mut self, flow: &Flow) {
-        let includes = Includes::new(flow.additional_includes.iter().map(|include| include.value.as_str()));
+        let includes = Includes::new(self.project.included.iter());
         let nodes = flow.nodes.iter().chain(flow.variants.iter().map(|v| &v.node));
         let mut named: Vec<&str> =
             nodes.filter_map(|n| n.source.as_ref()?.path.as_ref().map(|p| p.value.as_str())).collect();

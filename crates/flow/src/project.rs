@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::include::Included;
 use crate::model::Flow;
 use crate::python::Module;
 use crate::requirements::{Encoding, Requirements};
@@ -39,6 +40,10 @@ pub struct Project {
     pub local_modules: BTreeSet<String>,
     /// The prompt templates of its nodes and variants, by their path as written.
     pub templates: BTreeMap<String, TemplateFile>,
+    /// What each entry of `additional_includes` leads to, in their order.
+    pub included: Vec<Included>,
+    /// The files in the flow's folder of a name by which the SDK finds a flow in a folder.
+    pub flow_files: Vec<String>,
 }
 
 /// A flow with its text.

@@ -1,7 +1,7 @@
 //! The disk behind the open texts.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flowgate_flow::include::lexical;
@@ -45,5 +45,9 @@ impl FileSystem for Overlay {
         names.sort();
         names.dedup();
         Ok(names)
+    }
+
+    fn identity(&self, path: &Path) -> PathBuf {
+        Disk.identity(path)
     }
 }

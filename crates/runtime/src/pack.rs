@@ -50,7 +50,9 @@ fn pack_within(project: &Project, boundary: Option<&Path>, limit: u64) -> Result
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(written, &path)),
             Err(error) => return Err(unreadable(&path, &error)),
         };
-        let Some(name) = path.file_name().or_else(|| real.file_name()) else {
+        // The SDK follows links before it takes the name, but not those of an absolute path.
+        let named = if Path::new(written).is_absolute() { &path } else { &real };
+        let Some(name) = named.file_name() else {
             return Err(refused(
                 "UserErrorException",
                 format!("additional include `{written}` is the root directory, which is not supported"),

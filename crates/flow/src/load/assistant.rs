@@ -17,7 +17,7 @@ const MAX_FILES: usize = 64;
 impl Loader<'_> {
     /// Reads each definition, and looks up the files that it names.
     pub(super) fn assistants(&mut self, flow: &Flow, text: &str) {
-        let includes = Includes::new(flow.additional_includes.iter().map(|include| include.value.as_str()));
+        let includes = Includes::new(self.project.included.iter());
         let inputs = assistant_inputs(&self.project, flow, text);
         let named: BTreeSet<String> = inputs.into_iter().take(MAX_FILES).map(|(path, _)| path.to_owned()).collect();
         for written in named {

@@ -16,7 +16,7 @@ const MAX_FILES: usize = 256;
 impl Loader<'_> {
     /// Reads the file of every Python node that may run, or of a flex flow's entry, each once.
     pub(super) fn python(&mut self, flow: &Flow) {
-        let includes = Includes::new(flow.additional_includes.iter().map(|include| include.value.as_str()));
+        let includes = Includes::new(self.project.included.iter());
         let mut seen = HashSet::new();
         for source in flow.live_nodes().filter_map(|node| node.python_source()) {
             if seen.len() < MAX_FILES && seen.insert(source.value.as_str()) {
