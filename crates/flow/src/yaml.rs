@@ -243,6 +243,7 @@ pub fn read(text: &str) -> Document {
         let current = recovery.text();
         let mut builder = Builder {
             text: &current,
+            body,
             bom,
             stack: Vec::new(),
             anchors: HashMap::new(),
@@ -390,7 +391,10 @@ enum Open {
 }
 
 struct Builder<'t> {
+    /// What is read.
     text: &'t str,
+    /// The text as it was: spaces stand for what is left out, and a span must not end in a character.
+    body: &'t str,
     bom: usize,
     stack: Vec<Open>,
     anchors: HashMap<usize, Arc<Value>>,
@@ -401,14 +405,16 @@ struct Builder<'t> {
 impl Builder<'_> {
     fn span(&self, span: granit_parser::Span) -> Span {
         let range = span.byte_range().unwrap_or(0..0);
-        let clamp = |at: usize| {
-            let mut at = at.min(self.text.len());
-            while !self.text.is_char_boundary(at) {
-                at -= 1;
-            }
-            at
-        };
-        Span::new(clamp(range.start) + self.bom, clamp(range.end) + self.bom)
+        Span::new(self.boundary(range.start) + self.bom, self.boundary(range.end) + self.bom)
+    }
+
+    /// The nearest place at `at` or before it where a character starts.
+    fn boundary(&self, at: usize) -> usize {
+        let mut at = at.min(self.body.len());
+        while !self.body.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
     }
 
     fn run(&mut self) -> Option<SyntaxError> {
@@ -418,9 +424,8 @@ impl Builder<'_> {
             let (event, place) = match next {
                 Ok(next) => next,
                 Err(error) => {
-                    let at = error.marker().byte_offset().unwrap_or(0).min(self.text.len());
-                    let at = (0..=at).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0);
-                    let rest = &self.text[at..];
+                    let at = self.boundary(error.marker().byte_offset().unwrap_or(0));
+                    let rest = self.body.get(at..).unwrap_or("");
                     let width = rest.chars().next().filter(|c| !c.is_whitespace()).map_or(0, char::len_utf8);
                     let span = Span::new(at + self.bom, at + width + self.bom);
                     return Some(SyntaxError { span, message: error.kind().to_string() });

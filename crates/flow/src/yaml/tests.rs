@@ -113,24 +113,33 @@ fn hostile_texts_end() {
     assert!(read(&long).errors[0].message.contains("MiB"));
 }
 
+fn assert_spans_fit(text: &str) {
+    let document = read(text);
+    let parts = document.errors.iter().map(|error| error.span);
+    let mut spans: Vec<Span> = parts.chain(document.comments.iter().chain(&document.blanked).copied()).collect();
+    let mut nodes = vec![&document.root];
+    while let Some(node) = nodes.pop() {
+        spans.push(node.span);
+        if node.alias {
+            continue;
+        }
+        nodes.extend(node.mapping().unwrap_or(&[]).iter().flat_map(|entry| [&entry.key, &entry.value]));
+        nodes.extend(node.sequence().unwrap_or(&[]));
+    }
+    for span in spans {
+        assert!(text.get(span.start..span.end).is_some(), "{span:?} of {text:?}");
+    }
+}
+
+/// What is left out is read as spaces, as many as it has bytes.
+#[test]
+fn an_error_beside_a_line_that_is_left_out_is_at_a_whole_character() {
+    assert_spans_fit("-p3:i\n-\n\r#:\n-\n>1\r-\nܨ!-\nܨ--");
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_read_and_every_span_fits(text in "(?s)[a-c:\\-\\[\\]{}&*'\"|>#!%@, \\n\\t\\réа😀]{0,160}") {
-        fn walk(node: &Node, text: &str) {
-            assert!(text.get(node.span.start..node.span.end).is_some(), "{:?}", node.span);
-            if node.alias { return; }
-            for entry in node.mapping().unwrap_or(&[]) {
-                walk(&entry.key, text);
-                walk(&entry.value, text);
-            }
-            for item in node.sequence().unwrap_or(&[]) {
-                walk(item, text);
-            }
-        }
-        let document = read(&text);
-        walk(&document.root, &text);
-        for span in document.errors.iter().map(|e| e.span).chain(document.comments.iter().copied()).chain(document.blanked.iter().copied()) {
-            assert!(text.get(span.start..span.end).is_some());
-        }
+        assert_spans_fit(&text);
     }
 }
