@@ -4,7 +4,7 @@
 use flowgate_flow::requirements;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let Ok(text) = requirements::decode(bytes.to_vec()) else { return };
+    let Ok((text, _)) = requirements::decode(bytes.to_vec()) else { return };
     let read = requirements::read(&text);
     let values = read.options().filter_map(|(_, option)| Some(option.value.as_ref()?.span));
     for span in values.chain(read.requirements().map(|requirement| requirement.span)) {

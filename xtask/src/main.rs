@@ -1,5 +1,6 @@
 //! The project's own commands, run as `cargo xtask COMMAND`.
 
+mod bench;
 mod command;
 mod docs;
 mod fuzz;
@@ -17,6 +18,7 @@ usage: cargo xtask COMMAND
   testbed          make what the end-to-end tests need: a Docker engine, flowgate's base image, Neovim
   docs [--check]   write the generated documentation; with --check, only say whether it is current
   oracle           compare `flowgate check` with the real engine over the flows below FLOWGATE_ORACLE_TREE
+  bench            measure a check of the tree FLOWGATE_BENCH_TREE, and of generated ones: docs/benchmarks.md
   fuzz [SECONDS]   run every fuzz target in turn, 900 seconds each unless told otherwise";
 
 fn main() -> ExitCode {
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
         ["test"] => suite::test(),
         ["testbed"] => testbed::make(),
         ["oracle"] => oracle::compare(),
+        ["bench"] => bench::all(),
+        ["read", tree] => bench::read(tree),
         ["fuzz"] => fuzz::all(None),
         ["fuzz", seconds] => fuzz::all(Some(seconds)),
         ["docs"] => docs::write(),

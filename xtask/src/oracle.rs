@@ -33,7 +33,7 @@ pub(crate) fn compare() -> Result<()> {
     say(&format!("oracle: {} flows below {}", flows.len(), tree.display()));
     let engine = engine(&tree, &flows)?;
     run(Command::new("cargo").args(["build", "--quiet", "--package", "flowgate"]).current_dir(root()))?;
-    let checker = binary("debug");
+    let checker = binary("debug", "flowgate");
     let mut comparison = Comparison::default();
     for answer in engine {
         let findings = findings(&checker, &tree, &answer.flow)?;
@@ -67,10 +67,10 @@ pub(crate) fn flows(tree: &Path) -> Result<Vec<String>> {
     Ok(found.into_iter().filter(is_dag).filter_map(relative).collect())
 }
 
-/// The binary of a profile.
-pub(crate) fn binary(profile: &str) -> PathBuf {
+/// A binary of the workspace, as a profile builds it.
+pub(crate) fn binary(profile: &str, name: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    target.join(profile).join(format!("flowgate{}", std::env::consts::EXE_SUFFIX))
+    target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// What the engine says of one flow.

@@ -18,8 +18,8 @@ mod fixes;
 #[cfg(test)]
 mod fixture;
 mod ignores;
-mod package_tools;
 mod look_alike;
+mod package_tools;
 mod paths;
 mod prompts;
 pub mod repair;

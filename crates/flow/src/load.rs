@@ -16,8 +16,8 @@ use crate::yaml;
 
 mod assistant;
 mod includes;
-mod python;
 mod overlay;
+mod python;
 mod requirements;
 mod templates;
 

@@ -1,0 +1,151 @@
+//! `docs/benchmarks.md`.
+
+use std::fmt::Write;
+use std::fs;
+
+use crate::command::{Result, output};
+
+/// The page, section by section, in the order of the calls.
+pub(super) struct Page {
+    text: String,
+    summary: Vec<(String, String, String)>,
+    runs: usize,
+}
+
+impl Page {
+    pub(super) fn new(runs: usize) -> Result<Self> {
+        Ok(Self { text: String::new(), summary: Vec::new(), runs })
+    }
+
+    /// Adds a line to the summary: what, how much, and the aim.
+    fn sum_up(&mut self, what: impl Into<String>, figure: String, aim: impl Into<String>) {
+        self.summary.push((what.into(), figure, aim.into()));
+    }
+
+    pub(super) fn reading(&mut self, check: f64, read: f64) {
+        self.sum_up("check : only read and parse, one core", format!("{:.2} x", check / read), "at most 2 x");
+        self.section(
+            "Against reading",
+            "Every flow of the tree with all that it names, on one core, with the parsers of `flowgate check`: the whole \
+             check, and reading and parsing alone.",
+            &["", "wall time", "ratio"],
+            &[
+                vec!["read and parse".to_owned(), ms(read), "1".to_owned()],
+                vec!["check".to_owned(), ms(check), format!("{:.2}", check / read)],
+            ],
+        );
+    }
+
+    pub(super) fn engine(&mut self, sampled: usize, engine: f64, single: f64, flows: usize, whole: f64) {
+        let per_flow = whole / flows.max(1) as f64;
+        self.sum_up("`pf flow validate` : check, wall time per flow", times(engine / per_flow), "at least 5,000 x");
+        self.section(
+            "Against `pf flow validate`",
+            &format!(
+                "`pf flow validate` takes one flow; it was given every tenth, {sampled} in all, its telemetry off. \
+                 `flowgate check` was given the whole tree of {flows} flows, and then the same {sampled} one by one."
+            ),
+            &["", "wall time per flow", "ratio"],
+            &[
+                vec!["`pf flow validate FLOW`".to_owned(), ms(engine), "1".to_owned()],
+                vec!["`flowgate check FLOW`".to_owned(), ms(single), times(engine / single)],
+                vec!["`flowgate check TREE`".to_owned(), ms(per_flow), times(engine / per_flow)],
+            ],
+        );
+    }
+
+    /// Takes: small and large on one core, small and large on all, and the large one with findings.
+    pub(super) fn growth(&mut self, rows: &[(&str, f64, f64); 5]) {
+        let [(_, small, _), (_, large, _), (_, _, small_peak), (_, all, large_peak), (_, _, faulty_peak)] = *rows;
+        self.sum_up("10,000 flows : 1,000 flows, time", format!("{:.1} x", large / small), "10 x");
+        self.sum_up("one core : all cores, 10,000 flows", format!("{:.2} x", large / all), "the number of cores");
+        self.sum_up(
+            "10,000 flows : 1,000 flows, peak memory, no findings",
+            format!("{:.2} x", large_peak / small_peak),
+            "grows with findings, not with flows",
+        );
+        self.sum_up(
+            "30,000 findings : none, peak memory, 10,000 flows",
+            format!("{:.2} x", faulty_peak / large_peak),
+            "",
+        );
+        let rows: Vec<Vec<String>> = rows
+            .iter()
+            .map(|(name, time, peak)| vec![(*name).to_owned(), ms(*time), format!("{peak:.1} MiB")])
+            .collect();
+        self.section(
+            "Growth",
+            "A generated repository: each flow has three nodes, two Python tools, a prompt and a requirements file.",
+            &["", "wall time", "peak memory"],
+            &rows,
+        );
+    }
+
+    pub(super) fn hostile(&mut self, name: &str, time: f64, peak: f64) {
+        if !self.text.contains("## Hostile files") {
+            self.section(
+                "Hostile files",
+                "One flow, of which one file is made to be slow.",
+                &["", "wall time", "peak memory"],
+                &[],
+            );
+            self.text.pop();
+        }
+        let _ = writeln!(self.text, "| {name} | {} | {peak:.1} MiB |", ms(time));
+    }
+
+    fn section(&mut self, title: &str, words: &str, head: &[&str], rows: &[Vec<String>]) {
+        let _ = writeln!(self.text, "\n## {title}\n{words}\n");
+        let _ = writeln!(self.text, "| {} |\n|{}", head.join(" | "), "---|".repeat(head.len()));
+        for row in rows {
+            let _ = writeln!(self.text, "| {} |", row.join(" | "));
+        }
+        self.text.push('\n');
+    }
+
+    /// The whole text.
+    pub(super) fn text(self) -> Result<String> {
+        let mut page = format!(
+            "# Benchmarks\n\nOne run of `FLOWGATE_BENCH_TREE=TREE cargo xtask bench`, where `TREE` is a clone of \
+             microsoft/promptflow. Each figure\nis the median of {} runs of a release build, but those of `pf flow \
+             validate`, which ran once per flow. What counts are\nthe ratios: both sides of each come from the same \
+             run, the same files and the same machine.\n\nMachine: {}.\n\n| ratio | measured | aim |\n|---|---|---|\n",
+            self.runs,
+            machine()?,
+        );
+        for (what, figure, aim) in &self.summary {
+            let _ = writeln!(page, "| {what} | {figure} | {aim} |");
+        }
+        Ok(page + self.text.trim_end() + "\n")
+    }
+}
+
+fn machine() -> Result<String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("a processor that does not say its name", |(_, name)| name.trim());
+    let system = output(std::process::Command::new("uname").args(["-s", "-r", "-m"]))?;
+    Ok(format!("{cores} cores of {model}, {}", system.trim()))
+}
+
+fn ms(seconds: f64) -> String {
+    match seconds * 1000.0 {
+        ms if ms < 10.0 => format!("{ms:.2} ms"),
+        ms if ms < 100.0 => format!("{ms:.1} ms"),
+        ms => format!("{ms:.0} ms"),
+    }
+}
+
+/// `12,345 x`.
+fn times(ratio: f64) -> String {
+    let digits = format!("{ratio:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text + " x"
+}
