@@ -262,6 +262,7 @@ inputs:
 # ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning[unused-ignore]: this comment ignores no rule
   d: {}
 # ^ error[missing-type]: input `d` has no `type`
+environment: {python_requirements_txt: requirements.txt}
 #- requirements.txt
 # flowgate: ignore-file[pinned-promptflow] the image is ours
 requests

@@ -11,6 +11,7 @@
 //! - a finding that depends on a part of a file that could not be read is not made.
 
 pub mod config;
+mod base_image;
 mod context;
 mod feeds;
 mod finding;

@@ -10,12 +10,14 @@ mod aggregation_output_reference;
 mod chat_prompt_missing_role;
 mod circular_dependency;
 mod default_type_mismatch;
+mod conflicting_base_pin;
 mod dependency_confusion;
 mod deprecated_tool_id;
 mod dropped_by_pip;
 mod duplicate_node_name;
 mod duplicate_yaml_key;
 mod empty_output_reference;
+mod implicit_requirements;
 mod incomplete_activate;
 mod incomplete_chat_flow;
 mod inconsistent_variants;
@@ -28,10 +30,14 @@ mod invalid_source;
 mod invalid_type_name;
 mod jinja_syntax;
 mod llm_missing_connection;
+mod known_bad_base_image;
 mod local_requirement;
+mod look_alike_character;
+mod malformed_base_image;
 mod malformed_private_feed;
 mod malformed_reference;
 mod misplaced_tab;
+mod missing_promptflow_tools;
 mod missing_source_file;
 mod missing_type;
 mod nested_reference;
@@ -43,12 +49,17 @@ mod requirements_path_not_found;
 mod requirements_syntax;
 mod reserved_prompt_variable;
 mod several_flow_files;
+mod requirements_outside_flow;
+mod requirements_path_not_found;
+mod requirements_syntax;
+mod unknown_environment_key;
 mod unknown_flow_input;
 mod unknown_key;
 mod unknown_llm_api;
 mod unknown_llm_module;
 mod unknown_node_reference;
 mod unknown_package_tool;
+mod unpinned_base_image;
 mod unreadable_file;
 mod unreferencable_node_name;
 mod unresolved_environment_variable;
@@ -73,6 +84,15 @@ pub const ALL: &[Rule] = &[
     additional_include_not_found::RULE,
     additional_include_collision::RULE,
     additional_include_nested_zip::RULE,
+    look_alike_character::RULE,
+    unknown_environment_key::RULE,
+    malformed_base_image::RULE,
+    unpinned_base_image::RULE,
+    known_bad_base_image::RULE,
+    implicit_requirements::RULE,
+    requirements_outside_flow::RULE,
+    missing_promptflow_tools::RULE,
+    conflicting_base_pin::RULE,
     pinned_promptflow::RULE,
     requirements_path_not_found::RULE,
     requirements_syntax::RULE,

@@ -62,4 +62,19 @@ impl Spanned<String> {
     pub fn as_str(&self) -> &str {
         &self.value
     }
+
+    /// True where the value stands in the file as it is, without quotes, escapes or continued lines
+    /// in between: then a place in it is a place in the file.
+    pub fn is_verbatim(&self) -> bool {
+        self.span.end - self.span.start == self.value.len()
+    }
+
+    /// The place of a part of the value; all of it where the value is not verbatim.
+    pub fn part(&self, range: std::ops::Range<usize>) -> Span {
+        if self.is_verbatim() {
+            Span::new(self.span.start + range.start, self.span.start + range.end)
+        } else {
+            self.span
+        }
+    }
 }

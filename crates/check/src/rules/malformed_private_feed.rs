@@ -131,9 +131,7 @@ impl LineCheck<'_> {
     /// The URL itself: every fault has its own span and its own edit, and none overlap.
     fn url(&mut self, url: &Spanned<String>) {
         let parts = Parts::of(&url.value);
-        let at = |range: std::ops::Range<usize>| {
-            self.place(Span::new(url.span.start + range.start, url.span.start + range.end))
-        };
+        let at = |range: std::ops::Range<usize>| self.place(url.part(range));
         let mut found = Vec::new();
         let safe = |finding: Finding, title: &str, range: std::ops::Range<usize>, text: &str| {
             finding.fix(Applicability::Safe, title, at(range), text)
@@ -204,6 +202,10 @@ impl LineCheck<'_> {
                 Finding::new(Level::Warning, at(parts.host_range.clone()), message)
                     .help("`{private}` is for feeds at `pkgs.dev.azure.com`"),
             );
+        }
+        if !url.is_verbatim() {
+            // What is between the characters of the value is not known here.
+            found.iter_mut().for_each(|finding| finding.fix = None);
         }
         self.findings.extend(found);
     }

@@ -38,8 +38,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         for (_, option) in file.requirements.options().filter(|(_, option)| is_index(option)) {
             let Some(url) = &option.value else { continue };
             if let Some(at) = url.value.find(PRIVATE_PLACEHOLDER) {
-                let start = url.span.start + at;
-                let at = place(Span::new(start, start + PRIVATE_PLACEHOLDER.len()));
+                let at = place(url.part(at..at + PRIVATE_PLACEHOLDER.len()));
                 findings.push(
                     Finding::error(at, "no identity is configured, so nothing replaces `{private}`")
                         .help("give the session a user-assigned identity that may read the feed"),

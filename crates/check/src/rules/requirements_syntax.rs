@@ -130,7 +130,10 @@ fn refused(file: FileId, refusal: &Refusal, next: Option<&Line>) -> Finding {
 /// `-i=URL`: pip takes the `=` for the first character of the URL.
 fn joined_by_equals(file: FileId, option: &LineOption) -> Option<Finding> {
     let value = option.value.as_ref()?;
-    if option.name.value.starts_with("--") || !value.value.starts_with('=') || value.span.start != option.name.span.end
+    if option.name.value.starts_with("--")
+        || !value.is_verbatim()
+        || !value.value.starts_with('=')
+        || value.span.start != option.name.span.end
     {
         return None;
     }

@@ -43,12 +43,13 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
                 && !is_feed(&value.value)
                 && !is_local(&Parts::of(&value.value).host)
             {
-                let at = place(Span::new(value.span.start, value.span.start + 4));
-                findings.push(
-                    Finding::new(Level::Warning, at, "pip ignores an index over `http` unless its host is trusted")
-                        .help("use `https`")
-                        .fix(Applicability::Unsafe, "use `https`", at, "https"),
-                );
+                let at = place(value.part(0..4));
+                let message = "pip ignores an index over `http` unless its host is trusted";
+                let finding = Finding::new(Level::Warning, at, message).help("use `https`");
+                findings.push(match value.is_verbatim() {
+                    true => finding.fix(Applicability::Unsafe, "use `https`", at, "https"),
+                    false => finding,
+                });
             }
         }
     }

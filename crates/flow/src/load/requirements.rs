@@ -15,10 +15,15 @@ impl Loader<'_> {
     /// The requirements file that the runtime would take: the named one, else `requirements.txt`
     /// beside the flow (the SDK adds it by itself). With its path relative to the flow's folder.
     pub(super) fn requirements_path(&mut self, flow: &Flow, includes: &Includes) -> Option<(String, PathBuf)> {
+        // Whether it is there decides what the SDK adds, and what it leaves aside.
+        let usual = self.fact(includes, "requirements.txt");
+        if usual.presence == Presence::File {
+            self.project.paths.entry("requirements.txt".to_owned()).or_insert_with(|| usual.clone());
+        }
         let named = flow.environment.as_ref().and_then(|e| e.python_requirements_txt.as_ref());
         let (name, fact) = match named {
             Some(named) => (named.value.as_str(), self.project.paths.get(&named.value)?.clone()),
-            None => ("requirements.txt", self.fact(includes, "requirements.txt")),
+            None => ("requirements.txt", usual),
         };
         (fact.presence == Presence::File).then(|| (name.to_owned(), fact.path))
     }
