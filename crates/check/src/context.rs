@@ -74,11 +74,13 @@ impl<'p> Context<'p> {
     /// True for a finding, other than the syntax error itself, on a line of which a part could not
     /// be read: what is left of the line does not say what was meant.
     pub(crate) fn is_beside_broken_part(&self, finding: &Finding) -> bool {
-        let Some(flow) = self.project.flow.as_ref().filter(|flow| flow.file == finding.at.file) else { return false };
-        let Some(file) = self.project.file(flow.file) else { return false };
+        let Some((id, document)) = self.project.documents().find(|(id, _)| *id == finding.at.file) else {
+            return false;
+        };
+        let Some(file) = self.project.file(id) else { return false };
         let line = file.lines.line_of(finding.at.span.start);
         finding.engine != Some("YAMLError")
-            && flow.document.blanked.iter().any(|part| file.lines.line_of(part.start) == line)
+            && document.blanked.iter().any(|part| file.lines.line_of(part.start) == line)
     }
 
     /// The first node of that name.

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use flowgate_flow::load::{self, Memory};
-use flowgate_flow::{ColumnUnit, Project, classify};
+use flowgate_flow::{ColumnUnit, FileKind, Project, classify};
 
 use crate::{Facts, Finding, Level, apply};
 
@@ -28,15 +28,22 @@ pub(crate) fn files(fixture: &str) -> Vec<(String, String)> {
     files
 }
 
-/// Loads a fixture's flow, or its first file where there is none.
+/// Loads what a fixture's first file is of, where that is a run specification, a connection or a
+/// prompty; else its flow; else its first file.
 pub(crate) fn project(files: &[(String, String)]) -> Project {
     let on_disk: HashMap<PathBuf, Vec<u8>> =
         files.iter().map(|(name, text)| (Path::new(FOLDER).join(name), content(name, text).into_bytes())).collect();
     let memory = Memory { files: on_disk };
-    let flow = files.iter().find(|(name, _)| classify::classify(Path::new(name)) == flowgate_flow::FileKind::Flow);
-    match flow {
+    let first = Path::new(FOLDER).join(&files[0].0);
+    match classify::classify_text(&first, &files[0].1) {
+        FileKind::RunSpecification | FileKind::Connection | FileKind::Prompty => {
+            return load::load_sibling(&memory, &first);
+        }
+        FileKind::Flow | FileKind::Requirements | FileKind::Other => {}
+    }
+    match files.iter().find(|(name, _)| classify::classify(Path::new(name)) == FileKind::Flow) {
         Some((name, _)) => load::load_project(&memory, &Path::new(FOLDER).join(name)),
-        None => load::load_requirements(&memory, &Path::new(FOLDER).join(&files[0].0)),
+        None => load::load_requirements(&memory, &first),
     }
 }
 

@@ -48,8 +48,8 @@ impl<'p> Ignores<'p> {
     /// Reads them.
     pub(crate) fn of(context: &Context<'p>) -> Self {
         let mut ignores = Self { comments: Vec::new(), lines: HashMap::new(), files: HashMap::new() };
-        if let Some(flow) = context.flow_file() {
-            ignores.read(context, flow.file, &flow.document.comments);
+        for (file, document) in context.project.documents() {
+            ignores.read(context, file, &document.comments);
         }
         for file in context.requirements() {
             ignores.read(context, file.file, &file.requirements.comments);

@@ -40,6 +40,8 @@ pub enum Group {
     Graph,
     /// Prompt templates, LLM nodes and package tools.
     Prompts,
+    /// Run specifications, connections and prompty files.
+    Siblings,
 }
 
 impl Group {
@@ -51,6 +53,7 @@ impl Group {
             Self::Flow => "Inputs, outputs and nodes",
             Self::Graph => "References and the graph",
             Self::Prompts => "Prompts, LLM nodes and package tools",
+            Self::Siblings => "Runs, connections and prompty files",
         }
     }
 }

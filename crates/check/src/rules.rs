@@ -34,6 +34,10 @@ mod known_bad_base_image;
 mod local_requirement;
 mod look_alike_character;
 mod malformed_base_image;
+mod invalid_run_specification;
+mod invalid_source;
+mod invalid_type_name;
+mod malformed_column_mapping;
 mod malformed_private_feed;
 mod malformed_reference;
 mod misplaced_tab;
@@ -48,6 +52,7 @@ mod prompt_variable_not_supplied;
 mod requirements_path_not_found;
 mod requirements_syntax;
 mod reserved_prompt_variable;
+mod run_path_not_found;
 mod several_flow_files;
 mod requirements_outside_flow;
 mod requirements_path_not_found;
@@ -60,6 +65,8 @@ mod unknown_llm_module;
 mod unknown_node_reference;
 mod unknown_package_tool;
 mod unpinned_base_image;
+mod unknown_run_input;
+mod unknown_run_node;
 mod unreadable_file;
 mod unreferencable_node_name;
 mod unresolved_environment_variable;
@@ -139,6 +146,11 @@ pub const ALL: &[Rule] = &[
     node_order_drops_message_format::RULE,
     unused_flow_input::RULE,
     unused_node::RULE,
+    invalid_run_specification::RULE,
+    run_path_not_found::RULE,
+    malformed_column_mapping::RULE,
+    unknown_run_input::RULE,
+    unknown_run_node::RULE,
 ];
 
 /// The rule of that name.

@@ -19,6 +19,8 @@ use crate::{Facts, Finding, Selection, check, config};
 pub enum Target {
     /// A flow with everything that it names.
     Flow(PathBuf),
+    /// A run specification, a connection or a prompty.
+    Sibling(PathBuf),
     /// A requirements file alone, because no flow beside it or above it names it.
     Requirements(PathBuf),
     /// A requirements file of the flow; only its own findings count.
@@ -58,8 +60,9 @@ impl TargetError {
     }
 }
 
-/// What to check for a path that the user named: every flow below a folder that no configuration
-/// leaves out, a flow, or a requirements file together with the flow that owns it.
+/// What to check for a path that the user named: every flow and every file beside
+/// flows below a folder that no configuration leaves out, one of them, or a requirements file
+/// together with the flow that owns it.
 ///
 /// # Errors
 /// See [`TargetError`].
@@ -72,19 +75,19 @@ pub fn targets(fs: &dyn FileSystem, path: &Path) -> Result<Found, TargetError> {
 }
 
 fn below(fs: &dyn FileSystem, folder: &Path) -> Result<Found, TargetError> {
-    let flows =
-        load::discover(folder).map_err(|error| TargetError::Path(format!("cannot read the folder: {error}")))?;
+    let files =
+        load::discover_all(folder).map_err(|error| TargetError::Path(format!("cannot read the folder: {error}")))?;
     let mut configurations: HashMap<PathBuf, Loaded> = HashMap::new();
     let mut found = Found::default();
-    for flow in flows {
-        let folder = flow.parent().unwrap_or(Path::new(""));
+    for (path, kind) in files {
+        let folder = path.parent().unwrap_or(Path::new(""));
         let loaded = match configurations.entry(folder.to_owned()) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(config::load(fs, folder).map_err(TargetError::Config)?),
         };
-        match loaded.excludes(&flow) {
-            Some(pattern) => found.excluded.push((flow.clone(), pattern.to_owned())),
-            None => found.targets.push(Target::Flow(flow)),
+        match loaded.excludes(&path) {
+            Some(pattern) => found.excluded.push((path.clone(), pattern.to_owned())),
+            None => found.targets.push(target((path, kind))),
         }
     }
     Ok(found)
@@ -96,14 +99,21 @@ fn below(fs: &dyn FileSystem, folder: &Path) -> Result<Found, TargetError> {
 /// See [`TargetError`].
 pub fn target_of_file(fs: &dyn FileSystem, path: &Path) -> Result<Target, TargetError> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
-    match (classify::classify(path), extension) {
+    match (load::kind_of(fs, path), extension) {
+        (FileKind::RunSpecification | FileKind::Connection | FileKind::Prompty, _) => {
+            Ok(Target::Sibling(path.to_owned()))
+        }
         (FileKind::Flow, _) | (FileKind::Other, "yaml" | "yml") => Ok(Target::Flow(path.to_owned())),
         (FileKind::Requirements, _) | (FileKind::Other, "txt") => Ok(match owner(fs, path) {
             Some(flow) => Target::RequirementsOf { path: path.to_owned(), flow },
             None => Target::Requirements(path.to_owned()),
         }),
-        (FileKind::Other, _) => Err(TargetError::Path("not a flow, a requirements file or a folder".to_owned())),
+        (FileKind::Other, _) => Err(TargetError::Path("not a flow, a file beside flows, a requirements file or a folder".to_owned())),
     }
+}
+
+fn target((path, kind): (PathBuf, FileKind)) -> Target {
+    if kind == FileKind::Flow { Target::Flow(path) } else { Target::Sibling(path) }
 }
 
 /// The flow that names a requirements file: in its folder, or in one of the two folders above.
@@ -191,6 +201,7 @@ fn check_one(
     let project = match target {
         Target::Flow(flow) | Target::RequirementsOf { flow, .. } => load::load_project(fs, flow),
         Target::Requirements(path) => load::load_requirements(fs, path),
+        Target::Sibling(path) => load::load_sibling(fs, path),
     };
     let findings = check_selected(fs, &project, selection)?;
     let findings = match target {

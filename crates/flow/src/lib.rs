@@ -15,6 +15,7 @@
 
 pub mod classify;
 pub mod config;
+pub mod connection;
 pub mod credential;
 pub mod data;
 pub mod graph;
@@ -23,9 +24,11 @@ pub mod load;
 pub mod lower;
 pub mod model;
 pub mod project;
+pub mod prompty;
 pub mod python;
 pub mod reference;
 pub mod requirements;
+pub mod run;
 pub mod span;
 pub mod template;
 pub mod text;

@@ -24,6 +24,9 @@ mod templates;
 pub use assistant::assistant_inputs;
 
 pub use overlay::Overlay;
+mod siblings;
+
+pub use siblings::{kind_of, load_sibling};
 
 /// Longer data sets are refused before they are read whole.
 const MAX_DATA_BYTES: u64 = 256 * 1024 * 1024;
@@ -142,6 +145,27 @@ pub fn discover(root: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Every file below `root` that can be checked by itself, in order of path: flows, run
+/// specifications, connections and prompty files. Otherwise like [`discover`].
+///
+/// # Errors
+/// The first folder that could not be read, with its path in the message.
+pub fn discover_all(root: &Path) -> io::Result<Vec<(PathBuf, FileKind)>> {
+    let mut found = Vec::new();
+    for entry in walk(root) {
+        let entry = entry.map_err(io::Error::other)?;
+        if !entry.file_type().is_some_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let kind = kind_of(&Disk, entry.path());
+        if !matches!(kind, FileKind::Requirements | FileKind::Other) {
+            found.push((entry.into_path(), kind));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// Like [`discover`], for a door that must neither fail nor take long: what cannot be read is left
 /// out, and the walk ends after `limit` entries.
 pub fn discover_some(root: &Path, limit: usize) -> Vec<PathBuf> {
@@ -167,13 +191,7 @@ fn flow_file(entry: ignore::DirEntry) -> Option<PathBuf> {
 
 /// Reads one flow with everything that it names.
 pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
-    let folder = flow_file.parent().unwrap_or(Path::new("")).to_owned();
-    let mut loader = Loader {
-        fs,
-        listings: HashMap::new(),
-        project: Project { folder, ..Project::default() },
-        suggestions: MAX_SUGGESTIONS,
-    };
+    let mut loader = Loader::new(fs, flow_file);
     let file = loader.read(flow_file, yaml::MAX_BYTES);
     let text = loader.project.text(file).to_owned();
     let document = yaml::read(&text);
@@ -194,13 +212,7 @@ pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
 
 /// Reads one requirements file that no flow is known to own.
 pub fn load_requirements(fs: &dyn FileSystem, path: &Path) -> Project {
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let mut loader = Loader {
-        fs,
-        listings: HashMap::new(),
-        project: Project { folder, ..Project::default() },
-        suggestions: MAX_SUGGESTIONS,
-    };
+    let mut loader = Loader::new(fs, path);
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("requirements.txt");
     loader.requirements(&Includes::default(), name, path.to_owned(), false, &mut Vec::new());
     loader.project
@@ -254,6 +266,14 @@ struct Loader<'f> {
     project: Project,
     /// For how many more paths candidates are gathered.
     suggestions: usize,
+}
+
+impl<'f> Loader<'f> {
+    fn new(fs: &'f dyn FileSystem, file: &Path) -> Self {
+        let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+        let project = Project { folder, ..Project::default() };
+        Self { fs, listings: HashMap::new(), project, suggestions: MAX_SUGGESTIONS }
+    }
 }
 
 impl Loader<'_> {

@@ -16,11 +16,11 @@ pub fn lower(document: &Document) -> Flow {
         language: text(root, "language"),
         ..Flow::default()
     };
+    flow.inputs = inputs(root);
+    flow.outputs = outputs(root);
     if flow.flex {
         return flow;
     }
-    flow.inputs = entries(root, "inputs").iter().filter_map(input).collect();
-    flow.outputs = entries(root, "outputs").iter().filter_map(output).collect();
     flow.nodes = items(root, "nodes").iter().filter(|n| n.mapping().is_some()).map(|n| node(n, None)).collect();
     flow.variants = entries(root, "node_variants").iter().flat_map(variants).collect();
     flow.complete &= !merges(root);
@@ -33,6 +33,16 @@ fn merges(root: &Yaml) -> bool {
     any(root.mapping().unwrap_or(&[]))
         || ["inputs", "outputs", "node_variants"].iter().any(|key| any(entries(root, key)))
         || items(root, "nodes").iter().any(|node| any(entries(node, "inputs")))
+}
+
+/// `inputs`, in the order of the text.
+pub(crate) fn inputs(root: &Yaml) -> Vec<Input> {
+    entries(root, "inputs").iter().filter_map(input).collect()
+}
+
+/// `outputs`, in the order of the text.
+pub(crate) fn outputs(root: &Yaml) -> Vec<Output> {
+    entries(root, "outputs").iter().filter_map(output).collect()
 }
 
 fn entries<'y>(node: &'y Yaml, key: &str) -> &'y [Entry] {

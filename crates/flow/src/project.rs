@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::connection::Connection;
 use crate::include::Included;
 use crate::model::Flow;
+use crate::prompty::Prompty;
 use crate::python::Module;
 use crate::requirements::{Encoding, Requirements};
+use crate::run::RunSpecification;
 use crate::span::Spanned;
 use crate::template::Template;
 use crate::text::LineIndex;
@@ -17,7 +20,7 @@ use crate::yaml::Document;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub usize);
 
-/// An immutable snapshot of one flow, or of one requirements file that no flow owns.
+/// An immutable snapshot of one flow, of one requirements file that no flow owns, or of one file beside flows.
 #[derive(Debug, Clone, Default)]
 pub struct Project {
     /// The folder that paths in the flow start from.
@@ -40,6 +43,12 @@ pub struct Project {
     pub local_modules: BTreeSet<String>,
     /// The prompt templates of its nodes and variants, by their path as written.
     pub templates: BTreeMap<String, TemplateFile>,
+    /// The run specification, where that is what was loaded.
+    pub run: Option<RunFile>,
+    /// The connection, where that is what was loaded.
+    pub connection: Option<ConnectionFile>,
+    /// The prompty, where that is what was loaded.
+    pub prompty: Option<PromptyFile>,
     /// What each entry of `additional_includes` leads to, in their order.
     pub included: Vec<Included>,
     /// The files in the flow's folder of a name by which the SDK finds a flow in a folder.
@@ -64,6 +73,50 @@ pub struct AssistantFile {
     pub file: FileId,
     /// Its tree.
     pub document: Document,
+}
+
+/// A run specification with its text.
+#[derive(Debug, Clone)]
+pub struct RunFile {
+    /// Its file.
+    pub file: FileId,
+    /// Its tree.
+    pub document: Document,
+    /// Its nouns.
+    pub specification: RunSpecification,
+    /// Its flow, where that could be read.
+    pub flow: Option<RunFlow>,
+}
+
+/// What a run specification runs.
+#[derive(Debug, Clone)]
+pub enum RunFlow {
+    /// A DAG or flex flow.
+    Flow(FlowFile),
+    /// A prompty.
+    Prompty(PromptyFile),
+    /// A folder without a flow file, or with those several.
+    Folder(Vec<String>),
+}
+
+/// A connection with its text.
+#[derive(Debug, Clone)]
+pub struct ConnectionFile {
+    /// Its file.
+    pub file: FileId,
+    /// Its tree.
+    pub document: Document,
+    /// Its nouns.
+    pub connection: Connection,
+}
+
+/// A prompty with its text.
+#[derive(Debug, Clone)]
+pub struct PromptyFile {
+    /// Its file.
+    pub file: FileId,
+    /// Its parts.
+    pub prompty: Prompty,
 }
 
 /// A requirements file with its text.
@@ -192,6 +245,15 @@ impl Project {
     pub fn python_files(&self) -> impl Iterator<Item = &PythonFile> {
         let mut seen = BTreeSet::new();
         self.python.values().filter(move |file| seen.insert(file.file))
+    }
+
+    /// The YAML that was loaded, with its file: the flow's, or that of the file beside flows.
+    pub fn documents(&self) -> impl Iterator<Item = (FileId, &Document)> {
+        let flow = self.flow.iter().map(|flow| (flow.file, &flow.document));
+        let run = self.run.iter().map(|run| (run.file, &run.document));
+        let connection = self.connection.iter().map(|connection| (connection.file, &connection.document));
+        let prompty = self.prompty.iter().map(|prompty| (prompty.file, &prompty.prompty.document));
+        flow.chain(run).chain(connection).chain(prompty)
     }
 
     /// `additional_includes`, as written.

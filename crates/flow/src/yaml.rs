@@ -114,6 +114,20 @@ impl Scalar {
         }
     }
 
+    /// True for what the engine's reader takes for a date: `2024-02-01`, also with a time.
+    pub fn is_date(&self) -> bool {
+        let digits = |part: Option<&str>| part.is_some_and(|part| part.bytes().all(|b| b.is_ascii_digit()));
+        let separator = |at: usize| self.text.as_bytes().get(at) == Some(&b'-');
+        let date = digits(self.text.get(..4)) && separator(4) && digits(self.text.get(5..7)) && separator(7);
+        let rest = self.text.get(10..).map(|rest| rest.trim_start_matches(['T', 't', ' ']));
+        let time = |rest: &str| rest.len() >= 7 && digits(rest.get(..1)) && rest.contains(':');
+        self.plain
+            && !self.tagged
+            && date
+            && digits(self.text.get(8..10))
+            && rest.is_some_and(|r| r.is_empty() || time(r))
+    }
+
     /// True where YAML 1.2's core schema reads a string.
     pub fn is_string(&self) -> bool {
         if !self.plain || self.tagged {

@@ -19,18 +19,20 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Some(flow) = context.flow_file() {
+    let mut all = Vec::new();
+    for (file, document) in context.project.documents() {
+        let mut findings = Vec::new();
         // Not by recursion over the call stack alone: nesting is capped by the parser.
-        walk(&flow.document.root, flow.file, &mut findings);
+        walk(&document.root, file, &mut findings);
         // A line that could not be read may have begun another mapping between the two.
         findings.retain(|finding| {
             let first = finding.related.first().map_or(finding.at.span, |related| related.at.span);
             let between = flowgate_flow::Span::new(first.end, finding.at.span.start);
-            !flow.document.blanked.iter().any(|blanked| blanked.overlaps(between))
+            !document.blanked.iter().any(|blanked| blanked.overlaps(between))
         });
+        all.append(&mut findings);
     }
-    findings
+    all
 }
 
 fn walk(node: &Node, file: FileId, findings: &mut Vec<Finding>) {

@@ -15,14 +15,11 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
-    let Some(flow) = context.flow_file() else { return Vec::new() };
-    if context.project.text(flow.file).contains('\0') {
-        return Vec::new();
-    }
-    let errors = flow.document.errors.iter();
-    errors
-        .map(|error| {
-            Finding::error(Place { file: flow.file, span: error.span }, error.message.clone()).engine("YAMLError")
+    let documents = context.project.documents().filter(|(file, _)| !context.project.text(*file).contains('\0'));
+    documents
+        .flat_map(|(file, document)| document.errors.iter().map(move |error| (file, error)))
+        .map(|(file, error)| {
+            Finding::error(Place { file, span: error.span }, error.message.clone()).engine("YAMLError")
         })
         .collect()
 }

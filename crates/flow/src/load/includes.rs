@@ -10,7 +10,7 @@ use crate::project::{PathFact, Presence};
 /// How many folders of an archive are looked into for files that the SDK cannot pack.
 const MAX_ARCHIVE_FOLDERS: usize = 256;
 /// The names by which a flow is found in a folder.
-const FLOW_FILES: [&str; 4] = ["flow.dag.yaml", "flow.dag.yml", "flow.flex.yaml", "flow.flex.yml"];
+pub(super) const FLOW_FILES: [&str; 4] = ["flow.dag.yaml", "flow.dag.yml", "flow.flex.yaml", "flow.flex.yml"];
 
 impl Loader<'_> {
     /// Looks up every include, and the flow files of the folder.
@@ -41,8 +41,8 @@ impl Loader<'_> {
         Included { name, own, archive, nested, fact: PathFact { path: at, presence, candidates } }
     }
 
-    /// What is beside a missing include, spelled like it.
-    fn beside(&mut self, at: &Path, written: &str) -> Vec<String> {
+    /// What is beside a missing path, spelled like it.
+    pub(super) fn beside(&mut self, at: &Path, written: &str) -> Vec<String> {
         let forward = written.trim_end_matches('/').replace('\\', "/");
         let (stem, parent) = match forward.rsplit_once('/') {
             Some((stem, _)) => (format!("{stem}/"), self.project.folder.join(include::lexical(Path::new(stem)))),
