@@ -55,6 +55,7 @@ fn the_terminal_shows_every_fault_on_its_line() {
           = help: write `promptflow` without a version
 
         1 flow checked: 3 errors, 1 warning
+        2 fixable with `--fix`, 2 more with `--unsafe-fixes`
     "#]]
     .assert_eq(&done.stdout);
     assert_eq!(done.code, Some(3));
@@ -71,6 +72,40 @@ fn json_is_the_documented_contract() {
         {
           "version": 1,
           "findings": [
+            {
+              "rule": "implicit-requirements",
+              "level": "hint",
+              "path": "f/flow.dag.yaml",
+              "start": {
+                "line": 1,
+                "column": 1
+              },
+              "end": {
+                "line": 1,
+                "column": 8
+              },
+              "message": "`requirements.txt` stands beside the flow, and `environment` does not name it",
+              "help": "write `python_requirements_txt: requirements.txt` under `environment`",
+              "engine": null,
+              "fix": {
+                "title": "add it",
+                "applicability": "safe",
+                "edits": [
+                  {
+                    "path": "f/flow.dag.yaml",
+                    "start": {
+                      "line": 3,
+                      "column": 1
+                    },
+                    "end": {
+                      "line": 3,
+                      "column": 1
+                    },
+                    "text": "environment:\n  python_requirements_txt: requirements.txt\n"
+                  }
+                ]
+              }
+            },
             {
               "rule": "invalid-type-name",
               "level": "error",
@@ -145,7 +180,7 @@ fn json_is_the_documented_contract() {
             "flows": 1,
             "errors": 1,
             "warnings": 1,
-            "hints": 0
+            "hints": 1
           }
         }
     "#]]
@@ -190,7 +225,7 @@ fn a_requirements_file_is_checked_with_its_flow_or_alone() {
         ("f", "1 flow checked: 1 error, 1 warning\n"),
     ] {
         let done = run(folder.path(), &["check", path]);
-        assert!(done.stdout.ends_with(findings), "{path}: {}", done.stdout);
+        assert!(done.stdout.contains(findings), "{path}: {}", done.stdout);
     }
 }
 
@@ -199,7 +234,7 @@ fn configuration_changes_levels_and_its_faults_are_usage_errors() {
     let folder = faulty();
     folder.write("flowgate.yaml", "check:\n  rules:\n    pinned-promptflow: error\n    unknown-node-reference: off\n    unknown-flow-input: off\n    invalid-type-name: hint\n");
     let done = run(folder.path(), &["check", "flows"]);
-    assert!(done.stdout.ends_with("1 flow checked: 1 error, 1 hint\n"), "{}", done.stdout);
+    assert!(done.stdout.contains("1 flow checked: 1 error, 1 hint\n"), "{}", done.stdout);
     for (text, message) in [
         (
             "check: {rules: {pinned-promptflw: off}}",
@@ -270,7 +305,7 @@ fn wrong_usage_says_what_is_wrong() {
     let folder = Folder::with("usage", &[("a.py", "")]);
     for (arguments, message) in [
         (["check", "nope"], "nope: there is no such file or folder"),
-        (["check", "a.py"], "a.py: not a flow, a requirements file or a folder"),
+        (["check", "a.py"], "a.py: not a flow, a file beside flows, a requirements file or a folder"),
         (["rule", "nope"], "there is no rule `nope`"),
     ] {
         let done = run(folder.path(), &arguments);

@@ -10,8 +10,8 @@
 //! - a rule whose facts are not known is silent;
 //! - a finding that depends on a part of a file that could not be read is not made.
 
-pub mod config;
 mod base_image;
+pub mod config;
 mod context;
 mod feeds;
 mod finding;

@@ -108,7 +108,9 @@ pub fn target_of_file(fs: &dyn FileSystem, path: &Path) -> Result<Target, Target
             Some(flow) => Target::RequirementsOf { path: path.to_owned(), flow },
             None => Target::Requirements(path.to_owned()),
         }),
-        (FileKind::Other, _) => Err(TargetError::Path("not a flow, a file beside flows, a requirements file or a folder".to_owned())),
+        (FileKind::Other, _) => {
+            Err(TargetError::Path("not a flow, a file beside flows, a requirements file or a folder".to_owned()))
+        }
     }
 }
 

@@ -92,7 +92,7 @@ pub struct RunFile {
 #[derive(Debug, Clone)]
 pub enum RunFlow {
     /// A DAG or flex flow.
-    Flow(FlowFile),
+    Flow(Box<FlowFile>),
     /// A prompty.
     Prompty(PromptyFile),
     /// A folder without a flow file, or with those several.

@@ -28,7 +28,8 @@ mod tests {
 
     #[test]
     fn each_name_is_judged() {
-        fixture::raises_of_all_rules(
+        fixture::raises(
+            &RULE,
             "#- flow.dag.yaml
 inputs:
   # flowgate: ignore[missing-type] known

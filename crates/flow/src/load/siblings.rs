@@ -111,7 +111,7 @@ impl Loader<'_> {
         }
         let document = yaml::read(text);
         let flow = lower(&document);
-        Some(RunFlow::Flow(FlowFile { file, document, flow }))
+        Some(RunFlow::Flow(Box::new(FlowFile { file, document, flow })))
     }
 }
 
