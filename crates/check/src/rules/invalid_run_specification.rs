@@ -114,7 +114,8 @@ impl Checker<'_> {
     fn texts(&mut self, key: &str, value: &Node, or_nothing: bool) {
         self.mapping(key, value);
         for entry in value.mapping().unwrap_or(&[]) {
-            if !is_text(&entry.value) && !(or_nothing && entry.value.is_null()) {
+            let fits = is_text(&entry.value) || (or_nothing && entry.value.is_null());
+            if !fits {
                 let at = if entry.value.span.is_empty() { entry.key.span } else { entry.value.span };
                 let message = format!("a value of `{key}` is text, not {}", kind(&entry.value));
                 let finding = Finding::error(self.place(at), message).engine("ValidationException");
