@@ -356,3 +356,22 @@ fn rules_explain_themselves() {
         page.stdout
     );
 }
+
+#[test]
+fn no_format_shows_the_key_of_a_connection() {
+    let key = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+    let connection = format!("name: c\ntype: open_ai\napi_key: {key}\norganisation: contoso\n");
+    let prompty = format!(
+        "---\nmodel:\n  configuration: {{type: openai, model: gpt-4, api_key: {key}}}\n  parameters: {{}}\n---\nuser:\nhi\n"
+    );
+    let folder = Folder::with("check-secret", &[("connection.yaml", &connection), ("ask.prompty", &prompty)]);
+    for format in ["terminal", "json", "github"] {
+        let done = run(folder.path(), &["check", "--format", format, "connection.yaml"]);
+        assert!(done.stdout.contains("connection-secret") && !format!("{done:?}").contains(key), "{format}: {done:#?}");
+        let done = run(folder.path(), &["check", "--format", format, "ask.prompty"]);
+        assert!(done.stdout.contains("connection-secret"), "{done:#?}");
+        assert!(!format!("{done:?}").contains(key), "{format}: {done:#?}");
+    }
+    let shown = run(folder.path(), &["check", "ask.prompty"]).stdout;
+    assert!(shown.contains("api_key: ********************************}"), "{shown}");
+}

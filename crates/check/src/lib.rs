@@ -26,6 +26,7 @@ mod prompts;
 pub mod repair;
 mod rule;
 pub mod rules;
+mod schema;
 mod suggest;
 pub mod workspace;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use flowgate_flow::model::Node;
-use flowgate_flow::project::{FileId, TemplateFile};
+use flowgate_flow::project::{FileId, PromptyFile, TemplateFile};
 
 use crate::context::{Context, Dag};
 use crate::package_tools::{self, Accepts, PackageTool};
@@ -104,6 +104,20 @@ pub(crate) fn prompts<'p>(context: &Context<'p>, dag: Dag<'p>) -> impl Iterator<
         left = left.checked_sub(1 + file.template.variables.len() + node.inputs.len())?;
         Some(Prompt { node, file, renderer: renderer(node)? })
     })
+}
+
+/// A prompty that could be read, with its template, and whether that is a chat.
+pub(crate) fn prompty<'p>(context: &Context<'p>) -> Option<(&'p PromptyFile, &'p TemplateFile, bool)> {
+    let file = context.project.prompty.as_ref()?;
+    if file.prompty.fault.is_some() || !file.prompty.document.is_complete() {
+        return None;
+    }
+    let template = context.project.templates.values().find(|template| template.file == file.file)?;
+    let model = file.prompty.document.root.get("model");
+    let api = model.and_then(|model| model.value.get("api")?.value.text());
+    // What is resolved when the prompty is loaded may be either.
+    let is_chat = api.is_none_or(|api| api != "completion" && !api.starts_with("${"));
+    Some((file, template, is_chat))
 }
 
 /// How many nodes render each file.

@@ -10,6 +10,7 @@ mod aggregation_output_reference;
 mod chat_prompt_missing_role;
 mod circular_dependency;
 mod conflicting_base_pin;
+mod connection_secret;
 mod default_type_mismatch;
 mod dependency_confusion;
 mod deprecated_tool_id;
@@ -23,8 +24,11 @@ mod incomplete_chat_flow;
 mod inconsistent_variants;
 mod invalid_aggregation_reference;
 mod invalid_assistant_definition;
+mod invalid_connection;
+mod invalid_flex_flow;
 mod invalid_message_format;
 mod invalid_node_type;
+mod invalid_prompty;
 mod invalid_reference_section;
 mod invalid_run_specification;
 mod invalid_source;
@@ -142,6 +146,10 @@ pub const ALL: &[Rule] = &[
     node_order_drops_message_format::RULE,
     unused_flow_input::RULE,
     unused_node::RULE,
+    invalid_flex_flow::RULE,
+    invalid_prompty::RULE,
+    invalid_connection::RULE,
+    connection_secret::RULE,
     invalid_run_specification::RULE,
     run_path_not_found::RULE,
     malformed_column_mapping::RULE,

@@ -100,6 +100,8 @@ pub struct Connection {
     pub r#type: Option<Spanned<String>>,
     /// The values that are secret, each with its key: `api_key`, and everything in `secrets`.
     pub secrets: Vec<Secret>,
+    /// False where the document had parts that could not be read, or keys from elsewhere.
+    pub complete: bool,
 }
 
 /// A value that nobody may see.
@@ -118,7 +120,9 @@ pub fn lower(document: &Document) -> Connection {
     let root = &document.root;
     let inner = root.get("secrets").and_then(|entry| entry.value.mapping()).unwrap_or(&[]);
     let secrets = root.get("api_key").into_iter().chain(inner).filter_map(secret).collect();
-    Connection { r#type: text(root, "type"), secrets }
+    let merges = root.mapping().unwrap_or(&[]).iter().any(Entry::is_merge);
+    let complete = document.is_complete() && !merges;
+    Connection { r#type: text(root, "type"), secrets, complete }
 }
 
 fn text(node: &Yaml, key: &str) -> Option<Spanned<String>> {
@@ -126,7 +130,8 @@ fn text(node: &Yaml, key: &str) -> Option<Spanned<String>> {
     value.text().map(|text| Spanned::new(text.to_owned(), value.span))
 }
 
-fn secret(entry: &Entry) -> Option<Secret> {
+/// The value of a key whose values are secret.
+pub(crate) fn secret(entry: &Entry) -> Option<Secret> {
     let key = entry.key.text()?;
     let value = entry.value.text()?;
     let is_real = !is_placeholder(value);

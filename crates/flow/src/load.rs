@@ -26,7 +26,7 @@ pub use assistant::assistant_inputs;
 pub use overlay::Overlay;
 mod siblings;
 
-pub use siblings::{kind_of, load_sibling};
+pub use siblings::{file_references, kind_of, load_sibling};
 
 /// Longer data sets are refused before they are read whole.
 const MAX_DATA_BYTES: u64 = 256 * 1024 * 1024;
@@ -201,6 +201,9 @@ pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
     loader.python(&flow);
     loader.assistants(&flow, &text);
     loader.templates(&flow);
+    if flow.flex {
+        loader.flex_files(&document.root);
+    }
     let includes = Includes::new(loader.project.included.iter());
     let requirements = loader.requirements_path(&flow, &includes);
     loader.project.flow = Some(FlowFile { file, document, flow });

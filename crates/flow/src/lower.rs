@@ -10,7 +10,7 @@ pub fn lower(document: &Document) -> Flow {
     let mut flow = Flow {
         flex: root.get("entry").is_some(),
         entry: text(root, "entry"),
-        complete: document.blanked.is_empty() && document.errors.is_empty(),
+        complete: document.is_complete(),
         environment: root.get("environment").filter(|e| !e.value.is_null()).map(|e| environment(&e.value)),
         additional_includes: items(root, "additional_includes").iter().filter_map(spanned).collect(),
         language: text(root, "language"),

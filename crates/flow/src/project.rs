@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Secret};
+use crate::credential;
 use crate::include::Included;
 use crate::model::Flow;
 use crate::prompty::Prompty;
@@ -41,7 +42,8 @@ pub struct Project {
     /// The names of the modules and packages in the flow's merged folder, where Python looks first;
     /// empty where no Python file was read.
     pub local_modules: BTreeSet<String>,
-    /// The prompt templates of its nodes and variants, by their path as written.
+    /// The prompt templates of its nodes and variants, by their path as written; a prompty's by its
+    /// own name.
     pub templates: BTreeMap<String, TemplateFile>,
     /// The run specification, where that is what was loaded.
     pub run: Option<RunFile>,
@@ -94,7 +96,7 @@ pub enum RunFlow {
     /// A DAG or flex flow.
     Flow(Box<FlowFile>),
     /// A prompty.
-    Prompty(PromptyFile),
+    Prompty(Box<PromptyFile>),
     /// A folder without a flow file, or with those several.
     Folder(Vec<String>),
 }
@@ -228,6 +230,37 @@ impl Project {
     /// The id of the file at that path.
     pub fn find(&self, path: &Path) -> Option<FileId> {
         self.files.iter().position(|file| file.path == path).map(FileId)
+    }
+
+    /// The keys and tokens in clear text in that file, which nobody may see.
+    pub fn secrets(&self, id: FileId) -> impl Iterator<Item = &Secret> {
+        let connection = self.connection.iter().filter(move |file| file.file == id);
+        let prompties = self.prompty.iter().chain(self.run.iter().filter_map(|run| match &run.flow {
+            Some(RunFlow::Prompty(prompty)) => Some(prompty.as_ref()),
+            _ => None,
+        }));
+        let prompties = prompties.filter(move |file| file.file == id);
+        let secrets = connection.flat_map(|file| &file.connection.secrets);
+        secrets.chain(prompties.filter_map(|file| file.prompty.secret.as_ref())).filter(|secret| secret.is_real)
+    }
+
+    /// The text of that file as it may be shown: with a `*` for each byte of a secret. All places
+    /// stay where they are.
+    pub fn masked(&self, id: FileId) -> String {
+        let mut text = credential::mask(self.text(id)).into_owned();
+        for Secret { span, .. } in self.secrets(id) {
+            let secret = span.slice(&text);
+            // What is left of a block still has its lines.
+            let stars: String = secret
+                .split_inclusive('\n')
+                .map(|line| {
+                    let end = line.len() - line.trim_end_matches(['\r', '\n']).len();
+                    "*".repeat(line.len() - end) + &line[line.len() - end..]
+                })
+                .collect();
+            text.replace_range(span.start..span.end, &stars);
+        }
+        text
     }
 
     /// The flow's file name, for example `flow.dag.yaml`.

@@ -1,10 +1,13 @@
 //! Prompty files, as promptflow reads them: YAML between two lines of dashes, then a template.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::connection::{self, Secret};
 use crate::lower;
 use crate::model::{Input, Output};
 use crate::span::Span;
+use crate::template::{self, Template};
 use crate::yaml::{self, Document};
 
 /// What was read from one file.
@@ -16,8 +19,12 @@ pub struct Prompty {
     pub inputs: Vec<Input>,
     /// `outputs`, in the order of the text.
     pub outputs: Vec<Output>,
+    /// The key of the API in `model.configuration`.
+    pub secret: Option<Secret>,
     /// The template's place.
     pub body: Span,
+    /// The template; its places are places in the file.
+    pub template: Arc<Template>,
     /// What is wrong with the lines of dashes.
     pub fault: Option<Fault>,
 }
@@ -51,7 +58,16 @@ pub fn read(text: &str) -> Prompty {
         }
     };
     let document = yaml::read(&alone(text, front));
-    Prompty { inputs: lower::inputs(&document.root), outputs: lower::outputs(&document.root), document, body, fault }
+    let configuration = document.root.get("model").and_then(|model| model.value.get("configuration"));
+    Prompty {
+        inputs: lower::inputs(&document.root),
+        outputs: lower::outputs(&document.root),
+        secret: configuration.and_then(|entry| entry.value.get("api_key")).and_then(connection::secret),
+        template: template::read_at(text, body.start).into(),
+        document,
+        body,
+        fault,
+    }
 }
 
 /// The text up to the end of that part, with spaces for what stands before it: no byte moves.

@@ -37,7 +37,7 @@ pub fn lower(document: &Document) -> RunSpecification {
         variant: text(root, "variant"),
         column_mapping: pairs(root, "column_mapping"),
         connections: pairs(root, "connections"),
-        complete: document.blanked.is_empty() && document.errors.is_empty(),
+        complete: document.is_complete(),
         flow,
         data,
     }

@@ -35,6 +35,13 @@ pub struct Document {
     pub blanked: Vec<Span>,
 }
 
+impl Document {
+    /// True where every part was read.
+    pub fn is_complete(&self) -> bool {
+        self.errors.is_empty() && self.blanked.is_empty()
+    }
+}
+
 /// A place that the parser refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxError {

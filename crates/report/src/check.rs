@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use flowgate_check::{Applicability, Finding, Level, Place};
-use flowgate_flow::credential;
+use flowgate_flow::project::FileId;
 use flowgate_flow::{ColumnUnit, Position, Project, SourceFile, include};
 
 pub mod fixed;
@@ -113,7 +113,7 @@ impl CheckReport {
         for finding in findings {
             let at = finding.at;
             if let Some(file) = project.file(at.file) {
-                self.texts.entry(path(at.file.0)).or_insert_with(|| masked(file));
+                self.texts.entry(path(at.file.0)).or_insert_with(|| masked(project, at.file, file));
             }
             let related = finding.related.iter().map(|related| LocatedRelated {
                 path: path(related.at.file.0),
@@ -188,8 +188,8 @@ impl CheckReport {
 }
 
 /// A file as it may be shown: no format prints a password, whatever else stands on its line.
-fn masked(file: &SourceFile) -> SourceFile {
-    SourceFile { text: credential::mask(&file.text).into(), ..file.clone() }
+fn masked(project: &Project, id: FileId, file: &SourceFile) -> SourceFile {
+    SourceFile { text: project.masked(id).into(), ..file.clone() }
 }
 
 /// A path as a report shows it: relative to `base` where it lies below it, with `/`.

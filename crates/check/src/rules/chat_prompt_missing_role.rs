@@ -5,6 +5,7 @@ use crate::prompts::{self, Api, Prompt, Renderer};
 use crate::rule::{Group, Rule};
 use crate::suggest;
 use flowgate_flow::Span;
+use flowgate_flow::project::TemplateFile;
 use flowgate_flow::template::{Opening, ROLES};
 
 /// What other tools call a role.
@@ -14,7 +15,7 @@ pub(super) const RULE: Rule = Rule {
     name: "chat-prompt-missing-role",
     group: Group::Prompts,
     level: Level::Error,
-    summary: "The prompt of a chat node that does not start with a role line.",
+    summary: "The prompt of a chat node or a chat prompty that does not start with a role line.",
     why: "The tool splits the rendered prompt at lines such as `system:` or `# user:` (also `assistant`, `function`, `tool`), with nothing else on them, and fails on a prompt that starts with anything else: `ChatAPIInvalidRole: The Chat API requires a specific format for prompt definition`. It fails when the flow runs, not when it is loaded. Nothing is said where the prompt starts with a variable or a condition.",
     bad: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: ask\n  type: llm\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    deployment_name: gpt-4\n    text: ${inputs.text}\n  api: chat\n  connection: aoai\noutputs:\n  answer: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\nSummarize: {{ text }}\n",
     good: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: ask\n  type: llm\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    deployment_name: gpt-4\n    text: ${inputs.text}\n  api: chat\n  connection: aoai\noutputs:\n  answer: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\n# system:\nSummarize: {{ text }}\n",
@@ -25,11 +26,13 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
+    if let Some((_, template, true)) = prompts::prompty(context) {
+        return opening(context, template).into_iter().collect();
+    }
     let Some(dag) = context.dag().filter(|dag| dag.flow.complete) else { return Vec::new() };
     let chats = prompts::prompts(context, dag).filter(|prompt| is_chat(prompt) && !prompt.is_replaced());
     let of = |prompt: Prompt<'_>| {
-        let text = context.project.text(prompt.file.file);
-        let finding = opening(context, &prompt, text)?;
+        let finding = opening(context, prompt.file)?;
         Some(finding.related(dag.node_place(prompt.node), "the chat node"))
     };
     chats.filter_map(of).collect()
@@ -47,9 +50,10 @@ fn is_chat(prompt: &Prompt<'_>) -> bool {
     }
 }
 
-fn opening(context: &Context<'_>, prompt: &Prompt<'_>, text: &str) -> Option<Finding> {
-    let place = |span| Place { file: prompt.file.file, span };
-    match &prompt.file.template.opening {
+fn opening(context: &Context<'_>, file: &TemplateFile) -> Option<Finding> {
+    let text = context.project.text(file.file);
+    let place = |span| Place { file: file.file, span };
+    match &file.template.opening {
         Opening::Unknown | Opening::Empty | Opening::Role => None,
         Opening::Text(span) => {
             // A line that goes on with a tag is not seen whole.
@@ -130,6 +134,19 @@ nodes:
 Complete this
 "
         )
+    }
+
+    #[test]
+    fn a_prompty() {
+        let prompty = |api: &str, body: &str| {
+            format!(
+                "#- p.prompty\n---\nmodel: {{{api}configuration: {{type: openai, model: gpt-4}}, parameters: {{}}}}\n---\n{body}"
+            )
+        };
+        let found = "You are\n#^^^^^^ error[chat-prompt-missing-role]: a chat prompt must start with a role line\n";
+        fixture::raises(&super::RULE, &prompty("", found));
+        fixture::raises(&super::RULE, &prompty("api: completion, ", "You are\n"));
+        fixture::raises(&super::RULE, &prompty("", "\n# System:\nYou are\n"));
     }
 
     #[test]

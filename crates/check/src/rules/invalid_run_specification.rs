@@ -1,7 +1,7 @@
 use crate::context::Context;
-use crate::finding::{Applicability, Finding, Level, Place};
+use crate::finding::{Finding, Level};
 use crate::rule::{Group, Rule};
-use crate::suggest;
+use crate::schema::{self, Schema};
 use flowgate_flow::Span;
 use flowgate_flow::classify::RUN_KEYS;
 use flowgate_flow::project::{RunFile, RunFlow};
@@ -27,13 +27,13 @@ const RESOURCES: [&str; 2] = ["instance_type", "compute"];
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
     let Some(run) = &context.project.run else { return Vec::new() };
-    let mut checker = Checker { context, run, findings: Vec::new() };
+    let mut checker = Checker { run, schema: Schema::new(context, run.file, "ValidationException") };
     if run.document.root.mapping().is_none() {
         if run.specification.complete {
             let message = format!("a run specification is a mapping, not {}", run.document.root.kind());
-            checker.error(Span::empty(0), message);
+            checker.schema.error(Span::empty(0), message);
         }
-        return checker.findings;
+        return checker.schema.findings;
     }
     for entry in run.document.root.mapping().unwrap_or(&[]) {
         checker.entry(entry);
@@ -41,112 +41,64 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     if run.specification.complete {
         checker.completeness();
     }
-    checker.findings
+    checker.schema.findings
 }
 
 struct Checker<'p> {
-    context: &'p Context<'p>,
     run: &'p RunFile,
-    findings: Vec<Finding>,
+    schema: Schema<'p>,
 }
 
 impl Checker<'_> {
-    fn place(&self, span: Span) -> Place {
-        Place { file: self.run.file, span }
-    }
-
-    fn error(&mut self, span: Span, message: String) {
-        self.findings.push(Finding::error(self.place(span), message).engine("ValidationException"));
-    }
-
     fn entry(&mut self, entry: &Entry) {
         let Some(key) = entry.key.text() else { return };
-        let value = &entry.value;
+        let (value, schema) = (&entry.value, &mut self.schema);
         if !RUN_KEYS.contains(&key) {
             let message = format!("`{key}` is no key of a run specification: the SDK ignores it");
-            let finding = Finding::new(Level::Warning, self.place(entry.key.span), message);
-            self.findings.push(nearest(self.context, finding, key, &RUN_KEYS));
+            let finding = schema.nearest(schema.warning(entry.key.span, message), key, &RUN_KEYS);
+            schema.push(finding);
             return;
         }
-        if matches!(key, "$schema" | "status" | "command" | "outputs") {
-            return;
-        }
-        if value.is_null() {
-            let at = if value.span.is_empty() { entry.key.span } else { value.span };
-            self.error(at, format!("`{key}` is empty: give it a value, or leave it out"));
+        if matches!(key, "$schema" | "status" | "command" | "outputs") || !schema.given(key, entry) {
             return;
         }
         match key {
-            _ if TEXTS.contains(&key) => self.text(key, value),
-            _ if LABELS.contains(&key) => self.texts(key, value, true),
-            "environment_variables" if value.scalar().is_none() => self.texts(key, value, false),
-            "environment_variables" | "init" if value.mapping().is_none() => self.text(key, value),
+            _ if TEXTS.contains(&key) => schema.text(key, value),
+            _ if LABELS.contains(&key) => schema.texts(key, value, true),
+            "environment_variables" if value.scalar().is_none() => schema.texts(key, value, false),
+            "environment_variables" | "init" if value.mapping().is_none() => schema.text(key, value),
             "column_mapping" => {
-                self.mapping(key, value);
-                for input in value.mapping().unwrap_or(&[]).iter().filter(|input| !is_text(&input.key)) {
-                    self.error(input.key.span, "an input's name is text: put it in quotes".to_owned());
+                schema.mapping(key, value);
+                for input in value.mapping().unwrap_or(&[]).iter().filter(|input| !schema::is_text(&input.key)) {
+                    schema.error(input.key.span, "an input's name is text: put it in quotes");
                 }
             }
             "connections" => {
-                self.mapping(key, value);
+                schema.mapping(key, value);
                 for node in value.mapping().unwrap_or(&[]) {
-                    self.mapping("connections", &node.value);
+                    schema.mapping("connections", &node.value);
                 }
             }
-            "resources" => self.known("resources", value, &RESOURCES),
+            "resources" => schema.known("resources", value, &RESOURCES),
             "identity" => self.identity(value),
             _ => {}
         }
     }
 
-    fn mapping(&mut self, key: &str, value: &Node) {
-        if value.mapping().is_none() {
-            self.error(value.span, format!("`{key}` is a mapping, not {}", value.kind()));
-        }
-    }
-
-    fn text(&mut self, key: &str, value: &Node) {
-        if !is_text(value) {
-            self.error(value.span, format!("`{key}` is text, not {}", kind(value)));
-        }
-    }
-
-    fn texts(&mut self, key: &str, value: &Node, or_nothing: bool) {
-        self.mapping(key, value);
-        for entry in value.mapping().unwrap_or(&[]) {
-            let fits = is_text(&entry.value) || (or_nothing && entry.value.is_null());
-            if !fits {
-                let at = if entry.value.span.is_empty() { entry.key.span } else { entry.value.span };
-                let message = format!("a value of `{key}` is text, not {}", kind(&entry.value));
-                let finding = Finding::error(self.place(at), message).engine("ValidationException");
-                self.findings.push(finding.help("put it in quotes"));
-            }
-        }
-    }
-
-    fn known(&mut self, of: &str, value: &Node, keys: &[&'static str]) {
-        self.mapping(of, value);
-        for entry in value.mapping().unwrap_or(&[]) {
-            let Some(key) = entry.key.text().filter(|key| !keys.contains(key)) else { continue };
-            let message = format!("`{of}` has no key `{key}`");
-            let finding = Finding::error(self.place(entry.key.span), message).engine("ValidationException");
-            self.findings.push(nearest(self.context, finding, key, keys));
-        }
-    }
-
     fn identity(&mut self, value: &Node) {
+        let schema = &mut self.schema;
         let Some(r#type) = value.get("type").filter(|_| self.run.specification.complete) else {
-            self.mapping("identity", value);
+            schema.mapping("identity", value);
             if value.mapping().is_some() && self.run.specification.complete {
-                self.error(value.span, "`identity` has no `type`: it is `managed` or `user_identity`".to_owned());
+                schema.error(value.span, "`identity` has no `type`: it is `managed` or `user_identity`");
             }
             return;
         };
         let name = r#type.value.text().unwrap_or("").to_ascii_lowercase();
         match name.as_str() {
-            "managed" => self.known("identity", value, &["type", "client_id"]),
-            "user_identity" => self.known("identity", value, &["type"]),
-            _ => self.error(r#type.value.span, "the type of `identity` is `managed` or `user_identity`".to_owned()),
+            "managed" => schema.known("identity", value, &["type", "client_id"]),
+            "user_identity" => schema.known("identity", value, &["type"]),
+            _ => schema.error(r#type.value.span, "the type of `identity` is `managed` or `user_identity`"),
         }
     }
 
@@ -157,26 +109,23 @@ impl Checker<'_> {
         let first = root.mapping().and_then(|entries| entries.first()).map_or(Span::empty(0), |entry| entry.key.span);
         if !has("flow") {
             let message = "there is no `flow`: `pf run create` needs it here or as `--flow`";
-            self.findings.push(Finding::new(Level::Warning, self.place(first), message));
+            self.schema.push(self.schema.warning(first, message));
         }
         if !has("data") && !has("run") {
             let message = "there is neither `data` nor `run`: `pf run create` needs one here or as an option";
-            self.findings.push(Finding::new(Level::Warning, self.place(first), message));
+            self.schema.push(self.schema.warning(first, message));
         }
         let Some(written) = &run.flow else { return };
         match &self.run.flow {
             Some(RunFlow::Folder(names)) if names.is_empty() => {
                 let message = format!("folder `{}` holds no flow file", written.value);
-                self.findings.push(
-                    Finding::error(self.place(written.span), message)
-                        .engine("UserErrorException")
-                        .help("name the flow's file"),
-                );
+                let finding = self.schema.refused(written.span, message).engine("UserErrorException");
+                self.schema.push(finding.help("name the flow's file"));
             }
             Some(RunFlow::Folder(names)) => {
                 let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
                 let message = format!("folder `{}` holds {}", written.value, names.join(" and "));
-                self.error(written.span, message);
+                self.schema.error(written.span, message);
             }
             Some(RunFlow::Flow(flow)) if !flow.flow.flex && flow.flow.complete => {
                 let declares = flow.document.root.get("inputs").is_some_and(|entry| {
@@ -184,36 +133,12 @@ impl Checker<'_> {
                 });
                 if !declares && flow.document.root.mapping().is_some() {
                     let message = format!("flow `{}` has no inputs: it cannot be run over data", written.value);
-                    self.findings
-                        .push(Finding::error(self.place(written.span), message).help("give the flow an input"));
+                    let at = self.schema.place(written.span);
+                    self.schema.push(Finding::error(at, message).help("give the flow an input"));
                 }
             }
             _ => {}
         }
-    }
-}
-
-fn is_text(value: &Node) -> bool {
-    value.scalar().is_some_and(|scalar| scalar.is_string() && !scalar.is_date())
-}
-
-fn kind(value: &Node) -> &'static str {
-    match value.scalar() {
-        Some(scalar) if scalar.is_null() => "nothing",
-        Some(scalar) if scalar.as_bool().is_some() => "a boolean",
-        Some(scalar) if scalar.is_string() => "a date",
-        Some(_) => "a number",
-        None => value.kind(),
-    }
-}
-
-fn nearest(context: &Context<'_>, finding: Finding, typed: &str, keys: &[&'static str]) -> Finding {
-    match context.nearest(typed, keys.iter().copied()) {
-        Some(near) => {
-            let at = finding.at;
-            finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
-        }
-        None => finding.help(format!("use one of {}", keys.join(", "))),
     }
 }
 

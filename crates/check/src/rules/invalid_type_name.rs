@@ -53,12 +53,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     let named = inputs.chain(outputs).filter(|name| !TYPES.contains(&name.value.as_str())).map(|name| {
         let at = dag.place(name.span);
         let finding = Finding::error(at, format!("`{}` is not a type", name.value)).engine("ValueError");
-        let lower = name.value.to_ascii_lowercase();
-        let same = TYPES
-            .into_iter()
-            .find(|t| *t == lower)
-            .or(MEANT.into_iter().find(|(typed, _)| *typed == lower).map(|(_, meant)| meant));
-        suggest::name(finding, &name.value, same, &TYPES)
+        meant(finding, &name.value, &TYPES)
     });
     let yaml =
         dag.flow.inputs.iter().map(|input| &input.yaml).chain(dag.flow.outputs.iter().map(|output| &output.yaml));
@@ -68,6 +63,13 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         Finding::error(dag.place(entry.key.span), message).engine("ValueError").help(help)
     });
     named.chain(shapes).collect()
+}
+
+/// Adds which of these types was meant.
+pub(super) fn meant(finding: Finding, typed: &str, types: &[&'static str]) -> Finding {
+    let lower = typed.to_ascii_lowercase();
+    let same = |name: &&'static str| *name == lower || MEANT.contains(&(lower.as_str(), *name));
+    suggest::name(finding, typed, types.iter().copied().find(same), types)
 }
 
 #[cfg(test)]

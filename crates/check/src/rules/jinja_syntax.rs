@@ -19,10 +19,12 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    // A prompty is rendered when it is called, not when it is loaded.
+    let class = if context.project.prompty.is_some() { "JinjaTemplateError" } else { "TemplateSyntaxError" };
     for file in context.project.templates.values() {
         findings.extend(file.template.error.as_ref().map(|error| {
             let at = Place { file: file.file, span: error.span };
-            Finding::error(at, error.message.as_str()).engine("TemplateSyntaxError")
+            Finding::error(at, error.message.as_str()).engine(class)
         }));
         findings.extend(file.template.lookups.iter().filter_map(|lookup| missing(context, file, lookup)));
     }

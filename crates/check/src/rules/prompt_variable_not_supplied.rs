@@ -6,14 +6,16 @@ use crate::prompts::{self, Prompt, Renderer};
 use crate::rule::{Group, Rule};
 use crate::suggest;
 use flowgate_flow::Span;
+use flowgate_flow::project::{PromptyFile, TemplateFile};
 use flowgate_flow::template::{MAX_USES, Variable};
+use flowgate_flow::yaml::Entry;
 
 pub(super) const RULE: Rule = Rule {
     name: "prompt-variable-not-supplied",
     group: Group::Prompts,
     level: Level::Error,
-    summary: "A variable of a prompt template that is no input of the node that renders it.",
-    why: "Jinja2 renders it as nothing, so the model gets a prompt with a hole, and no one is told; `{{ name.part }}` fails when the flow runs. A warning where the template is made for that: where the variable stands under an `if`, or before `default`, `or` or `is defined`. Nothing is said of an LLM node with an input `prompt`, which takes the template's place.",
+    summary: "A variable of a prompt template that is no input of the node that renders it, or of the prompty that holds it.",
+    why: "Jinja2 renders it as nothing, so the model gets a prompt with a hole, and no one is told; `{{ name.part }}` fails when the flow runs. A warning where the template is made for that: where the variable stands under an `if`, or before `default`, `or` or `is defined`. Nothing is said of an LLM node with an input `prompt`, which takes the template's place. A prompty drops what its `inputs`, or without them its `sample`, do not name; that is a warning.",
     bad: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\n  tone: {type: string}\nnodes:\n- name: ask\n  type: prompt\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    tone: ${inputs.tone}\noutputs:\n  prompt: {type: string, reference: '${ask.output}'}\n  text: {type: string, reference: '${inputs.text}'}\n#- ask.jinja2\nIn a {{ tone }} tone: {{ text }}\n",
     good: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\n  tone: {type: string}\nnodes:\n- name: ask\n  type: prompt\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    text: ${inputs.text}\n    tone: ${inputs.tone}\noutputs:\n  prompt: {type: string, reference: '${ask.output}'}\n  text: {type: string, reference: '${inputs.text}'}\n#- ask.jinja2\nIn a {{ tone }} tone: {{ text }}\n",
     fix: Some(
@@ -23,6 +25,9 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
+    if let Some((file, template, _)) = prompts::prompty(context) {
+        return prompty(context, file, template);
+    }
     // An input that could not be read may be the one.
     let Some(dag) = context.dag().filter(|dag| dag.flow.complete) else { return Vec::new() };
     let uses = prompts::uses(prompts::prompts(context, dag));
@@ -45,6 +50,32 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Its inputs are those that it declares, else those of its sample.
+fn prompty(context: &Context<'_>, file: &PromptyFile, template: &TemplateFile) -> Vec<Finding> {
+    let root = &file.prompty.document.root;
+    let given = |key: &str| root.get(key).filter(|entry| entry.value.is_truthy());
+    let names = given("inputs").or(given("sample")).map(|entry| entry.value.mapping());
+    let Some(entries) = names.unwrap_or(Some(&[])).filter(|_| template.template.complete) else { return Vec::new() };
+    let names: HashSet<&str> = entries.iter().filter_map(|entry| entry.key.text()).collect();
+    if entries.iter().chain(root.mapping().unwrap_or(&[])).any(Entry::is_merge) {
+        return Vec::new();
+    }
+    let missing =
+        template.template.variables.iter().filter(|v| !v.assigned && !v.guarded && !names.contains(v.name.as_str()));
+    missing
+        .map(|variable| {
+            let name = variable.name.as_str();
+            // Other libraries that read prompty files render whatever they are given.
+            let at = Place { file: file.file, span: variable.span() };
+            let finding = Finding::new(Level::Warning, at, format!("`{name}` is not among the inputs of the prompty"));
+            match context.nearest(name, names.iter().copied().filter(|n| template.template.variable(n).is_none())) {
+                Some(near) => finding.help(suggest::did_you_mean(near)),
+                None => finding.help(format!("add `{name}` to `inputs`")),
+            }
+        })
+        .collect()
 }
 
 fn missing(
@@ -140,6 +171,22 @@ user:
 #  ^^^^^^^^ error[prompt-variable-not-supplied]: `question` is not among the inputs of node `known`
 ",
         );
+    }
+
+    #[test]
+    fn a_prompty_drops_what_it_does_not_declare() {
+        let prompty = |inputs: &str, found: &str| {
+            format!(
+                "#- p.prompty\n---\nmodel: {{configuration: {{type: openai, model: gpt-4}}, parameters: {{}}}}\n{inputs}---\nuser:\n{{{{ a }}}}\n{found}#- s.json\n"
+            )
+        };
+        let found = "#  ^ warning[prompt-variable-not-supplied]: `a` is not among the inputs of the prompty\n";
+        fixture::raises(&super::RULE, &prompty("", found));
+        fixture::raises(&super::RULE, &prompty("inputs: {b: {type: string}}\nsample: {a: 1}\n", found));
+        fixture::raises(&super::RULE, &prompty("sample: {b: 1}\n", found));
+        for inputs in ["inputs: {a: {type: string}}\n", "sample: {a: 1}\n", "sample: ${file:s.json}\n"] {
+            fixture::raises(&super::RULE, &prompty(inputs, ""));
+        }
     }
 
     #[test]

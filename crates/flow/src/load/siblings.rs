@@ -8,7 +8,7 @@ use crate::classify::{FileKind, MAX_TOLD, classify, classify_text, is_told_by_te
 use crate::include;
 use crate::lower::lower;
 use crate::project::{
-    ConnectionFile, FlowFile, PathFact, Presence, Project, PromptyFile, RunFile, RunFlow, SourceFile,
+    ConnectionFile, FlowFile, PathFact, Presence, Project, PromptyFile, RunFile, RunFlow, SourceFile, TemplateFile,
 };
 use crate::span::Spanned;
 use crate::yaml::{self, Node as Yaml, Value};
@@ -35,6 +35,9 @@ pub fn load_sibling(fs: &dyn FileSystem, path: &Path) -> Project {
         FileKind::Prompty => {
             let prompty = prompty::read(&text);
             loader.named_files(&prompty.document.root);
+            let template = TemplateFile { file, template: prompty.template.clone() };
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            loader.project.templates.insert(name, template);
             loader.project.prompty = Some(PromptyFile { file, prompty });
         }
         FileKind::Connection => {
@@ -72,11 +75,21 @@ impl Loader<'_> {
     }
 
     /// Looks up every `${file:PATH}` below a value.
-    pub(super) fn named_files(&mut self, root: &Yaml) {
-        let mut found = Vec::new();
-        file_references(root, &mut found);
-        for path in found {
+    fn named_files(&mut self, root: &Yaml) {
+        for path in file_references(root) {
             self.named(&path);
+        }
+    }
+
+    /// Looks up the files that a flex flow's sample and `code` name.
+    pub(super) fn flex_files(&mut self, root: &Yaml) {
+        if let Some(sample) = root.get("sample") {
+            self.named_files(&sample.value);
+        }
+        let code =
+            root.get("code").and_then(|entry| Some(Spanned::new(entry.value.text()?.to_owned(), entry.value.span)));
+        if let Some(code) = code {
+            self.named(&code);
         }
     }
 
@@ -107,7 +120,7 @@ impl Loader<'_> {
             return None;
         }
         if classify(&path) == FileKind::Prompty {
-            return Some(RunFlow::Prompty(PromptyFile { file, prompty: prompty::read(text) }));
+            return Some(RunFlow::Prompty(Box::new(PromptyFile { file, prompty: prompty::read(text) })));
         }
         let document = yaml::read(text);
         let flow = lower(&document);
@@ -115,8 +128,15 @@ impl Loader<'_> {
     }
 }
 
-/// The paths of `${file:PATH}`, which the SDK replaces by the content of that file.
-pub(crate) fn file_references(node: &Yaml, found: &mut Vec<Spanned<String>>) {
+/// The paths of `${file:PATH}` below a value, which the SDK replaces by the content of that file;
+/// each with the place of the whole text.
+pub fn file_references(root: &Yaml) -> Vec<Spanned<String>> {
+    let mut found = Vec::new();
+    gather(root, &mut found);
+    found
+}
+
+fn gather(node: &Yaml, found: &mut Vec<Spanned<String>>) {
     if node.alias || found.len() >= MAX_NAMED_FILES {
         return;
     }
@@ -127,7 +147,7 @@ pub(crate) fn file_references(node: &Yaml, found: &mut Vec<Spanned<String>>) {
                 found.push(Spanned::new(path.to_owned(), node.span));
             }
         }
-        Value::Sequence(items) => items.iter().for_each(|item| file_references(item, found)),
-        Value::Mapping(entries) => entries.iter().for_each(|entry| file_references(&entry.value, found)),
+        Value::Sequence(items) => items.iter().for_each(|item| gather(item, found)),
+        Value::Mapping(entries) => entries.iter().for_each(|entry| gather(&entry.value, found)),
     }
 }
