@@ -74,3 +74,27 @@ fn the_fix_for_a_pinned_promptflow_changes_the_buffer() {
     assert_eq!(seen["after"], json!(["4:1 pinned-promptflow"]));
     assert_eq!(seen["fixed all"], json!(["# é😀", "requests", "promptflow[azure]  # why", "promptflow-tools"]));
 }
+
+#[test]
+fn files_beside_flows_and_their_parts_are_served_and_no_others() {
+    let Some(nvim) = nvim() else { return };
+    let flow = "inputs: {text: {type: string}}\nnodes:\n- name: ask\n  type: prompt\n  source: {type: code, path: ask.jinja2}\n";
+    let folder = Folder::with(
+        "nvim-siblings",
+        &[
+            ("other.yaml", "type: a\nflow: b\n"),
+            ("lonely/tool.py", "a = 1\n"),
+            ("nightly.yml", "flow: flow\ndata: rows.jsonl\n"),
+            ("connection.yaml", "name: c\ntype: open_ai\napi_key: <user-input>\napi_bse: x\n"),
+            ("ask.prompty", "hi\n"),
+            ("flow/flow.dag.yaml", flow),
+            ("flow/ask.jinja2", "{{ question }}\n"),
+        ],
+    );
+    let seen = session(&nvim, &folder, "siblings.lua");
+    assert_eq!((&seen["other.yaml"], &seen["lonely/tool.py"]), (&json!(0), &json!(0)));
+    assert_eq!(seen["connection.yaml"], json!(["4:1 invalid-connection"]));
+    assert_eq!(seen["ask.prompty"], json!(["1:1 invalid-prompty"]));
+    assert_eq!(seen["flow/ask.jinja2"], json!(["1:4 prompt-variable-not-supplied"]));
+    assert_eq!(seen["nightly.yml"], json!(["2:7 run-path-not-found"]));
+}

@@ -16,13 +16,15 @@ pub(crate) enum Unit {
     Flow(PathBuf),
     /// A requirements file that no flow is known to own, with what it includes.
     Requirements(PathBuf),
+    /// A run specification, a connection or a prompty.
+    Sibling(PathBuf),
 }
 
 impl Unit {
     /// The file that it starts from.
     pub(crate) fn path(&self) -> &Path {
         match self {
-            Self::Flow(path) | Self::Requirements(path) => path,
+            Self::Flow(path) | Self::Requirements(path) | Self::Sibling(path) => path,
         }
     }
 }
@@ -54,6 +56,7 @@ pub(crate) fn analyse(fs: &dyn FileSystem, unit: &Unit) -> Analysis {
     let project = match unit {
         Unit::Flow(path) => load::load_project(fs, path),
         Unit::Requirements(path) => load::load_requirements(fs, path),
+        Unit::Sibling(path) => load::load_sibling(fs, path),
     };
     // The configuration counts as saved: half of a rule's name is no other rule's name.
     match check_project(&Disk, &project) {

@@ -26,8 +26,9 @@ use crate::ownership::sight_below;
 use crate::publish::{Shared, keep_publishing};
 
 /// What is read of these files, or only whether they are there.
-const READ: [&str; 4] = ["**/flow.{dag,flex}*.{yaml,yml}", "**/*.txt", "**/flowgate.yaml", "**/*.{jinja2,jinja,j2,md}"];
-const NAMED: &str = "**/*.{py,prompty}";
+const READ: [&str; 4] =
+    ["**/flow.{dag,flex}*.{yaml,yml}", "**/*.txt", "**/flowgate.yaml", "**/*.{jinja2,jinja,j2,md,py,prompty}"];
+const NAMED: &str = "**/*.{json,jsonl,csv,tsv}";
 
 /// One editor's server.
 pub(crate) struct FlowgateServer {

@@ -211,9 +211,15 @@ impl State {
 
     /// The units that a file belongs to.
     fn units_of(&self, path: &Path) -> Vec<Unit> {
-        let kind = classify::classify(path);
-        if kind == FileKind::Flow {
-            return vec![Unit::Flow(path.to_owned())];
+        // What was typed may make a file one of another kind.
+        let text = self.documents.get(path).map_or("", |document| &*document.text);
+        let kind = classify::classify_text(path, text);
+        match kind {
+            FileKind::Flow => return vec![Unit::Flow(path.to_owned())],
+            FileKind::RunSpecification | FileKind::Connection | FileKind::Prompty => {
+                return vec![Unit::Sibling(path.to_owned())];
+            }
+            FileKind::Requirements | FileKind::Other => {}
         }
         let owners: Vec<Unit> = self.ownership.owners(path).map(|flow| Unit::Flow(flow.to_owned())).collect();
         // Until the neighbourhood was searched, it is not known to be alone.

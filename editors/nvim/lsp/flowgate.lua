@@ -4,12 +4,11 @@ return {
     local cmd = require('flowgate').cmd()
     return vim.lsp.rpc.start(cmd, dispatchers, { cwd = config and config.root_dir })
   end,
-  filetypes = { 'yaml', 'requirements', 'text' },
-  -- Calls `on_dir` for flowgate's own files only, so that no other file starts the server.
+  -- Every type of file is asked about: what is flowgate's is told by name, place and text. Calls `on_dir` for flowgate's own files only, so that no other file starts the server.
   root_dir = function(buffer, on_dir)
     local flowgate = require('flowgate')
     local path = vim.api.nvim_buf_get_name(buffer)
-    if flowgate.is_ours(path) then
+    if path ~= '' and flowgate.is_ours(path, buffer) then
       on_dir(flowgate.root(path))
     end
   end,

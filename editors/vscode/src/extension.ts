@@ -8,7 +8,14 @@ const FILES: DocumentSelector & vscode.DocumentSelector = [
   { scheme: "file", pattern: "**/flow.{dag,flex}.{yaml,yml}" },
   { scheme: "file", pattern: "**/flow.{dag,flex}.*.{yaml,yml}" },
   { scheme: "file", pattern: "**/*requirements*.txt" },
+  { scheme: "file", pattern: "**/*.prompty" },
+  { scheme: "file", pattern: "**/{run,run_*,run-*,*_run,*-run,*_run_*,*connection*}.{yaml,yml}" },
+  { scheme: "file", pattern: "**/connections/**/*.{yaml,yml}" },
 ];
+
+/** Files of flows. Only the server knows of which: they are served where a flow is in the workspace. */
+const PARTS = [{ scheme: "file", pattern: "**/*.{py,jinja2,jinja,j2}" }];
+const FLOWS = "**/flow.{dag,flex}*.{yaml,yml}";
 
 let output: vscode.LogOutputChannel;
 let client: LanguageClient | undefined;
@@ -43,6 +50,12 @@ export function activate(context: vscode.ExtensionContext): void {
     }
   });
   context.subscriptions.push(opened);
+  void vscode.workspace.findFiles(FLOWS, undefined, 1).then((flows) => {
+    if (flows.length > 0) {
+      opened.dispose();
+      void inTurn(start);
+    }
+  });
 }
 
 export function deactivate(): Promise<void> {
@@ -99,7 +112,7 @@ async function start(): Promise<void> {
     "flowgate",
     "flowgate",
     { command: located.program, args: ["lsp"] },
-    { documentSelector: FILES, outputChannel: output, revealOutputChannelOn: RevealOutputChannelOn.Never },
+    { documentSelector: [...FILES, ...PARTS], outputChannel: output, revealOutputChannelOn: RevealOutputChannelOn.Never },
   );
   try {
     await client.start();

@@ -6,6 +6,7 @@ mod documents;
 mod findings;
 mod lifecycle;
 mod ownership;
+mod siblings;
 
 use flowgate_tests::flows::{ANY_TOOL, THREE_FAULTS};
 

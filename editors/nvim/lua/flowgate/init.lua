@@ -1,4 +1,4 @@
--- Starts the language server for flow files and requirements files, in every Neovim since 0.7.
+-- Starts the language server for flows and the files of flows, in every Neovim since 0.7.
 local M = {}
 
 local uv = vim.uv or vim.loop
@@ -21,14 +21,48 @@ function M.cmd()
   return options.cmd
 end
 
---- True for the names of files that flowgate reads.
-function M.is_ours(path)
-  local name = path:match('[^/\\]*$'):lower()
-  local flow = name:match('^flow%.dag%.') or name:match('^flow%.flex%.')
-  if flow then
-    return name:match('%.ya?ml$') ~= nil
+local function is_flow(name)
+  return (name:match('^flow%.dag%.') or name:match('^flow%.flex%.')) ~= nil and name:match('%.ya?ml$') ~= nil
+end
+
+-- True where a flow stands in the file's folder or in one of the two above.
+local function in_flow(path)
+  local folder = vim.fn.fnamemodify(path, ':p:h')
+  for _ = 1, 3 do
+    for _, flow in ipairs(vim.fn.glob(folder .. '/flow.*.y*ml', true, true)) do
+      if is_flow(flow:match('[^/\\]*$'):lower()) then
+        return true
+      end
+    end
+    folder = vim.fn.fnamemodify(folder, ':h')
   end
-  return name:match('requirements') ~= nil and name:match('%.txt$') ~= nil
+  return false
+end
+
+-- True for a YAML text that may be a run specification or a connection; the server looks closer.
+local function is_sibling(buffer)
+  local keys = {}
+  for _, line in ipairs(vim.api.nvim_buf_get_lines(buffer, 0, 100, false)) do
+    local key, value = line:match('^["\']?([%$%w_]+)["\']?:%s*(.*)$')
+    if key then
+      keys[key] = value
+    end
+  end
+  return (keys['$schema'] or ''):match('/promptflow/') ~= nil
+    or (keys.flow ~= nil and (keys.data or keys.run or keys.column_mapping) ~= nil)
+    or (keys.type ~= nil and (keys.api_key or keys.auth_mode or keys.secrets) ~= nil)
+end
+
+--- True for a file that flowgate reads: by its name, by the flow that it stands in, or by its text.
+function M.is_ours(path, buffer)
+  local name = path:match('[^/\\]*$'):lower()
+  if is_flow(name) or name:match('%.prompty$') or name:match('requirements.*%.txt$') then
+    return true
+  end
+  if name:match('%.py$') or name:match('%.jinja2?$') or name:match('%.j2$') then
+    return in_flow(path)
+  end
+  return name:match('%.ya?ml$') ~= nil and name ~= 'flowgate.yaml' and buffer ~= nil and is_sibling(buffer)
 end
 
 --- The folder that belongs together: up to the nearest configuration or repository.
@@ -75,7 +109,7 @@ end
 --- Serves a buffer, if it is one of flowgate's files. Neovim 0.11 and later do so by themselves.
 function M.attach(buffer)
   local path = vim.api.nvim_buf_get_name(buffer)
-  if vim.bo[buffer].buftype ~= '' or not M.is_ours(path) or not installed() then
+  if vim.bo[buffer].buftype ~= '' or not M.is_ours(path, buffer) or not installed() then
     return
   end
   local config = { name = 'flowgate', cmd = options.cmd, root_dir = M.root(path) }
@@ -96,9 +130,24 @@ end
 --- Starts serving; called by the plugin.
 function M.enable()
   local group = vim.api.nvim_create_augroup('flowgate', {})
-  local pattern = { 'flow.dag.*', 'flow.flex.*', '*requirements*.txt' }
+  local pattern = { '*.yaml', '*.yml', '*.prompty', '*.py', '*.jinja', '*.jinja2', '*.j2', '*requirements*.txt' }
   if native then
-    vim.api.nvim_create_autocmd({ 'BufReadPost', 'BufNewFile' }, { group = group, pattern = pattern, callback = installed })
+    -- Without a type of file, Neovim asks no server.
+    vim.filetype.add({ extension = { prompty = 'prompty' } })
+    for _, extension in ipairs({ 'jinja', 'jinja2', 'j2' }) do
+      if not vim.filetype.match({ filename = 'a.' .. extension }) then
+        vim.filetype.add({ extension = { [extension] = 'jinja' } })
+      end
+    end
+    vim.api.nvim_create_autocmd({ 'BufReadPost', 'BufNewFile' }, {
+      group = group,
+      pattern = pattern,
+      callback = function(event)
+        if M.is_ours(event.file, event.buf) then
+          installed()
+        end
+      end,
+    })
     vim.lsp.enable('flowgate')
     return
   end
@@ -132,7 +181,7 @@ function M.restart()
   clients = {}
   told = false
   for _, buffer in ipairs(vim.api.nvim_list_bufs()) do
-    if vim.api.nvim_buf_is_loaded(buffer) and M.is_ours(vim.api.nvim_buf_get_name(buffer)) and installed() then
+    if vim.api.nvim_buf_is_loaded(buffer) and M.is_ours(vim.api.nvim_buf_get_name(buffer), buffer) and installed() then
       if native then
         vim.api.nvim_exec_autocmds('FileType', { group = 'nvim.lsp.enable', buffer = buffer })
       else
