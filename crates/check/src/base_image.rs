@@ -192,6 +192,16 @@ pub(crate) fn date(tag: &str) -> Option<u32> {
     (date.len() == 8 && digits(date) && digits(version)).then(|| date.parse().ok()).flatten()
 }
 
+/// The minor version of Python 3 in one of Microsoft's images. In the first months of 2025 it went
+/// from 9 to 10; the newer one is taken for all of them.
+pub(crate) fn python(image: &str) -> Option<u8> {
+    if !is_microsofts(image) {
+        return None;
+    }
+    let date = image.rsplit_once(':').and_then(|(_, tag)| date(tag));
+    Some(if date.is_some_and(|date| date < 2025_0101) { 9 } else { 10 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,7 @@ mod fixture;
 mod ignores;
 mod look_alike;
 mod package_tools;
+mod packages;
 mod paths;
 mod prompts;
 pub mod repair;
@@ -28,6 +29,7 @@ mod rule;
 pub mod rules;
 mod schema;
 mod suggest;
+mod versions;
 pub mod workspace;
 
 pub use config::Selection;

@@ -13,12 +13,14 @@ mod conflicting_base_pin;
 mod connection_secret;
 mod default_type_mismatch;
 mod dependency_confusion;
+mod deprecated_import;
 mod deprecated_tool_id;
 mod dropped_by_pip;
 mod duplicate_node_name;
 mod duplicate_yaml_key;
 mod empty_output_reference;
 mod implicit_requirements;
+mod import_newer_than_pin;
 mod incomplete_activate;
 mod incomplete_chat_flow;
 mod inconsistent_variants;
@@ -47,6 +49,7 @@ mod missing_promptflow_tools;
 mod missing_source_file;
 mod missing_type;
 mod nested_reference;
+mod newer_python_needed;
 mod node_order_drops_message_format;
 mod pinned_promptflow;
 mod private_feed_credential;
@@ -57,6 +60,7 @@ mod requirements_syntax;
 mod reserved_prompt_variable;
 mod run_path_not_found;
 mod several_flow_files;
+mod undeclared_import;
 mod unknown_environment_key;
 mod unknown_flow_input;
 mod unknown_key;
@@ -101,6 +105,10 @@ pub const ALL: &[Rule] = &[
     missing_promptflow_tools::RULE,
     conflicting_base_pin::RULE,
     pinned_promptflow::RULE,
+    undeclared_import::RULE,
+    newer_python_needed::RULE,
+    import_newer_than_pin::RULE,
+    deprecated_import::RULE,
     requirements_path_not_found::RULE,
     requirements_syntax::RULE,
     dropped_by_pip::RULE,

@@ -37,6 +37,8 @@ pub struct Project {
     /// The files of the Python nodes that may run, and of a flex flow's entry, by their paths as
     /// written (an entry's: with `/` and `.py`). Two spellings of one path share their file.
     pub python: BTreeMap<String, PythonFile>,
+    /// The modules of the flow's merged folder that those need in order to load, directly or not.
+    pub helpers: Vec<PythonFile>,
     /// The assistant definitions that Python nodes are given, by their paths as written.
     pub assistants: BTreeMap<String, AssistantFile>,
     /// The names of the modules and packages in the flow's merged folder, where Python looks first;
@@ -274,10 +276,10 @@ impl Project {
         self.flow.as_ref()?.flow.entry_modules().into_iter().find_map(|path| self.python.get(&path))
     }
 
-    /// Every Python file, once.
+    /// Every Python file, helpers included, once.
     pub fn python_files(&self) -> impl Iterator<Item = &PythonFile> {
         let mut seen = BTreeSet::new();
-        self.python.values().filter(move |file| seen.insert(file.file))
+        self.python.values().chain(&self.helpers).filter(move |file| seen.insert(file.file))
     }
 
     /// The YAML that was loaded, with its file: the flow's, or that of the file beside flows.

@@ -1,16 +1,12 @@
-//! Catalogue row 47.
-
-use std::str::FromStr;
-
 use flowgate_flow::Span;
 use flowgate_flow::config::RuntimeTarget;
 use pep508_rs::VersionOrUrl;
-use pep508_rs::pep440_rs::{Operator, Version, VersionSpecifiers};
 
 use crate::base_image;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
+use crate::versions::excludes;
 
 pub(super) const RULE: Rule = Rule {
     name: "conflicting-base-pin",
@@ -91,36 +87,6 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         }
     }
     findings
-}
-
-/// True where no version from `from` to below `below` fulfils `wanted`.
-fn excludes(wanted: &VersionSpecifiers, from: &str, below: Option<&str>) -> bool {
-    let (Ok(from), Ok(below)) = (Version::from_str(from), below.map(Version::from_str).transpose()) else {
-        return false;
-    };
-    let is_low = |version: &Version| *version < from;
-    let is_high = |version: &Version| below.as_ref().is_some_and(|below| version >= below);
-    wanted.iter().any(|clause| {
-        let version = clause.version();
-        match clause.operator() {
-            Operator::Equal | Operator::ExactEqual => is_low(version) || is_high(version),
-            // From `1.2` to the end of `1`, or from `1.2` to the end of `1.2`.
-            Operator::TildeEqual => is_high(version) || end_of(version, 1).is_some_and(|end| end <= from),
-            Operator::EqualStar => is_high(version) || end_of(version, 0).is_some_and(|end| end <= from),
-            Operator::LessThan => *version <= from,
-            Operator::LessThanEqual => is_low(version),
-            Operator::GreaterThan | Operator::GreaterThanEqual => is_high(version),
-            _ => false,
-        }
-    })
-}
-
-/// The first version behind all that start like this one, without its last `dropped` numbers.
-fn end_of(version: &Version, dropped: usize) -> Option<Version> {
-    let release = version.release();
-    let kept = release.get(..release.len().checked_sub(dropped)?)?;
-    let (last, first) = kept.split_last()?;
-    Some(Version::new(first.iter().copied().chain([last.checked_add(1)?])))
 }
 
 #[cfg(test)]

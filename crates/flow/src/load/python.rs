@@ -1,14 +1,14 @@
 //! The Python files behind a flow's nodes, and the names of those beside them.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Loader;
 use crate::include::{self, Includes};
 use crate::model::Flow;
 use crate::project::{Presence, PythonFile};
-use crate::python::{self, Module};
+use crate::python::{self, Import, Module};
 
 /// How many files are read; a flow with more is checked in part.
 const MAX_FILES: usize = 256;
@@ -34,7 +34,42 @@ impl Loader<'_> {
         }
         if !self.project.python.is_empty() {
             self.local_modules(&includes);
+            self.helpers(&includes);
         }
+    }
+
+    /// Reads the modules of the merged folder that those files need in order to load, and what
+    /// these need in turn.
+    fn helpers(&mut self, includes: &Includes) {
+        // With the package that a relative import starts from; the engine loads a node's file as
+        // part of none.
+        let mut open: Vec<(Arc<Module>, Vec<String>)> =
+            self.project.python_files().map(|file| (Arc::clone(&file.module), Vec::new())).collect();
+        while let Some((module, package)) = open.pop() {
+            for (path, package) in module.imports.iter().flat_map(|import| places(import, &package)) {
+                if self.project.helpers.len() >= MAX_FILES {
+                    return;
+                }
+                let Some(at) = self.module_file(includes, &path) else { continue };
+                if self.project.find(&at).is_some() {
+                    continue;
+                }
+                if let Some(file) = self.read_python(&at) {
+                    open.push((Arc::clone(&file.module), package));
+                    self.project.helpers.push(file);
+                }
+            }
+        }
+    }
+
+    fn module_file(&mut self, includes: &Includes, path: &str) -> Option<PathBuf> {
+        let root = path.split(['/', '.']).next().unwrap_or("");
+        if !self.project.local_modules.contains(root) {
+            return None;
+        }
+        let places = includes.places(&self.project.folder, path);
+        let at = places.into_iter().find(|at| self.presence(at, path) == Presence::File)?;
+        Some(include::lexical(&at))
     }
 
     fn python_file(&mut self, written: &str) {
@@ -81,6 +116,32 @@ impl Loader<'_> {
         modules.extend(includes.names().filter_map(|name| module_name(name, !name.contains('.'))).map(str::to_owned));
         self.project.local_modules = modules;
     }
+}
+
+/// Where the modules may stand that an import loads, relative to the merged folder, each with the
+/// package that it is in or is. `package` is that of the file that imports.
+fn places(import: &Import, package: &[String]) -> Vec<(String, Vec<String>)> {
+    let above = (import.level as usize).saturating_sub(1);
+    if !import.required || (import.level > 0 && package.len() <= above) {
+        return Vec::new();
+    }
+    let mut parts: Vec<String> = match import.level {
+        0 => Vec::new(),
+        _ => package[..package.len() - above].to_vec(),
+    };
+    let mut places = Vec::new();
+    for part in import.module.value.split('.').filter(|part| !part.is_empty()) {
+        places.push((format!("{}.py", [&parts[..], &[part.to_owned()]].concat().join("/")), parts.clone()));
+        parts.push(part.to_owned());
+        places.push((format!("{}/__init__.py", parts.join("/")), parts.clone()));
+    }
+    // `from package import module`
+    for name in import.names.iter().filter(|_| !parts.is_empty()) {
+        let path = format!("{}/{}", parts.join("/"), name.value);
+        places.push((format!("{path}.py"), parts.clone()));
+        places.push((format!("{path}/__init__.py"), [&parts[..], std::slice::from_ref(&name.value)].concat()));
+    }
+    places
 }
 
 fn module_name(name: &str, is_folder: bool) -> Option<&str> {
@@ -145,6 +206,45 @@ node_variants:
         assert_eq!(project.python["a.py"].file, project.python["./a.py"].file);
         assert!(project.python["b.py"].module.defines("y"));
         assert_eq!(project.local_modules.iter().collect::<Vec<_>>(), ["a", "b", "dead", "helper", "lib", "v"]);
+    }
+
+    #[test]
+    fn what_they_import() {
+        let project = load(&[
+            (
+                "flow.dag.yaml",
+                b"additional_includes: [../shared]
+nodes: [{name: a, type: python, source: {path: tools/a.py}}]
+",
+            ),
+            (
+                "tools/a.py",
+                b"import top, json, os.path
+from shared.deep import one, gone
+try:
+    import guarded
+except ImportError:
+    pass
+from . import beside
+def f():
+    import later
+",
+            ),
+            ("top.py", b"import top\nimport tools.a\n"),
+            ("../shared/__init__.py", b""),
+            ("../shared/deep/__init__.py", b"from ..other import x\nfrom ... import top\n"),
+            ("../shared/deep/one.py", b"from .two import y\n"),
+            ("../shared/deep/two.py", b""),
+            ("../shared/other.py", b""),
+            ("guarded.py", b""),
+            ("later.py", b""),
+            ("tools/beside.py", b""),
+        ]);
+        let mut read: Vec<_> = project.helpers.iter().map(|file| project.files[file.file.0].path.as_path()).collect();
+        read.sort();
+        let expected = ["flow/top.py", "shared/__init__.py", "shared/deep/__init__.py", "shared/deep/one.py"];
+        let expected = expected.into_iter().chain(["shared/deep/two.py", "shared/other.py"]);
+        assert_eq!(read, expected.map(|path| Path::new("/r").join(path)).collect::<Vec<_>>());
     }
 
     #[test]

@@ -1,0 +1,311 @@
+//! Which modules the packages on PyPI bring, as far as flows import them.
+//!
+//! A package that is not listed may bring anything: what it installs cannot be told from its name.
+
+use std::collections::BTreeSet;
+
+/// What promptflow 1.18.5 and promptflow-tools 1.6.1 bring, and so every place where a flow runs:
+/// the packages of flowgate's own lock, by their normalized names.
+pub(crate) const BASE: &str = "aniso8601 annotated-doc annotated-types anyio argcomplete attrs azure-core \
+    azure-identity azure-monitor-opentelemetry-exporter blinker certifi cffi charset-normalizer click colorama \
+    cryptography docstring-parser exceptiongroup fastapi filelock filetype flask flask-cors flask-restx gitdb \
+    gitpython google-search-results googleapis-common-protos greenlet h11 httpcore httpcore2 httpx httpx2 \
+    httpx2-jsfetch idna importlib-metadata importlib-resources isodate itsdangerous jaraco-classes jeepney jinja2 \
+    jiter jsonschema jsonschema-specifications keyring markupsafe marshmallow more-itertools msal msal-extensions \
+    msrest numpy oauthlib openai opentelemetry-api opentelemetry-exporter-otlp-proto-common \
+    opentelemetry-exporter-otlp-proto-http opentelemetry-proto opentelemetry-sdk \
+    opentelemetry-semantic-conventions packaging pandas pillow promptflow promptflow-core promptflow-devkit \
+    promptflow-tools promptflow-tracing protobuf psutil pycparser pydantic pydantic-core pydash pyjwt \
+    python-dateutil python-dotenv pytz pywin32 pywin32-ctypes referencing regex requests requests-oauthlib rpds-py \
+    ruamel-yaml secretstorage six smmap sniffio sqlalchemy starlette strictyaml tabulate tiktoken truststore \
+    typing-extensions typing-inspection tzdata urllib3 waitress werkzeug zipp";
+
+/// What Microsoft's base image holds besides: the engine's parts for Azure, promptflow-vectordb and
+/// what serves flows, with what these bring. The image's own list is not public; what only some of
+/// its versions hold is listed too.
+pub(crate) const HOSTED: &str = "promptflow-azure promptflow-vectordb promptflow-image-bundle pip setuptools wheel \
+    gunicorn uvicorn azure-keyvault-secrets tenacity";
+
+/// A package that promptflow's extra `azure` brings.
+pub(crate) const AZURE_EXTRA: &str = "promptflow-azure";
+
+/// A package: its normalized name; its modules, where these are not its name with `_` for `-`; and
+/// the packages of this list, or modules of others, that it brings. `*`: it may bring anything.
+type Package = (&'static str, &'static str, &'static str);
+
+/// Of several packages with the same module, the usual one stands first.
+const PACKAGES: &[Package] = &[
+    ("aiohttp", "", "yarl multidict attrs"),
+    ("aiofiles", "", ""),
+    ("annotated-doc", "", ""),
+    ("anthropic", "", "httpx pydantic anyio"),
+    ("arxiv", "", "feedparser requests"),
+    ("attrs", "attr attrs", ""),
+    ("azure-ai-contentsafety", "azure.ai.contentsafety", "azure-core isodate"),
+    ("azure-ai-documentintelligence", "azure.ai.documentintelligence", "azure-core isodate"),
+    ("azure-ai-formrecognizer", "azure.ai.formrecognizer", "azure-core msrest azure-common"),
+    ("azure-ai-inference", "azure.ai.inference", "azure-core isodate"),
+    (
+        "azure-ai-ml",
+        "azure.ai.ml",
+        "pyyaml azure-core azure-common azure-mgmt-core marshmallow jsonschema tqdm strictyaml colorama pyjwt \
+         azure-storage-blob azure-storage-file-share azure-storage-file-datalake pydash isodate msrest opencensus-ext-azure \
+         azure-monitor-opentelemetry",
+    ),
+    ("azure-ai-projects", "azure.ai.projects", "azure-core azure-identity azure-storage-blob openai"),
+    ("azure-ai-textanalytics", "azure.ai.textanalytics", "azure-core azure-common isodate"),
+    ("azure-ai-translation-text", "azure.ai.translation.text", "azure-core isodate"),
+    ("azure-ai-vision-imageanalysis", "azure.ai.vision.imageanalysis", "azure-core isodate"),
+    ("azure-cognitiveservices-speech", "azure.cognitiveservices.speech", "azure-core"),
+    ("azure-common", "azure.common", ""),
+    ("azure-core", "azure.core", "requests"),
+    ("azure-cosmos", "azure.cosmos", "azure-core"),
+    ("azure-data-tables", "azure.data.tables", "azure-core yarl isodate"),
+    ("azure-eventhub", "azure.eventhub", "azure-core"),
+    ("azure-functions", "azure.functions", "werkzeug"),
+    ("azure-identity", "azure.identity", "azure-core msal msal-extensions cryptography"),
+    ("azure-keyvault-keys", "azure.keyvault.keys", "azure-core isodate cryptography"),
+    ("azure-keyvault-secrets", "azure.keyvault.secrets", "azure-core isodate"),
+    ("azure-mgmt-core", "azure.mgmt.core", "azure-core"),
+    ("azure-monitor-opentelemetry", "azure.monitor.opentelemetry", "azure-core"),
+    ("azure-monitor-opentelemetry-exporter", "azure.monitor.opentelemetry.exporter", "azure-core msrest"),
+    ("azure-monitor-query", "azure.monitor.query", "azure-core isodate"),
+    ("azure-search-documents", "azure.search.documents", "azure-core azure-common isodate"),
+    ("azure-servicebus", "azure.servicebus", "azure-core isodate"),
+    ("azure-storage-blob", "azure.storage.blob", "azure-core cryptography isodate"),
+    ("azure-storage-file-datalake", "azure.storage.filedatalake", "azure-core azure-storage-blob isodate"),
+    ("azure-storage-file-share", "azure.storage.fileshare", "azure-core cryptography isodate"),
+    ("azure-storage-queue", "azure.storage.queue", "azure-core cryptography isodate"),
+    ("azureml-core", "azureml", "*"),
+    ("azureml-mlflow", "azureml.mlflow", "*"),
+    ("beautifulsoup4", "bs4", "soupsieve"),
+    ("boto3", "", "botocore jmespath s3transfer"),
+    ("bs4", "bs4", "beautifulsoup4"),
+    ("chromadb", "", "*"),
+    ("cohere", "", "*"),
+    ("datasets", "", "*"),
+    ("deepeval", "", "*"),
+    ("duckdb", "", ""),
+    ("elasticsearch", "", "elastic-transport"),
+    ("et-xmlfile", "", ""),
+    ("evaluate", "", "*"),
+    ("faiss-cpu", "faiss", "numpy packaging"),
+    ("faiss-gpu", "faiss", "numpy"),
+    ("feedparser", "", "sgmllib3k"),
+    ("filelock", "", ""),
+    ("gitpython", "git", "gitdb"),
+    ("google-search-results", "serpapi", "requests"),
+    ("gunicorn", "", "packaging"),
+    ("html2text", "", ""),
+    ("html5lib", "", "six webencodings"),
+    ("importlib-metadata", "", "zipp"),
+    ("jaraco-classes", "jaraco", ""),
+    ("json-repair", "", ""),
+    ("langchain", "", "*"),
+    ("langchain-community", "", "*"),
+    ("langchain-core", "", "*"),
+    ("langchain-openai", "", "*"),
+    ("langdetect", "", "six"),
+    ("levenshtein", "Levenshtein", "rapidfuzz"),
+    ("llama-index", "", "*"),
+    ("lxml", "", ""),
+    ("markdown", "", ""),
+    ("markdownify", "", "beautifulsoup4 six"),
+    (
+        "matplotlib",
+        "matplotlib mpl_toolkits pylab",
+        "numpy pillow packaging python-dateutil cycler kiwisolver pyparsing",
+    ),
+    ("mlflow", "", "*"),
+    ("motor", "", "pymongo"),
+    ("mysql-connector-python", "mysql", ""),
+    ("networkx", "", ""),
+    ("nltk", "", "click joblib regex tqdm"),
+    ("num2words", "", "docopt"),
+    ("opencensus-ext-azure", "opencensus", ""),
+    ("opencv-python", "cv2", "numpy"),
+    ("opencv-python-headless", "cv2", "numpy"),
+    ("opencv-contrib-python", "cv2", "numpy"),
+    ("openpyxl", "", "et-xmlfile"),
+    ("orjson", "", ""),
+    ("pdf2image", "", "pillow"),
+    ("pdfminer-six", "pdfminer", "charset-normalizer cryptography"),
+    ("pdfplumber", "", "pdfminer-six pillow pypdfium2"),
+    ("pillow", "PIL", ""),
+    ("pip", "pip", ""),
+    ("plotly", "", "packaging"),
+    ("promptflow", "promptflow", "*base"),
+    (
+        "promptflow-azure",
+        "promptflow",
+        "azure-core azure-storage-blob aiohttp azure-identity azure-ai-ml azure-cosmos pyjwt",
+    ),
+    ("promptflow-core", "promptflow", "*base"),
+    ("promptflow-devkit", "promptflow", "*base"),
+    ("promptflow-image-bundle", "promptflow_image_bundle", ""),
+    ("promptflow-tools", "promptflow", "*base"),
+    ("promptflow-tracing", "promptflow", "*base"),
+    (
+        "promptflow-vectordb",
+        "promptflow_vectordb promptflow_vectordb_sdk azureml langchain langchain_core langchain_community \
+         langchain_text_splitters langsmith langchain_pinecone langchain_qdrant pinecone weaviate qdrant_client pymongo \
+         elasticsearch psycopg2 pgvector requests_cache rank_bm25 mlflow bs4 nltk lxml markdown fsspec pypdf unstructured \
+         dataclasses_json pymongo_schema",
+        "azure-search-documents azure-cosmos azure-ai-ml faiss-cpu tenacity pyyaml aiohttp",
+    ),
+    ("protobuf", "google.protobuf", ""),
+    ("psycopg2-binary", "psycopg2", ""),
+    ("psycopg2", "psycopg2", ""),
+    ("pyarrow", "", ""),
+    ("pycryptodome", "Crypto", ""),
+    ("pydantic-settings", "", "pydantic python-dotenv"),
+    ("pyjwt", "jwt", ""),
+    ("pymongo", "pymongo bson gridfs", "dnspython"),
+    ("pymssql", "", ""),
+    ("pymupdf", "fitz pymupdf", ""),
+    ("pymysql", "pymysql", ""),
+    ("pyodbc", "", ""),
+    ("pypdf", "", ""),
+    ("pypdf2", "PyPDF2", ""),
+    ("pypdfium2", "", ""),
+    ("pytest", "pytest _pytest", "pluggy iniconfig packaging"),
+    ("pytesseract", "", "pillow packaging"),
+    ("python-dateutil", "dateutil", "six"),
+    ("python-docx", "docx", "lxml"),
+    ("python-dotenv", "dotenv", ""),
+    ("python-jose", "jose", "*"),
+    ("python-pptx", "pptx", "lxml pillow xlsxwriter"),
+    ("pywin32", "win32api win32con pythoncom", ""),
+    ("pyyaml", "yaml", ""),
+    ("rank-bm25", "", "numpy"),
+    ("rapidfuzz", "", ""),
+    ("redis", "", ""),
+    ("reportlab", "", "pillow"),
+    ("rouge", "", "six"),
+    ("rouge-score", "", "absl-py nltk numpy six"),
+    ("rpds-py", "rpds", ""),
+    ("ruamel-yaml", "ruamel.yaml", ""),
+    ("sacrebleu", "", "*"),
+    ("scikit-image", "skimage", "numpy scipy networkx pillow imageio tifffile"),
+    ("scikit-learn", "sklearn", "numpy scipy joblib threadpoolctl"),
+    ("scipy", "", "numpy"),
+    ("seaborn", "", "numpy pandas matplotlib"),
+    ("semantic-kernel", "", "*"),
+    ("sentence-transformers", "", "*"),
+    ("setuptools", "setuptools pkg_resources", ""),
+    ("spacy", "", "*"),
+    ("streamlit", "", "*"),
+    ("tenacity", "", ""),
+    ("tiktoken", "tiktoken tiktoken_ext", "regex requests"),
+    ("torch", "", "*"),
+    ("tqdm", "", ""),
+    ("transformers", "", "*"),
+    ("unstructured", "", "*"),
+    ("uvicorn", "", "click h11"),
+    ("wheel", "", ""),
+    ("wikipedia", "", "beautifulsoup4 requests"),
+    ("xlrd", "", ""),
+    ("xlsxwriter", "", ""),
+    ("xmltodict", "", ""),
+    ("yarl", "", "idna multidict"),
+];
+
+/// What a set of packages brings; `None` where one of them may bring anything.
+pub(crate) fn brought<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Brought> {
+    let mut open: Vec<&str> = names.into_iter().collect();
+    let mut seen = BTreeSet::new();
+    let mut modules = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        if !seen.insert(name.to_owned()) {
+            continue;
+        }
+        let known = PACKAGES.iter().find(|(known, ..)| *known == name);
+        match known {
+            Some((_, own, _)) if !own.is_empty() => modules.extend(own.split_whitespace().map(str::to_owned)),
+            _ => _ = modules.insert(name.replace('-', "_")),
+        }
+        match known {
+            Some((.., "*")) => return None,
+            Some((.., "*base")) => open.extend(BASE.split_whitespace()),
+            Some((.., others)) => open.extend(others.split_whitespace()),
+            None if BASE.split_whitespace().any(|base| base == name) => {}
+            // A module that a listed package brings.
+            None if PACKAGES.iter().any(|(.., others)| others.split_whitespace().any(|other| other == name)) => {}
+            None => return None,
+        }
+    }
+    Some(Brought { modules })
+}
+
+/// The modules that packages bring.
+#[derive(Debug)]
+pub(crate) struct Brought {
+    modules: BTreeSet<String>,
+}
+
+impl Brought {
+    /// True where importing that module finds something: it, what it is in, or a part of it.
+    pub(crate) fn has(&self, module: &str) -> bool {
+        self.modules.iter().any(|known| is_within(module, known) || is_within(known, module))
+    }
+}
+
+/// The usual package with that module.
+pub(crate) fn package_of(module: &str) -> Option<&'static str> {
+    let has = |(name, modules, _): &&Package| {
+        if modules.is_empty() {
+            module.split('.').next().is_some_and(|root| root == name.replace('-', "_"))
+        } else {
+            modules.split_whitespace().any(|known| is_within(module, known))
+        }
+    };
+    // Packages that bring others count for their own modules only.
+    PACKAGES.iter().filter(|(name, ..)| *name != "promptflow-vectordb").find(has).map(|(name, ..)| *name)
+}
+
+fn is_within(module: &str, whole: &str) -> bool {
+    module.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_is_the_lock() {
+        let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/src/lock/requirements.txt");
+        let lock = std::fs::read_to_string(lock).expect("the lock");
+        let locked: BTreeSet<&str> = lock
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| Some(line.split_once("==")?.0))
+            .collect();
+        assert_eq!(BASE.split_whitespace().collect::<BTreeSet<_>>(), locked);
+    }
+
+    #[test]
+    fn what_packages_bring() {
+        let base = brought(BASE.split_whitespace()).expect("a base whose modules are known");
+        for module in ["yaml", "sklearn", "azure.search.documents", "langchain"] {
+            assert!(!base.has(module), "{module}");
+        }
+        for module in
+            ["PIL.Image", "azure", "azure.identity.aio", "promptflow.core", "google.protobuf", "ruamel", "jwt"]
+        {
+            assert!(base.has(module), "{module}");
+        }
+        let hosted = brought(HOSTED.split_whitespace()).expect("an image whose modules are known");
+        for module in ["yaml", "azure.search.documents", "langchain.schema", "faiss", "tenacity"] {
+            assert!(hosted.has(module), "{module}");
+        }
+        assert!(brought(["contoso-tools"]).is_none() && brought(["langchain"]).is_none());
+        assert_eq!(package_of("yaml"), Some("pyyaml"));
+        assert_eq!(package_of("azure.search.documents.models"), Some("azure-search-documents"));
+        assert_eq!(package_of("azure.nothing"), None);
+        assert_eq!(package_of("cv2"), Some("opencv-python"));
+        let mut names: Vec<_> = PACKAGES.iter().map(|(name, ..)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), PACKAGES.len(), "a package stands twice");
+    }
+}

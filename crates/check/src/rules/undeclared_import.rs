@@ -1,0 +1,223 @@
+use std::collections::BTreeSet;
+
+use flowgate_flow::Span;
+use flowgate_flow::config::RuntimeTarget;
+use flowgate_flow::project::{NestedTarget, Presence};
+use flowgate_flow::requirements::{Form, OptionKind};
+use ruff_python_stdlib::sys::is_known_standard_library;
+
+use crate::base_image;
+use crate::context::Context;
+use crate::finding::{Applicability, Finding, Level, Place};
+use crate::packages::{self, AZURE_EXTRA, BASE, HOSTED};
+use crate::rule::{Group, Rule};
+
+pub(super) const RULE: Rule = Rule {
+    name: "undeclared-import",
+    group: Group::Environment,
+    level: Level::Warning,
+    summary: "An import of a package that neither the requirements nor promptflow bring.",
+    why: "On the machine where the flow was written the package is there; in the hosted runtime or an image the node's file cannot be loaded, and the run ends with `PythonLoadError` and `No module named ...`. The files of nodes are looked at, and the modules of the flow's folder that they import; not what stands in a function, in a `try` or under a condition. Silent where the image is one's own, or where a requirement may bring anything: a URL, an extra, a package that flowgate does not know.",
+    bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\nnodes:\n- name: read\n  type: python\n  source:\n    type: code\n    path: read.py\n  inputs: {}\noutputs:\n  text:\n    type: string\n    reference: ${read.output}\n#- read.py\nfrom promptflow.core import tool\nfrom PyPDF2 import PdfReader\n\n\n@tool\ndef read() -> str:\n    return PdfReader(\"a.pdf\").pages[0].extract_text()\n#- requirements.txt\nrequests\n",
+    good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\nnodes:\n- name: read\n  type: python\n  source:\n    type: code\n    path: read.py\n  inputs: {}\noutputs:\n  text:\n    type: string\n    reference: ${read.output}\n#- read.py\nfrom promptflow.core import tool\nfrom PyPDF2 import PdfReader\n\n\n@tool\ndef read() -> str:\n    return PdfReader(\"a.pdf\").pages[0].extract_text()\n#- requirements.txt\nrequests\npypdf2\n",
+    fix: Some(
+        "Adds the package that usually has the module to the requirements. Unsafe: another package, or a certain version, may be meant.",
+    ),
+    check,
+};
+
+fn check(context: &Context<'_>) -> Vec<Finding> {
+    let files: Vec<_> = context.project.python_files().collect();
+    // Where Python looks elsewhere, modules may be there.
+    if files.iter().any(|file| file.module.changes_path) {
+        return Vec::new();
+    }
+    let Some(named) = named(context) else { return Vec::new() };
+    let others = if context.target == RuntimeTarget::HostedRuntime { HOSTED } else { "" };
+    let all = named.iter().map(String::as_str).chain(BASE.split_whitespace()).chain(others.split_whitespace());
+    let Some(brought) = packages::brought(all) else { return Vec::new() };
+    // What is not listed here may be a part of what the requirements bring.
+    let is_base = |name: &String| BASE.split_whitespace().chain(HOSTED.split_whitespace()).any(|base| base == name);
+    let only_base = named.iter().all(is_base);
+    let mut findings = Vec::new();
+    let mut seen = BTreeSet::new();
+    for file in files {
+        let imports = file.module.imports.iter().filter(|import| import.required && import.level == 0);
+        for import in imports {
+            let module = import.module.value.as_str();
+            let root = module.split('.').next().unwrap_or(module);
+            let is_known = context.project.local_modules.contains(root)
+                || (OLDEST..=NEWEST).any(|minor| is_known_standard_library(minor, root))
+                || brought.has(module);
+            let package = packages::package_of(module);
+            if is_known || (package.is_none() && !only_base) || !seen.insert((file.file, package.unwrap_or(root))) {
+                continue;
+            }
+            let at = Place { file: file.file, span: import.module.span };
+            findings.push(finding(context, at, module, package));
+        }
+    }
+    findings
+}
+
+/// The versions of Python 3 whose standard library is known.
+const OLDEST: u8 = 9;
+const NEWEST: u8 = 14;
+
+fn finding(context: &Context<'_>, at: Place, module: &str, package: Option<&str>) -> Finding {
+    let Some(package) = package else {
+        let message = format!("`{module}` is imported, and neither the requirements nor promptflow bring it");
+        let help = "add its package to the requirements, or its folder to `additional_includes`";
+        return Finding::new(Level::Warning, at, message).help(help);
+    };
+    let message =
+        format!("`{module}` is imported, and neither the requirements nor promptflow bring it: it is in `{package}`");
+    let file = context.requirements().iter().find(|file| !file.constraint);
+    let Some((file, source)) = file.and_then(|file| Some((file.file, context.project.file(file.file)?))) else {
+        let help = format!("write `{package}` into a `requirements.txt` beside the flow, and name it in `environment`");
+        return Finding::new(Level::Warning, at, message).help(help);
+    };
+    let end = Place { file, span: Span::empty(source.text.len()) };
+    let line = if source.text.is_empty() || source.text.ends_with('\n') { "" } else { "\n" };
+    let fix = format!("{line}{package}\n");
+    let finding = Finding::new(Level::Warning, at, message).help(format!("add the line `{package}`"));
+    finding.fix(Applicability::Unsafe, "add the line to the requirements", end, fix)
+}
+
+/// The normalized names of the packages that the flow asks for; `None` where more may be installed
+/// than they tell.
+fn named(context: &Context<'_>) -> Option<Vec<String>> {
+    let flow = context.flow_file().filter(|flow| flow.flow.complete)?;
+    let environment = flow.document.root.get("environment");
+    let opaque = ["conda_file", "setup_sh", "runtime_image"];
+    if environment.is_some_and(|e| opaque.iter().any(|key| e.value.get(key).is_some())) {
+        return None;
+    }
+    let environment = flow.flow.environment.as_ref();
+    let image = environment.and_then(|e| e.image.as_ref());
+    let is_known = match context.target {
+        RuntimeTarget::HostedRuntime => image.is_none_or(|image| base_image::is_microsofts(&image.value)),
+        RuntimeTarget::OwnBaseImage => false,
+        // It makes an environment of its own, whatever the image holds.
+        RuntimeTarget::FlowBuild => true,
+    };
+    let path = environment.and_then(|e| e.python_requirements_txt.as_ref());
+    let is_read = path
+        .is_none_or(|path| context.project.paths.get(&path.value).is_some_and(|fact| fact.presence == Presence::File));
+    if !is_known || !is_read {
+        return None;
+    }
+    let mut named = Vec::new();
+    for file in context.requirements() {
+        let readable = context.project.file(file.file).is_some_and(|file| file.unreadable.is_none());
+        let followed = file.nested.iter().all(|nested| {
+            nested.constraint || matches!(nested.target, NestedTarget::File(_) | NestedTarget::Recursive(_))
+        });
+        let editable = file.requirements.options().any(|(_, option)| option.kind == OptionKind::Editable);
+        if !readable || !followed || editable {
+            return None;
+        }
+        for requirement in file.requirements.requirements().filter(|_| !file.constraint) {
+            let name = requirement.normalized_name().filter(|_| requirement.form == Form::Name)?;
+            let parsed = requirement.parsed.as_ref().ok()?;
+            let extras: Vec<String> = parsed.extras.iter().map(ToString::to_string).collect();
+            match extras.as_slice() {
+                [] => {}
+                [azure] if azure == "azure" && name == "promptflow" => named.push(AZURE_EXTRA.to_owned()),
+                _ => return None,
+            }
+            named.push(name);
+        }
+    }
+    Some(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixture;
+
+    const FLOW: &str = "#- flow.dag.yaml
+nodes:
+- {name: a, type: python, source: {path: a.py}}
+";
+
+    fn raises(rest: &str) {
+        fixture::raises(&super::RULE, &format!("{FLOW}{rest}"));
+    }
+
+    #[test]
+    fn by_what_is_there() {
+        raises(
+            "#- a.py
+import os, tomllib, yaml, openai, helper
+from azure.search import documents
+import sklearn.metrics
+#      ^^^^^^^^^^^^^^^ warning[undeclared-import]: `sklearn.metrics` is imported, and neither the requirements nor promptflow bring it: it is in `scikit-learn`
+import contoso
+#      ^^^^^^^ warning[undeclared-import]: `contoso` is imported, and neither the requirements nor promptflow bring it
+from . import beside
+try:
+    import torch
+except ImportError:
+    torch = None
+def f():
+    import torch
+#- helper.py
+import a
+import docx, docx.shared
+#      ^^^^ warning[undeclared-import]: `docx` is imported, and neither the requirements nor promptflow bring it: it is in `python-docx`
+#- unused.py
+import torch
+",
+        );
+        raises("#- a.py\nimport sys, contoso, torch\nsys.path.append('..')\n");
+    }
+
+    #[test]
+    fn by_requirements() {
+        let a = "#- a.py\nimport docx, contoso\n";
+        for brings in [
+            "Python_Docx==1.1",
+            "docxtpl",
+            "contoso-tools",
+            "langchain",
+            "uvicorn[standard]",
+            "-e .",
+            "./wheels/x.whl",
+            "git+https://example.com/x.git",
+            "-r https://example.com/r.txt",
+            "-r gone.txt",
+        ] {
+            raises(&format!("{a}#- requirements.txt\n{brings}\n"));
+        }
+        raises(
+            "#- a.py
+import docx, contoso
+#      ^^^^ warning[undeclared-import]: `docx` is imported, and neither the requirements nor promptflow bring it: it is in `python-docx`
+#- requirements.txt
+# python-docx
+promptflow[azure]
+openpyxl>=3
+-c limits.txt
+#- limits.txt
+python-docx==1.1
+contoso==1
+",
+        );
+    }
+
+    #[test]
+    fn by_image() {
+        let flow = |environment: &str| {
+            let fixture = format!(
+                "{FLOW}environment: {{{environment}}}\n#- a.py\nimport bs4, torch\n#- c.yml\nname: c\n#- requirements.txt\nrequests\n"
+            );
+            let (_, findings) = fixture::findings(&fixture::files(&fixture));
+            findings.iter().filter(|finding| finding.rule == super::RULE.name).count()
+        };
+        assert_eq!(flow("image: mcr.microsoft.com/azureml/promptflow/promptflow-runtime:20251211.v2"), 1);
+        assert_eq!(flow("image: contoso.azurecr.io/flows:1"), 0);
+        assert_eq!(flow("conda_file: c.yml"), 0);
+        assert_eq!(flow("python_requirements_txt: gone.txt"), 0);
+    }
+}
