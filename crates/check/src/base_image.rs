@@ -192,6 +192,11 @@ pub(crate) fn date(tag: &str) -> Option<u32> {
     (date.len() == 8 && digits(date) && digits(version)).then(|| date.parse().ok()).flatten()
 }
 
+/// True for an image that may hold a promptflow older than 1.8, which came out in April 2024.
+pub(crate) fn may_precede_core(image: &str) -> bool {
+    image.rsplit_once(':').and_then(|(_, tag)| date(tag)).is_some_and(|date| date < 2024_0601)
+}
+
 /// The minor version of Python 3 in one of Microsoft's images. In the first months of 2025 it went
 /// from 9 to 10; the newer one is taken for all of them.
 pub(crate) fn python(image: &str) -> Option<u8> {

@@ -4,6 +4,10 @@ use std::str::FromStr;
 
 use pep508_rs::pep440_rs::{Operator, Version, VersionSpecifiers};
 
+/// The release of promptflow that brought `promptflow.core` and `promptflow.client`, and came in
+/// several packages.
+pub(crate) const SPLIT: &str = "1.8.0";
+
 /// True where no version from `from` to below `below` fulfils `wanted`.
 pub(crate) fn excludes(wanted: &VersionSpecifiers, from: &str, below: Option<&str>) -> bool {
     let (Ok(from), Ok(below)) = (Version::from_str(from), below.map(Version::from_str).transpose()) else {

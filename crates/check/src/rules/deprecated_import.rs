@@ -27,13 +27,9 @@ const NAMES: [(&str, &str); 7] = [
     ("load_run", "promptflow.client"),
 ];
 
-/// Base images before this day may hold a promptflow without these modules.
-const SURELY_NEW: u32 = 2024_0601;
-
 fn check(context: &Context<'_>) -> Vec<Finding> {
     let image = context.flow_file().and_then(|flow| flow.flow.environment.as_ref()?.image.as_ref());
-    let date = image.and_then(|image| base_image::date(image.value.rsplit_once(':')?.1));
-    if date.is_some_and(|date| date < SURELY_NEW) || old_pin(context).is_some() {
+    if image.is_some_and(|image| base_image::may_precede_core(&image.value)) || old_pin(context).is_some() {
         return Vec::new();
     }
     let mut findings = Vec::new();

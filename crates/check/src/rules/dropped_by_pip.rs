@@ -32,8 +32,29 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             }
         }
         findings.extend(swallowed(context, file));
+        findings.extend(small_variables(file));
     }
     findings.extend(replaced(context));
+    findings
+}
+
+/// `${name}` in the URL of an index: pip replaces variables in upper case only.
+fn small_variables(file: &RequirementsFile) -> Vec<Finding> {
+    let urls = file.requirements.options().filter(|(line, option)| is_index(option) && !is_about_feed(line));
+    let mut findings = Vec::new();
+    for url in urls.filter_map(|(_, option)| option.value.as_ref()) {
+        let Some(start) = url.value.find("${") else { continue };
+        let Some(name) = url.value.get(start + 2..).and_then(|rest| rest.split_once('}')).map(|(name, _)| name) else {
+            continue;
+        };
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if is_name && name.contains(|c: char| c.is_ascii_lowercase()) {
+            let at = Place { file: file.file, span: url.part(start..start + name.len() + 3) };
+            let message = format!("pip leaves `${{{name}}}` as it is: it replaces names in upper case only");
+            let help = format!("write `${{{}}}`", name.to_ascii_uppercase());
+            findings.push(Finding::new(Level::Warning, at, message).help(help));
+        }
+    }
     findings
 }
 
@@ -279,6 +300,18 @@ foo # last \\
 --no-index
 --extra-index-url https://pypi.example.com/b
 #^^^^^^^^^^^^^^^^ warning[dropped-by-pip]: `--no-index` switches `--extra-index-url` off
+",
+        );
+    }
+
+    #[test]
+    fn variables_in_lower_case() {
+        fixture::raises(
+            &super::RULE,
+            "#- requirements.txt
+-i https://${FEED}/simple
+--extra-index-url https://${feed_host}/simple
+#                         ^^^^^^^^^^^^ warning[dropped-by-pip]: pip leaves `${feed_host}` as it is: it replaces names in upper case only
 ",
         );
     }

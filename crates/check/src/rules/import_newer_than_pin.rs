@@ -4,7 +4,7 @@ use pep508_rs::VersionOrUrl;
 use crate::context::Context;
 use crate::finding::{Finding, Level, Place};
 use crate::rule::{Group, Rule};
-use crate::versions::excludes;
+use crate::versions::{SPLIT, excludes};
 
 pub(super) const RULE: Rule = Rule {
     name: "import-newer-than-pin",
@@ -17,9 +17,6 @@ pub(super) const RULE: Rule = Rule {
     fix: None,
     check,
 };
-
-/// The release that brought `promptflow.core` and `promptflow.client`.
-const SPLIT: &str = "1.8.0";
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
     let Some((pin, written)) = old_pin(context) else { return Vec::new() };

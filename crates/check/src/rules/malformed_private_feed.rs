@@ -2,9 +2,10 @@ use crate::context::Context;
 use crate::feeds::{FEED_HOST, OLD_FEED_HOST, Parts, is_feed};
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
+use crate::suggest::{self, did_you_mean};
 use flowgate_flow::project::FileId;
-use flowgate_flow::requirements::{Line, LineOption, OptionKind, PRIVATE_PLACEHOLDER};
-use flowgate_flow::{Span, Spanned};
+use flowgate_flow::requirements::{self, Line, LineOption, OptionKind, PRIVATE_PLACEHOLDER};
+use flowgate_flow::{Span, Spanned, credential};
 
 pub(super) const RULE: Rule = Rule {
     name: "malformed-private-feed",
@@ -44,6 +45,14 @@ impl LineCheck<'_> {
     fn run(&mut self) {
         let line = self.line;
         let is_index = |option: &&LineOption| matches!(option.kind, OptionKind::IndexUrl | OptionKind::ExtraIndexUrl);
+        let is_links = |option: &&LineOption| option.kind == OptionKind::FindLinks;
+        for url in line.options.iter().filter(is_links).filter_map(|option| option.value.as_ref()) {
+            if let Some(at) = url.value.find(PRIVATE_PLACEHOLDER) {
+                let at = self.place(url.part(at..at + PRIVATE_PLACEHOLDER.len()));
+                let message = "`{private}` is replaced only in the URL of an index, not of `--find-links`";
+                self.findings.push(Finding::error(at, message).help("name the feed with `-i`"));
+            }
+        }
         let mut any_feed = false;
         for option in line.options.iter().filter(is_index) {
             let Some(url) = &option.value else { continue };
@@ -182,6 +191,7 @@ impl LineCheck<'_> {
                 );
             }
         }
+        found.extend(user(url, &parts, &at));
         if let Some(range) = &parts.inner_scheme {
             let finding = Finding::error(at(range.clone()), "a second scheme stands before the host");
             found.push(safe(finding.help("remove it"), "remove it", range.clone(), ""));
@@ -189,6 +199,23 @@ impl LineCheck<'_> {
         let azure = parts.host.ends_with(FEED_HOST) || parts.host.ends_with(OLD_FEED_HOST);
         if azure {
             found.extend(feed_path(url, &parts, &at));
+            found.extend(names(url, &parts, &at));
+            if parts.host.ends_with(OLD_FEED_HOST) {
+                let message = "this is the older address of the feed, which still works";
+                let organisation = parts.host.strip_suffix(OLD_FEED_HOST).unwrap_or("<organisation>");
+                found.push(
+                    Finding::new(Level::Hint, at(parts.host_range.clone()), message)
+                        .help(format!("the newer one is `{FEED_HOST}/{organisation}/...`")),
+                );
+            }
+        } else if MISSPELT_HOSTS.contains(&parts.host.as_str()) {
+            let message = format!("`{}` is not a host of feeds", parts.host);
+            found.push(safe(
+                Finding::error(at(parts.host_range.clone()), message).help(did_you_mean(FEED_HOST)),
+                "write the host",
+                parts.host_range.clone(),
+                FEED_HOST,
+            ));
         } else if parts.host == "dev.azure.com" || parts.host.ends_with(".visualstudio.com") {
             let message = format!("`{}` is the web page, not the feed", parts.host);
             found.push(
@@ -196,8 +223,11 @@ impl LineCheck<'_> {
                     .help("use `https://{private}@pkgs.dev.azure.com/<organisation>/_packaging/<feed>/pypi/simple/`"),
             );
         } else if parts.placeholder.is_some() && !parts.host.is_empty() {
-            let message =
-                format!("`{}` is not an Azure DevOps feed: it would be sent a token that is not its own", parts.host);
+            let message = if is_template(&parts.host) {
+                format!("`{}` stands for the address of the feed, and is not filled in", parts.host)
+            } else {
+                format!("`{}` is not an Azure DevOps feed: it would be sent a token that is not its own", parts.host)
+            };
             found.push(
                 Finding::new(Level::Warning, at(parts.host_range.clone()), message)
                     .help("`{private}` is for feeds at `pkgs.dev.azure.com`"),
@@ -209,6 +239,102 @@ impl LineCheck<'_> {
         }
         self.findings.extend(found);
     }
+}
+
+/// What people write for the host of feeds.
+const MISSPELT_HOSTS: [&str; 6] = [
+    "pkgs.azure.com",
+    "pkg.dev.azure.com",
+    "packages.dev.azure.com",
+    "pkgs.azure.dev.com",
+    "pkgs.devazure.com",
+    "pkgs.dev.azure.net",
+];
+
+/// True for a name of an example that was not filled in: `<org>`, `{feed}`, `FEED_NAME`.
+fn is_template(name: &str) -> bool {
+    let (open, close) = (name.starts_with(['<', '{', '[']), name.ends_with(['>', '}', ']']));
+    let loud = ["ORGANIZATION", "ORGANISATION", "ORG_", "PROJECT_", "FEED_", "YOUR"];
+    let upper = !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || matches!(c, '_' | '-'));
+    open && close || upper && loud.iter().any(|word| name.starts_with(word))
+}
+
+/// What stands before the host, other than the placeholder alone.
+fn user(url: &Spanned<String>, parts: &Parts, at: &dyn Fn(std::ops::Range<usize>) -> Place) -> Option<Finding> {
+    let end = parts.host_range.start.checked_sub(1).filter(|end| *end > parts.authority.start)?;
+    let range = parts.authority.start..end;
+    let user = url.value.get(range.clone())?;
+    if parts.inner_scheme.is_some() || url.value.get(end..parts.host_range.start) != Some("@") {
+        return None;
+    }
+    let place = at(range.clone());
+    if let Some((placeholder, written)) = &parts.placeholder {
+        let is_alone = *placeholder == range;
+        let message = format!("`{user}` is not the documented form, which is `{{private}}` alone");
+        let is_other = !is_alone && written == PRIVATE_PLACEHOLDER && placeholder.end <= range.end;
+        return is_other.then(|| {
+            let finding = Finding::new(Level::Warning, place, message).help("write `https://{private}@`");
+            finding.fix(Applicability::Safe, "write `{private}` alone", place, PRIVATE_PLACEHOLDER)
+        });
+    }
+    if !parts.is_azure() {
+        return None;
+    }
+    if user.starts_with('{')
+        && user.ends_with('}')
+        && suggest::nearest(user, [PRIVATE_PLACEHOLDER].into_iter()).is_some()
+    {
+        let finding = Finding::error(place, format!("`{user}` is not the placeholder")).help("write `{private}`");
+        return Some(finding.fix(Applicability::Safe, "write `{private}`", place, PRIVATE_PLACEHOLDER));
+    }
+    if let Some(variable) = requirements::variables(user).next() {
+        let written = user.get(variable)?;
+        let message = format!("pip replaces `{written}` by an environment variable, which the runtime does not set");
+        return Some(Finding::new(Level::Warning, place, message).help("write `{private}`"));
+    }
+    // Whether the feed is public, or an image brings a keyring, is not in the file.
+    let is_name = !user.contains([':', '$']) && credential::find(&url.value).is_empty();
+    is_name.then(|| {
+        let message = format!("`{user}` is a user without a password: for a feed that is not public, pip asks for one");
+        let finding =
+            Finding::new(Level::Warning, place, message).help("write `{private}`, or nothing before the host");
+        finding.fix(Applicability::Unsafe, "write `{private}`", place, PRIVATE_PLACEHOLDER)
+    })
+}
+
+/// The names of organisation, project and feed.
+fn names(url: &Spanned<String>, parts: &Parts, at: &dyn Fn(std::ops::Range<usize>) -> Place) -> Vec<Finding> {
+    let path = url.value.get(parts.path.clone()).unwrap_or("");
+    let mut findings = Vec::new();
+    let mut warn = |range: std::ops::Range<usize>, message: String, help: &str| {
+        findings.push(Finding::new(Level::Warning, at(range), message).help(help));
+    };
+    if let Some(double) = path.find("//") {
+        let start = parts.path.start + double;
+        warn(start..start + 2, "two slashes stand here: the server may not know the path".to_owned(), "write one");
+    }
+    let mut start = parts.path.start;
+    let mut names = Vec::new();
+    for name in path.split('/') {
+        let range = start..start + name.len();
+        start = range.end + 1;
+        if is_template(name) {
+            warn(range, format!("`{name}` stands for a name, and is not filled in"), "write the name");
+        } else if let Some(c) = name.chars().find(|c| !c.is_ascii()) {
+            warn(range, format!("`{c}` cannot stand in a URL as it is"), "write it in percent encoding");
+        } else if !name.is_empty() {
+            names.push((name, range));
+        }
+    }
+    if let [(organisation, _), ("_packaging", _), (feed, range), ..] = names.as_slice()
+        && organisation == feed
+        && parts.host == FEED_HOST
+    {
+        let message = "the feed has the name of the organisation: is it one of the organisation itself?";
+        let help = "behind `_packaging/` stands the name of the feed";
+        findings.push(Finding::new(Level::Hint, at(range.clone()), message).help(help));
+    }
+    findings
 }
 
 fn feed_path(url: &Spanned<String>, parts: &Parts, at: &dyn Fn(std::ops::Range<usize>) -> Place) -> Option<Finding> {
@@ -260,6 +386,7 @@ mod tests {
             "#- requirements.txt
 -i https://{private}@pkgs.dev.azure.com/o/p/_packaging/f@Release/pypi/simple/
 --extra-index-url=https://{private}@o.pkgs.visualstudio.com/_packaging/f/pypi/simple
+#                                   ^^^^^^^^^^^^^^^^^^^^^^^ hint[malformed-private-feed]: this is the older address of the feed, which still works
 -i https://pypi.example.com/simple pkg
 -i https://{private}pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
 #                   ^ error[malformed-private-feed]: there is no `@` between `{private}` and the host: pip takes both for the host's name
@@ -297,6 +424,40 @@ index-url = https://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
 #                    ^^^^^^^^^^^ warning[malformed-private-feed]: `example.com` is not an Azure DevOps feed: it would be sent a token that is not its own
 -i https://${PRIVATE}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
 #          ^^^^^^^^^^ warning[malformed-private-feed]: pip replaces `${PRIVATE}` by an environment variable, which the runtime does not set
+",
+        );
+    }
+
+    #[test]
+    fn names_and_users() {
+        fixture::raises(
+            &super::RULE,
+            "#- requirements.txt
+-i https://{privat}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#          ^^^^^^^^ error[malformed-private-feed]: `{privat}` is not the placeholder
+-i https://x:${PAT}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#          ^^^^^^^^ warning[malformed-private-feed]: pip replaces `${PAT}` by an environment variable, which the runtime does not set
+-i https://feed@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#          ^^^^ warning[malformed-private-feed]: `feed` is a user without a password: for a feed that is not public, pip asks for one
+-i https://x:{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#          ^^^^^^^^^^^ warning[malformed-private-feed]: `x:{private}` is not the documented form, which is `{private}` alone
+-i https://{private}:@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
+#          ^^^^^^^^^^ warning[malformed-private-feed]: `{private}:` is not the documented form, which is `{private}` alone
+-i https://{private}@pkg.dev.azure.com/o/_packaging/f/pypi/simple/
+#                    ^^^^^^^^^^^^^^^^^ error[malformed-private-feed]: `pkg.dev.azure.com` is not a host of feeds
+-i https://{private}@{test_feed_url_in_azure_devops}
+#                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning[malformed-private-feed]: `{test_feed_url_in_azure_devops}` stands for the address of the feed, and is not filled in
+-i https://{private}@pkgs.dev.azure.com/<org>/_packaging/FEED_NAME/pypi/simple/
+#                                       ^^^^^ warning[malformed-private-feed]: `<org>` stands for a name, and is not filled in
+#                                                        ^^^^^^^^^ warning[malformed-private-feed]: `FEED_NAME` stands for a name, and is not filled in
+-i https://{private}@pkgs.dev.azure.com/o//_packaging/f/pypi/simple/
+#                                        ^^ warning[malformed-private-feed]: two slashes stand here: the server may not know the path
+-i https://{private}@pkgs.dev.azure.com/o/prö/_packaging/f/pypi/simple/
+#                                         ^^^ warning[malformed-private-feed]: `ö` cannot stand in a URL as it is
+-i https://{private}@pkgs.dev.azure.com/o/_packaging/o/pypi/simple/
+#                                                    ^ hint[malformed-private-feed]: the feed has the name of the organisation: is it one of the organisation itself?
+-f https://{private}@example.com/links
+#          ^^^^^^^^^ error[malformed-private-feed]: `{private}` is replaced only in the URL of an index, not of `--find-links`
 ",
         );
     }

@@ -1,16 +1,21 @@
+use crate::base_image;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
+use crate::versions::{SPLIT, excludes};
 use flowgate_flow::Span;
+use flowgate_flow::config::RuntimeTarget;
+use pep508_rs::VersionOrUrl;
 
 /// The packages of the promptflow family that the base image holds.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "promptflow",
     "promptflow-tools",
     "promptflow-core",
     "promptflow-devkit",
     "promptflow-azure",
     "promptflow-tracing",
+    "promptflow-vectordb",
 ];
 
 /// Versions of `promptflow` that install without an error and then cannot be imported, with
@@ -22,7 +27,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Warning,
     summary: "A requirements file that fixes the version of `promptflow` or of one of its parts.",
-    why: "The base image already holds a matching set. A pinned version replaces a part of it: pip reports success, and then the engine cannot be imported. Going back does not mend the image. A lower bound (`>=`) is only a hint; a version that is known to break is an error.",
+    why: "The base image already holds a matching set. A pinned version replaces a part of it: pip reports success, and then the engine cannot be imported. Going back does not mend the image. A lower bound (`>=`) is only a hint; a version that is known to break is an error, and so is one below 1.8 over a newer image.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\npromptflow[azure]==1.10.0\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\npromptflow[azure]\nrequests\n",
     fix: Some(
@@ -33,6 +38,12 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    // Since 1.8 promptflow comes in parts, and going back takes their files away.
+    let image = context.flow_file().and_then(|flow| flow.flow.environment.as_ref()?.image.as_ref());
+    let splits = context.target == RuntimeTarget::HostedRuntime
+        && context.flow_file().is_some()
+        && image
+            .is_none_or(|image| base_image::is_microsofts(&image.value) && !base_image::may_precede_core(&image.value));
     for file in context.requirements() {
         for requirement in file.requirements.requirements() {
             let (Some(name), Some(specifier)) = (&requirement.name, &requirement.specifier) else { continue };
@@ -40,10 +51,22 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             if !PACKAGES.contains(&normal.as_str()) {
                 continue;
             }
-            let level = level(&normal, &specifier.value);
+            let parsed = requirement.parsed.as_ref().ok().and_then(|parsed| parsed.version_or_url.as_ref());
+            let is_older = normal == "promptflow"
+                && splits
+                && matches!(parsed, Some(VersionOrUrl::VersionSpecifier(wanted)) if excludes(wanted, SPLIT, None));
+            let level = if is_older { Level::Error } else { level(&normal, &specifier.value) };
             let at = Place { file: file.file, span: Span::new(name.span.start, specifier.span.end) };
             let written = specifier.value.split_whitespace().collect::<Vec<_>>().join(" ");
             let message = match level {
+                Level::Error if is_older && !is_broken(&specifier.value) => {
+                    format!(
+                        "`{normal}` is pinned below 1.8 (`{written}`): over the base image's newer one it cannot be imported"
+                    )
+                }
+                Level::Hint if normal == "promptflow-vectordb" => {
+                    format!("`{normal}` is pinned (`{written}`), and the base image brings its own version")
+                }
                 Level::Hint => {
                     format!("`{normal}` has a lower bound (`{written}`), and the base image brings its own version")
                 }
@@ -68,13 +91,22 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
-fn level(name: &str, specifier: &str) -> Level {
-    let clauses: Vec<&str> =
-        specifier.trim_start_matches('(').trim_end_matches(')').split(',').map(str::trim).collect();
+fn clauses(specifier: &str) -> Vec<&str> {
+    specifier.trim_start_matches('(').trim_end_matches(')').split(',').map(str::trim).collect()
+}
+
+fn is_broken(specifier: &str) -> bool {
+    let clauses = clauses(specifier);
     let exact = clauses.iter().find_map(|clause| clause.strip_prefix("===").or_else(|| clause.strip_prefix("==")));
-    if name == "promptflow" && exact.is_some_and(|version| BROKEN.contains(&version.trim())) {
+    exact.is_some_and(|version| BROKEN.contains(&version.trim()))
+}
+
+fn level(name: &str, specifier: &str) -> Level {
+    if name == "promptflow" && is_broken(specifier) {
         Level::Error
-    } else if clauses.iter().all(|clause| clause.starts_with('>') || clause.starts_with("!=")) {
+    } else if name == "promptflow-vectordb"
+        || clauses(specifier).iter().all(|clause| clause.starts_with('>') || clause.starts_with("!="))
+    {
         Level::Hint
     } else {
         Level::Warning
@@ -112,6 +144,27 @@ promptflow<2
 #^^^^^^^^^^^ warning[pinned-promptflow]: `promptflow` is pinned (`<2`), and the base image brings its own version
 ",
         );
+    }
+
+    #[test]
+    fn below_the_split() {
+        let flow = |image: &str, found: &str| {
+            format!(
+                "#- flow.dag.yaml\nenvironment:\n  image: {image}\n#- requirements.txt\npromptflow<1.8\n#^^^^^^^^^^^^^ {found}\npromptflow-vectordb==0.2\n#^^^^^^^^^^^^^^^^^^^^^^^ hint[pinned-promptflow]: `promptflow-vectordb` is pinned (`==0.2`), and the base image brings its own version\n"
+            )
+        };
+        let warning =
+            "warning[pinned-promptflow]: `promptflow` is pinned (`<1.8`), and the base image brings its own version";
+        let runtime = "mcr.microsoft.com/azureml/promptflow/promptflow-runtime";
+        fixture::raises(
+            &super::RULE,
+            &flow(
+                &format!("{runtime}:20251211.v2"),
+                "error[pinned-promptflow]: `promptflow` is pinned below 1.8 (`<1.8`): over the base image's newer one it cannot be imported",
+            ),
+        );
+        fixture::raises(&super::RULE, &flow(&format!("{runtime}:20240116.v1"), warning));
+        fixture::raises(&super::RULE, &flow("contoso.azurecr.io/flows:1", warning));
     }
 
     #[test]
