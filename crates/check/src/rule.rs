@@ -14,6 +14,9 @@ pub struct Rule {
     pub level: Level,
     /// What it finds, in one sentence.
     pub summary: &'static str,
+    /// Where it stands for several faults: their names, in kebab case, as one would search for them.
+    /// They are no rules: levels and comments name the rule.
+    pub cases: &'static [&'static str],
     /// Why that is bad, with what the engine or the hosted product does about it.
     pub why: &'static str,
     /// Files that raise this rule and no other, in the notation of fixtures: each file starts

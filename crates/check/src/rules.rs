@@ -170,5 +170,10 @@ pub fn find(name: &str) -> Option<&'static Rule> {
     ALL.iter().find(|rule| rule.name == name)
 }
 
+/// The rule of that name, or the one that covers the case of that name.
+pub fn covering(name: &str) -> Option<&'static Rule> {
+    find(name).or_else(|| ALL.iter().find(|rule| rule.cases.contains(&name)))
+}
+
 #[cfg(test)]
 mod tests;

@@ -45,8 +45,9 @@ fn index() -> String {
         out += &format!("\n## {}\n\n| rule | level | finds | fix |\n|---|---|---|---|\n", group.title());
         for rule in rules::ALL.iter().filter(|rule| rule.group == group) {
             let fix = if rule.fix.is_some() { "yes" } else { "" };
+            let cases = if rule.cases.is_empty() { String::new() } else { format!(" {}", cases(rule)) };
             out += &format!(
-                "| [{0}]({0}.md) | {1} | {2} | {fix} |\n",
+                "| [{0}]({0}.md) | {1} | {2}{cases} | {fix} |\n",
                 rule.name,
                 level_name(rule.level),
                 rule.summary.replace('|', "\\|")
@@ -54,6 +55,11 @@ fn index() -> String {
         }
     }
     out
+}
+
+/// The names of the faults that a rule stands for.
+fn cases(rule: &Rule) -> String {
+    format!("Covers `{}`.", rule.cases.join("`, `"))
 }
 
 /// A rule's page, as Markdown.
@@ -65,9 +71,10 @@ pub fn page(rule: &Rule) -> String {
     };
     let fix = rule.fix.unwrap_or("None: what was meant cannot be told from the file.");
     format!(
-        "# {}\n\nBy default {level}.\n\n## What it finds\n\n{}\n\n## Why it is bad\n\n{}\n\n## Example\n\n{}## Use instead\n\n{}## Fix\n\n{fix}\n\n## Silence it\n\n```yaml\n# flowgate: ignore[{}] the reason\n```\n\nat the end of the line, or on a line of its own above it; or for every file in `flowgate.yaml`:\n\n```yaml\ncheck:\n  rules:\n    {}: off\n```\n",
+        "# {}\n\nBy default {level}.\n\n## What it finds\n\n{}{}\n\n## Why it is bad\n\n{}\n\n## Example\n\n{}## Use instead\n\n{}## Fix\n\n{fix}\n\n## Silence it\n\n```yaml\n# flowgate: ignore[{}] the reason\n```\n\nat the end of the line, or on a line of its own above it; or for every file in `flowgate.yaml`:\n\n```yaml\ncheck:\n  rules:\n    {}: off\n```\n",
         rule.name,
         rule.summary,
+        if rule.cases.is_empty() { String::new() } else { format!("\n\n{}", cases(rule)) },
         rule.why,
         files(rule.bad),
         files(rule.good),

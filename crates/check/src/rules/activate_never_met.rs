@@ -10,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Warning,
     summary: "An `activate` condition that no value can meet.",
+    cases: &["literal-when", "activate-type-mismatch", "activate-outside-enum"],
     why: "The engine compares `when` with `is` as Python does: text is never equal to a number, and `inputs.x` without `${}` is text. The node is then bypassed in every run, what depends on it is `None`, and the run still counts as completed.",
     bad: "#- flow.dag.yaml\ninputs:\n  detailed:\n    type: bool\nnodes:\n- name: detail\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.detailed}\n  activate:\n    when: ${inputs.detailed}\n    is: 'true'\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x: bool):\n    return x\n",
     good: "#- flow.dag.yaml\ninputs:\n  detailed:\n    type: bool\nnodes:\n- name: detail\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.detailed}\n  activate:\n    when: ${inputs.detailed}\n    is: true\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x: bool):\n    return x\n",

@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Files,
     level: Level::Warning,
     summary: "An entry of `additional_includes` whose base name is taken, by a file of the flow or by another entry.",
+    cases: &["include-over-own-file"],
     why: "Every include stands in the flow's folder under its base name. `pf` writes it over what stands there, the last include last, with a line in the log; a folder it merges file by file; a folder over a file it cannot write. A pipeline component that is made of the flow refuses all of these.",
     bad: "#- flow.dag.yaml\nadditional_includes:\n- shared/util.py\n#- util.py\n#- shared/util.py\n",
     good: "#- flow.dag.yaml\nadditional_includes:\n- shared/shared_util.py\n#- util.py\n#- shared/shared_util.py\n",

@@ -7,6 +7,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Files,
     level: Level::Warning,
     summary: "An additional include `x.zip`, made of a folder `x` that has folders with files in it.",
+    cases: &[],
     why: "Where there is no file `x.zip`, `pf` packs the folder `x` under that name. It looks for the files of inner folders in the outer one, and stops with a bare `FileNotFoundError`.",
     bad: "#- flow.dag.yaml\nadditional_includes:\n- shared.zip\n#- shared/a.py\n#- shared/inner/b.py\n",
     good: "#- flow.dag.yaml\nadditional_includes:\n- shared.zip\n#- shared/a.py\n#- shared/b.py\n",

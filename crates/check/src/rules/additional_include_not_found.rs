@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Files,
     level: Level::Error,
     summary: "An entry of `additional_includes` that leads to nothing.",
+    cases: &[],
     why: "`pf` refuses the flow (`UserErrorException`: Unable to find additional include). Patterns, variables and `~` are not expanded, and `x.zip` stands for the folder `x` only where that is one.",
     bad: "#- flow.dag.yaml\nadditional_includes:\n- shared/Util.py\n#- shared/util.py\n",
     good: "#- flow.dag.yaml\nadditional_includes:\n- shared/util.py\n#- shared/util.py\n",

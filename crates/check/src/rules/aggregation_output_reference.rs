@@ -10,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Warning,
     summary: "A flow output that takes its value from an aggregation node.",
+    cases: &[],
     why: "An aggregation node has no value for a line. The engine writes one line to its log and drops the output: results lack the column.",
     bad: "#- flow.dag.yaml\ninputs:\n  x:\n    type: string\noutputs:\n  score:\n    type: string\n    reference: ${total.output}\nnodes:\n- name: total\n  type: python\n  source: {type: code, path: a.py}\n  aggregation: true\n  inputs:\n    x: ${inputs.x}\n#- a.py\n",
     good: "#- flow.dag.yaml\ninputs:\n  x:\n    type: string\noutputs:\n  score:\n    type: string\n    reference: ${inputs.x}\nnodes:\n- name: total\n  type: python\n  source: {type: code, path: a.py}\n  aggregation: true\n  inputs:\n    x: ${inputs.x}\n#- a.py\n",

@@ -16,6 +16,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Prompts,
     level: Level::Error,
     summary: "The prompt of a chat node or a chat prompty that does not start with a role line.",
+    cases: &[],
     why: "The tool splits the rendered prompt at lines such as `system:` or `# user:` (also `assistant`, `function`, `tool`), with nothing else on them, and fails on a prompt that starts with anything else: `ChatAPIInvalidRole: The Chat API requires a specific format for prompt definition`. It fails when the flow runs, not when it is loaded. Nothing is said where the prompt starts with a variable or a condition.",
     bad: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: ask\n  type: llm\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    deployment_name: gpt-4\n    text: ${inputs.text}\n  api: chat\n  connection: aoai\noutputs:\n  answer: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\nSummarize: {{ text }}\n",
     good: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: ask\n  type: llm\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    deployment_name: gpt-4\n    text: ${inputs.text}\n  api: chat\n  connection: aoai\noutputs:\n  answer: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\n# system:\nSummarize: {{ text }}\n",

@@ -8,6 +8,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Error,
     summary: "Nodes that wait for each other.",
+    cases: &[],
     why: "The engine refuses the flow (`NodeCircularDependency`) and names the nodes, but not the references; any fault before it hides it.",
     bad: "#- flow.dag.yaml\nnodes:\n- name: a\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${b.output}\n- name: b\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${a.output}\n#- a.py\n",
     good: "#- flow.dag.yaml\nnodes:\n- name: a\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: text\n- name: b\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${a.output}\n#- a.py\n",

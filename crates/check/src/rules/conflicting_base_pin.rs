@@ -13,6 +13,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Warning,
     summary: "A version of a package that promptflow itself needs in another version.",
+    cases: &["old-openai-pin", "marshmallow-pin"],
     why: "pip replaces the package under the engine's feet and only prints a line about it. The session then does not start, or its first import fails: `No module named 'openai.error'`, `cannot import name ... from 'marshmallow'`.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nopenai==0.28.1\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nopenai\nrequests\n",

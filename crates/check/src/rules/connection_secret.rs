@@ -8,6 +8,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Siblings,
     level: Level::Error,
     summary: "A real key or token in a connection file, or in the model's configuration of a prompty.",
+    cases: &[],
     why: "Who can read the repository has it, and it stays in the history after it is removed. `pf connection create` asks for every value that is `<user-input>`; a prompty takes `${env:NAME}` from the environment. The value is shown in no message and no excerpt.",
     bad: "#- connection.yaml\n$schema: https://azuremlschemas.azureedge.net/promptflow/latest/AzureOpenAIConnection.schema.json\nname: aoai\ntype: azure_open_ai\napi_key: 0a1b2c3d4e5f60718293a4b5c6d7e8f9\napi_base: https://contoso.openai.azure.com\n",
     good: "#- connection.yaml\n$schema: https://azuremlschemas.azureedge.net/promptflow/latest/AzureOpenAIConnection.schema.json\nname: aoai\ntype: azure_open_ai\napi_key: <user-input>\napi_base: https://contoso.openai.azure.com\n",

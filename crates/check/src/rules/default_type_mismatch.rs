@@ -8,6 +8,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Error,
     summary: "A flow input's default that cannot be read as the input's type.",
+    cases: &[],
     why: "The flow loads, and each run that takes the default fails (`InputTypeError`, `InputParseError`, or `LoadMultimediaDataError` for an image). The engine reads a `bool` from `true` and `false` only, and a `list` from a list or from JSON text.",
     bad: "#- flow.dag.yaml\ninputs:\n  stream:\n    type: bool\n    default: 'yes'\noutputs:\n  out:\n    type: bool\n    reference: ${inputs.stream}\n",
     good: "#- flow.dag.yaml\ninputs:\n  stream:\n    type: bool\n    default: true\noutputs:\n  out:\n    type: bool\n    reference: ${inputs.stream}\n",

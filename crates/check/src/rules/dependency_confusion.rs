@@ -1,5 +1,3 @@
-//! Runtime row PF025.
-
 use crate::context::Context;
 use crate::feeds::{Parts, is_feed};
 use crate::finding::{Finding, Level, Place};
@@ -12,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Warning,
     summary: "A private feed beside a public index.",
+    cases: &[],
     why: "pip asks all its indexes and takes the highest version that any of them has, whichever that is. Who publishes a package of the same name on the public index, with a higher version, has it installed.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n--extra-index-url https://{private}@pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/\ncontoso-tools\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n-i https://{private}@pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/\ncontoso-tools\n",

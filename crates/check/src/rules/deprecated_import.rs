@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Hint,
     summary: "A name that is taken from `promptflow` itself and belongs to `promptflow.core` or `promptflow.client` today.",
+    cases: &["import-tool-from-promptflow"],
     why: "Since 1.8 each such import writes `'from promptflow import tool' is deprecated and will be removed in the future` into the log. Silent where the requirements keep promptflow below 1.8, or the base image is older: there the new modules do not exist.",
     bad: "#- flow.dag.yaml\nnodes:\n- name: a\n  type: python\n  source:\n    type: code\n    path: a.py\n  inputs: {}\noutputs:\n  a:\n    type: string\n    reference: ${a.output}\n#- a.py\nfrom promptflow import tool\n\n\n@tool\ndef a() -> str:\n    return \"a\"\n",
     good: "#- flow.dag.yaml\nnodes:\n- name: a\n  type: python\n  source:\n    type: code\n    path: a.py\n  inputs: {}\noutputs:\n  a:\n    type: string\n    reference: ${a.output}\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef a() -> str:\n    return \"a\"\n",

@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Prompts,
     level: Level::Warning,
     summary: "The id of a package tool that has another id today.",
+    cases: &[],
     why: "For one of its own tools, the engine takes the new id and warns: `Tool ID '...' is deprecated. Please use '...' instead.` The others are gone with the packages that had them: `Package tool 'embeddingstore.tool.faiss_index_lookup.search' is not found in the current environment.`",
     bad: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: screen\n  type: python\n  source: {type: package, tool: content_safety_text.tools.content_safety_text_tool.analyze_text}\n  inputs:\n    connection: safety\n    text: ${inputs.text}\noutputs:\n  result: {type: object, reference: '${screen.output}'}\n",
     good: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: screen\n  type: python\n  source: {type: package, tool: promptflow.tools.azure_content_safety.analyze_text}\n  inputs:\n    connection: safety\n    text: ${inputs.text}\noutputs:\n  result: {type: object, reference: '${screen.output}'}\n",

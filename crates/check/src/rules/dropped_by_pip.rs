@@ -1,5 +1,4 @@
-//! Runtime rows PF023 and PF024 for any index, and the other silent losses of runtime 3.2. Lines
-//! about a private feed are `malformed-private-feed`'s.
+//! What pip was seen to lose, for any index. Lines about a private feed are `malformed-private-feed`'s.
 
 use flowgate_flow::project::{FileId, RequirementsFile};
 use flowgate_flow::requirements::{Line, LineOption, OptionKind};
@@ -16,6 +15,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Error,
     summary: "A part of a requirements file that pip reads and then ignores without a word.",
+    cases: &["replaced-index", "index-on-package-line", "several-options-on-a-line", "lower-case-variable"],
     why: "pip reports success: the package is not installed, or it comes from another index than the file names. It is an error where a package or an index is lost, a warning where another option is.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n--pre requests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n--pre\nrequests\n",

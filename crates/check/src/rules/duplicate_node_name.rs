@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Error,
     summary: "Two nodes of one name.",
+    cases: &[],
     why: "The engine refuses the flow (`DuplicateNodeName`), but only if nothing before it fails; references to the name mean either of the two.",
     bad: "#- flow.dag.yaml\nnodes:\n- {name: fetch, type: python, source: {type: code, path: a.py}}\n- {name: fetch, type: python, source: {type: code, path: a.py}}\n#- a.py\n",
     good: "#- flow.dag.yaml\nnodes:\n- {name: fetch, type: python, source: {type: code, path: a.py}}\n- {name: fetch_again, type: python, source: {type: code, path: a.py}}\n#- a.py\n",

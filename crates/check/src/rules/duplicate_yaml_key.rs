@@ -11,6 +11,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Files,
     level: Level::Error,
     summary: "A key that stands twice in one mapping.",
+    cases: &[],
     why: "The engine refuses the file (`YAMLError`); readers that accept it keep one of the two values without saying which.",
     bad: "#- flow.dag.yaml\noutputs:\n  answer:\n    type: string\n    reference: a\n    reference: b\n",
     good: "#- flow.dag.yaml\noutputs:\n  answer:\n    type: string\n    reference: b\n",

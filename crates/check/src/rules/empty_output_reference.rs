@@ -7,6 +7,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Error,
     summary: "A flow output without a `reference`.",
+    cases: &["null-output-reference"],
     why: "The engine refuses the flow (`EmptyOutputReference`). `reference: null` passes and gives `None` for every line, without a word.",
     bad: "#- flow.dag.yaml\noutputs:\n  answer:\n    type: string\n    reference: ''\n",
     good: "#- flow.dag.yaml\ninputs:\n  question:\n    type: string\noutputs:\n  answer:\n    type: string\n    reference: ${inputs.question}\n",

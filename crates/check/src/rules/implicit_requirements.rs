@@ -1,5 +1,3 @@
-//! Catalogue row 45 and runtime row PF004.
-
 use flowgate_flow::Span;
 use flowgate_flow::project::Presence;
 
@@ -13,6 +11,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Hint,
     summary: "A `requirements.txt` beside the flow that `environment` does not name.",
+    cases: &["shadowed-requirements"],
     why: "Where `environment.python_requirements_txt` is absent, the SDK adds it by itself when it uploads the flow or builds an image; other tools do not. Where it names another file, `requirements.txt` is read by nobody.",
     bad: "#- flow.dag.yaml\ninputs: {}\n#- requirements.txt\nrequests\n",
     good: "#- flow.dag.yaml\ninputs: {}\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nrequests\n",

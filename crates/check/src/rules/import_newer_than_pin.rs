@@ -11,6 +11,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Warning,
     summary: "An import from `promptflow.core` or `promptflow.client`, where the requirements keep promptflow below 1.8.",
+    cases: &["promptflow-core-needs-newer"],
     why: "These modules came with promptflow 1.8. With an older one the file cannot be loaded: `No module named 'promptflow.core'`.",
     bad: "#- flow.dag.yaml\nnodes:\n- name: a\n  type: python\n  source:\n    type: code\n    path: a.py\n  inputs: {}\noutputs:\n  a:\n    type: string\n    reference: ${a.output}\nenvironment:\n  python_requirements_txt: requirements.txt\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef a() -> str:\n    return \"a\"\n#- requirements.txt\n# flowgate: ignore[pinned-promptflow] until the next release\npromptflow==1.6.0\n",
     good: "#- flow.dag.yaml\nnodes:\n- name: a\n  type: python\n  source:\n    type: code\n    path: a.py\n  inputs: {}\noutputs:\n  a:\n    type: string\n    reference: ${a.output}\nenvironment:\n  python_requirements_txt: requirements.txt\n#- a.py\nfrom promptflow import tool\n\n\n@tool\ndef a() -> str:\n    return \"a\"\n#- requirements.txt\n# flowgate: ignore[pinned-promptflow] until the next release\npromptflow==1.6.0\n",

@@ -8,6 +8,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Error,
     summary: "An `activate` without `when` or without `is`.",
+    cases: &["activate-without-when", "activate-without-is"],
     why: "The engine refuses the flow (`FlowDefinitionError`), and does not say which key is missing. A key without a value passes: the node then runs only where the other one is null, too.",
     bad: "#- flow.dag.yaml\ninputs:\n  x:\n    type: bool\nnodes:\n- name: a\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.x}\n  activate:\n    when: ${inputs.x}\n#- a.py\n",
     good: "#- flow.dag.yaml\ninputs:\n  x:\n    type: bool\nnodes:\n- name: a\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.x}\n  activate:\n    when: ${inputs.x}\n    is: true\n#- a.py\n",

@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Warning,
     summary: "A chat flow without exactly one chat input, one chat output and a chat history.",
+    cases: &["several-chat-inputs", "several-chat-outputs", "missing-chat-history"],
     why: "The flow still runs as any other. As a chat (`pf flow test --interactive`, the chat window, a deployed chat) it is refused, or the history is not passed on.",
     bad: "#- flow.dag.yaml\ninputs:\n  question:\n    type: string\n    is_chat_input: true\noutputs:\n  answer:\n    type: string\n    reference: ${inputs.question}\n    is_chat_output: true\n",
     good: "#- flow.dag.yaml\ninputs:\n  chat_history:\n    type: list\n    is_chat_history: true\n  question:\n    type: string\n    is_chat_input: true\noutputs:\n  answer:\n    type: string\n    reference: ${inputs.question}\n    is_chat_output: true\n",

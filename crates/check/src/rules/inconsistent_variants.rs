@@ -12,6 +12,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Error,
     summary: "A node and its `node_variants` that do not fit together: no variants, no default, a default that is not there, or variants that no node uses.",
+    cases: &["node-without-variants", "missing-default-variant", "unknown-default-variant", "unused-node-variants"],
     why: "A node with `use_variants: true` is what its default variant says. Without one the engine only says `Node fetch does not have source defined.`; without the key `variants` or `node` it stops with a bare `KeyError`. Variants without `use_variants` are never used, and nobody says so.",
     bad: "#- flow.dag.yaml\nnodes:\n- name: fetch\n  use_variants: true\nnode_variants:\n  fetch:\n    default_variant_id: variant1\n    variants:\n      variant_1:\n        node:\n          type: python\n          source: {type: code, path: a.py}\n#- a.py\n",
     good: "#- flow.dag.yaml\nnodes:\n- name: fetch\n  use_variants: true\nnode_variants:\n  fetch:\n    default_variant_id: variant_1\n    variants:\n      variant_1:\n        node:\n          type: python\n          source: {type: code, path: a.py}\n#- a.py\n",

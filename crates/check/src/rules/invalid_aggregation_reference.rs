@@ -11,6 +11,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Error,
     summary: "A node that runs for each line and waits for an aggregation node, or an aggregation node whose `activate` looks at a node of one line.",
+    cases: &["non-aggregation-references-aggregation", "aggregation-activate-on-line"],
     why: "An aggregation node runs once, after all lines. The engine refuses the flow (`InvalidNodeReference`).",
     bad: "#- flow.dag.yaml\ninputs:\n  x:\n    type: string\nnodes:\n- name: total\n  type: python\n  source: {type: code, path: a.py}\n  aggregation: true\n  inputs:\n    x: ${inputs.x}\n- name: line\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${total.output}\n#- a.py\n",
     good: "#- flow.dag.yaml\ninputs:\n  x:\n    type: string\nnodes:\n- name: total\n  type: python\n  source: {type: code, path: a.py}\n  aggregation: true\n  inputs:\n    x: ${inputs.x}\n- name: line\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.x}\n#- a.py\n",

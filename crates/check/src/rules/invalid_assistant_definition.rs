@@ -17,6 +17,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Error,
     summary: "An assistant definition that is not there, or whose tools the engine cannot load.",
+    cases: &[],
     why: "A parameter of type `AssistantDefinition` takes the path of a YAML file. The engine loads its function tools with the flow, and refuses the flow (`NodeInputValidationError`) where the file, a tool's type or its source is wrong.",
     bad: "#- flow.dag.yaml\nnodes:\n- name: ask\n  type: python\n  source: {type: code, path: ask.py}\n  inputs:\n    definition: assistant.yaml\n#- ask.py\nfrom promptflow.core import tool\nfrom promptflow.contracts.types import AssistantDefinition\n\n\n@tool\ndef ask(definition: AssistantDefinition):\n    return definition.model\n#- assistant.yaml\nmodel: gpt-4\ninstructions: Help.\ntools:\n- type: function\n  tool_type: python\n  source: {type: code, path: wether.py}\n#- weather.py\n",
     good: "#- flow.dag.yaml\nnodes:\n- name: ask\n  type: python\n  source: {type: code, path: ask.py}\n  inputs:\n    definition: assistant.yaml\n#- ask.py\nfrom promptflow.core import tool\nfrom promptflow.contracts.types import AssistantDefinition\n\n\n@tool\ndef ask(definition: AssistantDefinition):\n    return definition.model\n#- assistant.yaml\nmodel: gpt-4\ninstructions: Help.\ntools:\n- type: function\n  tool_type: python\n  source: {type: code, path: weather.py}\n#- weather.py\n",

@@ -13,6 +13,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Siblings,
     level: Level::Error,
     summary: "A connection file that `pf connection create --file` refuses: an unknown type, a key that is missing or empty, a value that is no text. A key that the type does not have is a warning.",
+    cases: &[],
     why: "The SDK checks the file against the schema of its type: `Load connection failed with {'api_base': ['Missing data for required field.']}`. An unquoted `api_version: 2024-02-01` is a date for YAML, and is refused. A key that the type does not have is dropped without a word.",
     bad: "#- connection.yaml\n$schema: https://azuremlschemas.azureedge.net/promptflow/latest/AzureOpenAIConnection.schema.json\nname: aoai\ntype: azure_openai\napi_key: <user-input>\napi_base: https://contoso.openai.azure.com\n",
     good: "#- connection.yaml\n$schema: https://azuremlschemas.azureedge.net/promptflow/latest/AzureOpenAIConnection.schema.json\nname: aoai\ntype: azure_open_ai\napi_key: <user-input>\napi_base: https://contoso.openai.azure.com\n",

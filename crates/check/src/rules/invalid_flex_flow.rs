@@ -11,6 +11,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Siblings,
     level: Level::Error,
     summary: "A `flow.flex.yaml` that the SDK refuses: a key that flex flows do not have, a type that only DAG flows have, a sample of another shape.",
+    cases: &[],
     why: "`pf flow test` and `pf run create` check the file against its schema before anything runs, and stop with `ValidationError: {'foo': ['Unknown field.']}`. Inputs and outputs are `string`, `int`, `double`, `bool`, `list` or `object`; `init` takes connections and model configurations as well.",
     bad: "#- flow.flex.yaml\nentry: ask:ask\ninputs:\n  question: {type: string}\nsample:\n  input: {question: Why?}\n#- ask.py\ndef ask(question: str) -> str:\n    return question\n",
     good: "#- flow.flex.yaml\nentry: ask:ask\ninputs:\n  question: {type: string}\nsample:\n  inputs: {question: Why?}\n#- ask.py\ndef ask(question: str) -> str:\n    return question\n",

@@ -11,6 +11,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Error,
     summary: "A `message_format` that the engine does not know.",
+    cases: &[],
     why: "The engine refuses the flow (`InvalidMessageFormatType`).",
     bad: "#- flow.dag.yaml\nmessage_format: openai_vision\n",
     good: "#- flow.dag.yaml\nmessage_format: openai-vision\n",

@@ -11,6 +11,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Error,
     summary: "A node whose `type` is missing or not one of the engine's.",
+    cases: &["capitalized-node-type", "node-without-type"],
     why: "The engine stops with `ValueError: 'Python' is not a valid ToolType`, or with `Tool type None is not supported yet.`. Names are lower-case only, though the documentation also shows `Python`.",
     bad: "#- flow.dag.yaml\nnodes:\n- name: fetch\n  type: Python\n  source: {type: code, path: a.py}\n#- a.py\n",
     good: "#- flow.dag.yaml\nnodes:\n- name: fetch\n  type: python\n  source: {type: code, path: a.py}\n#- a.py\n",

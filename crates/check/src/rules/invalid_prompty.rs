@@ -14,6 +14,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Siblings,
     level: Level::Error,
     summary: "A prompty that promptflow cannot load or call: its lines of dashes, its model, its inputs, its sample.",
+    cases: &[],
     why: "The front matter stands between two lines of `---` with nothing else on them (`Illegal formatting of prompty`). `model` needs `configuration` and `parameters`, and has no other keys than these, `api` and `response`: a bare `TypeError` without a place. A hint where the code that loads the prompty may give what is missing. A warning where only `pf run create` minds, where an extension may know a type that promptflow does not, or where a value is taken for another one: every `api` but `completion` counts as `chat`.",
     bad: "#- ask.prompty\n---\nname: Ask\nmodel:\n  api: chat\n  configuration:\n    type: azure_open_ai\n    azure_deployment: gpt-4\n  parameters:\n    max_tokens: 128\ninputs:\n  question: {type: string}\n---\nuser:\n{{ question }}\n",
     good: "#- ask.prompty\n---\nname: Ask\nmodel:\n  api: chat\n  configuration:\n    type: azure_openai\n    azure_deployment: gpt-4\n  parameters:\n    max_tokens: 128\ninputs:\n  question: {type: string}\n---\nuser:\n{{ question }}\n",

@@ -8,6 +8,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Error,
     summary: "A reference to a part of a node that is not its `output`.",
+    cases: &["index-without-dot"],
     why: "A reference reads `${node.output.PROPERTY}`. The flow loads, and each run fails (`UnsupportedReference`) where the second part is not exactly `output`; `${node.output[0]}` counts as such, because the dot is missing. In a flow output the engine does not look at the part: it gives the node's whole output.",
     bad: "#- flow.dag.yaml\ninputs:\n  x:\n    type: list\noutputs:\n  first:\n    type: string\n    reference: ${second.output}\nnodes:\n- name: first\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.x}\n- name: second\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${first.output[0]}\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x):\n    return x\n",
     good: "#- flow.dag.yaml\ninputs:\n  x:\n    type: list\noutputs:\n  first:\n    type: string\n    reference: ${second.output}\nnodes:\n- name: first\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.x}\n- name: second\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${first.output.[0]}\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x):\n    return x\n",

@@ -12,6 +12,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Siblings,
     level: Level::Error,
     summary: "A run specification that `pf run create --file` refuses: a value of the wrong kind, an empty value, a key that `resources` or `identity` does not have, a flow that cannot be run over data.",
+    cases: &["flow-without-inputs"],
     why: "The SDK checks the file against its schema (`ValidationException`). An unknown key at the top is only a line in the log: what it should say is not done. A flow without inputs cannot be run over data at all.",
     bad: "#- run.yml\nflow: .\ndata: data.jsonl\ncolumn_mapping:\n  text: ${data.text}\nresources:\n  instance: Standard_D2\n#- flow.dag.yaml\ninputs:\n  text: {type: string}\n#- data.jsonl\n",
     good: "#- run.yml\nflow: .\ndata: data.jsonl\ncolumn_mapping:\n  text: ${data.text}\nresources:\n  instance_type: Standard_D2\n#- flow.dag.yaml\ninputs:\n  text: {type: string}\n#- data.jsonl\n",

@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Error,
     summary: "A node whose `source` is missing, or does not fit its `type`.",
+    cases: &["node-without-source", "source-without-path", "package-without-tool", "source-type-mismatch"],
     why: "The engine stops with `Node fetch does not have source defined.`, `The source path is 'None'.`, `Package tool 'None' is not found` or `Tool source type ... is not supported yet.`, and looks no further.",
     bad: "#- flow.dag.yaml\nnodes:\n- name: fetch\n  type: python\n  source: {type: Code, path: a.py}\n#- a.py\n",
     good: "#- flow.dag.yaml\nnodes:\n- name: fetch\n  type: python\n  source: {type: code, path: a.py}\n#- a.py\n",

@@ -39,6 +39,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Error,
     summary: "A flow input or output whose `type` is not one of the engine's.",
+    cases: &["python-type-name", "capitalized-type"],
     why: "The engine stops with a bare `ValueError: 'str' is not a valid ValueType`. Names are case-sensitive.",
     bad: "#- flow.dag.yaml\ninputs:\n  text:\n    type: str\n",
     good: "#- flow.dag.yaml\ninputs:\n  text:\n    type: string\n",

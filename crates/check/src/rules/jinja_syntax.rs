@@ -10,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Prompts,
     level: Level::Error,
     summary: "A prompt template that Jinja2 refuses: its syntax, a filter or a test that Jinja2 does not have, or another template that it needs.",
+    cases: &["unknown-jinja-filter", "unclosed-jinja-block"],
     why: "The engine parses every template when it loads the flow, and stops with `Jinja parsing failed at line 3: (TemplateSyntaxError) ...`. It gives Jinja2 no filters of its own, no extensions (`{% do %}`, `{% break %}`, `{% trans %}`), and no loader: `{% include %}`, `{% import %}` and `{% extends %}` fail when the prompt is rendered.",
     bad: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: ask\n  type: prompt\n  source: {type: code, path: ask.jinja2}\n  inputs: {text: '${inputs.text}'}\noutputs:\n  prompt: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\nSummarize: {{ text | tirm }}\n",
     good: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: ask\n  type: prompt\n  source: {type: code, path: ask.jinja2}\n  inputs: {text: '${inputs.text}'}\noutputs:\n  prompt: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\nSummarize: {{ text | trim }}\n",

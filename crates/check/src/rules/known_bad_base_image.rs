@@ -1,5 +1,3 @@
-//! Catalogue row 42, and with a fact from the registry the version check of the runtime's page.
-
 use crate::base_image::{NEWEST, Reference, VERSIONS, date, is_microsofts};
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
@@ -12,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Error,
     summary: "A version of Microsoft's base image that Microsoft warns of, that does not exist, or that is older than its change log.",
+    cases: &["outdated-base-image"],
     why: "The change log of the image says of one version: do not use it. The flow fails on it for reasons that are not the flow's.",
     bad: "#- flow.dag.yaml\nenvironment:\n  image: mcr.microsoft.com/azureml/promptflow/promptflow-runtime:20241214.v1\n",
     good: "#- flow.dag.yaml\nenvironment:\n  image: mcr.microsoft.com/azureml/promptflow/promptflow-runtime:20251211.v2\n",

@@ -1,5 +1,3 @@
-//! Catalogue row 46, and the local part of runtime row PF033.
-
 use crate::context::Context;
 use crate::finding::{Finding, Level, Place};
 use crate::look_alike;
@@ -12,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Warning,
     summary: "A requirement that is a file or a folder: a wheel, `./package`, `-e .`, a `file:` URL.",
+    cases: &["local-wheel", "editable-requirement", "file-url-requirement"],
     why: "A compute session does not install them, and an image build copies the requirements file alone. The packages are missing when the flow runs.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n./contoso_tools-1.0-py3-none-any.whl\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nrequests\n",

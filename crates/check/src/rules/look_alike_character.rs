@@ -1,5 +1,3 @@
-//! Runtime row PF034, and no-break spaces in requirements (PF023).
-
 use flowgate_flow::project::FileId;
 use flowgate_flow::yaml::Node;
 use flowgate_flow::{SourceFile, Span};
@@ -14,6 +12,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Files,
     level: Level::Error,
     summary: "A character that looks like a blank, a colon, a dash or a quote and is another.",
+    cases: &["full-width-colon", "no-break-space", "typographic-quote"],
     why: "Texts copied from web pages and chats bring them. The engine's YAML reader takes `environment\u{ff1a}` for text, a no-break space for a part of a name, and pip asks an index whose URL starts with a no-break space. All of them look right on the screen.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n-i\u{a0}https://pypi.example.com/simple/\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n-i https://pypi.example.com/simple/\nrequests\n",

@@ -1,5 +1,3 @@
-//! Catalogue row 41, runtime row PF041 and the hosts of PF040.
-
 use crate::base_image::Reference;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
@@ -12,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Error,
     summary: "A base image whose name no registry can hold, or that the hosted runtime refuses.",
+    cases: &["upper-case-image", "image-with-scheme", "incomplete-digest", "docker-hub-image"],
     why: "Nothing looks at the name before the session starts or the image is built; both then fail with a message about a registry.",
     bad: "#- flow.dag.yaml\nenvironment:\n  image: https://contoso.azurecr.io/flows:1.2\n",
     good: "#- flow.dag.yaml\nenvironment:\n  image: contoso.azurecr.io/flows:1.2\n",

@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Siblings,
     level: Level::Error,
     summary: "A `column_mapping` that names nothing that a run has: a value is `${data.COLUMN}`, `${run.inputs.COLUMN}`, `${run.outputs.OUTPUT}`, or a literal.",
+    cases: &[],
     why: "The run fails before its first line (`Couldn't find these mapping relations`). A value with anything around the reference is a literal, and a mapping of literals alone is refused (`ValidationException`).",
     bad: "#- run.yml\nflow: .\ndata: data.jsonl\ncolumn_mapping:\n  text: ${inputs.text}\n#- flow.dag.yaml\ninputs:\n  text: {type: string}\n#- data.jsonl\n",
     good: "#- run.yml\nflow: .\ndata: data.jsonl\ncolumn_mapping:\n  text: ${data.text}\n#- flow.dag.yaml\ninputs:\n  text: {type: string}\n#- data.jsonl\n",

@@ -10,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Files,
     level: Level::Error,
     summary: "A tab outside of quotes, block texts, brackets and comments.",
+    cases: &[],
     why: "YAML allows a tab between a value and the end of its line. The engine's reader does not: it refuses the file (`found character '\\t' that cannot start any token`), also for a tab on an empty line, which no editor shows.",
     bad: "#- flow.dag.yaml\ninputs:\n  question:\t# what the user asks\n    type: string\n",
     good: "#- flow.dag.yaml\ninputs:\n  question: # what the user asks\n    type: string\n",

@@ -1,5 +1,3 @@
-//! Catalogue row 17.
-
 use flowgate_flow::Span;
 use flowgate_flow::config::RuntimeTarget;
 
@@ -13,6 +11,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Warning,
     summary: "A flow with prompts or built-in tools whose requirements do not name `promptflow-tools`, for an image that need not hold it.",
+    cases: &[],
     why: "`llm` and `prompt` nodes and the built-in tools are code of the package `promptflow-tools`. Microsoft's base image holds it; another image, or the one that `pf flow build` writes where there is a requirements file, does not, and the engine stops with `LLM api mapping is empty`. A hint where the flow runs on Microsoft's image today.",
     bad: "#- flow.dag.yaml\nenvironment:\n  image: contoso.azurecr.io/flows:1.2\n  python_requirements_txt: requirements.txt\nnodes:\n- name: ask\n  type: prompt\n  source:\n    type: code\n    path: ask.jinja2\n  inputs: {}\noutputs:\n  answer:\n    type: string\n    reference: ${ask.output}\n#- ask.jinja2\nHello\n#- requirements.txt\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  image: contoso.azurecr.io/flows:1.2\n  python_requirements_txt: requirements.txt\nnodes:\n- name: ask\n  type: prompt\n  source:\n    type: code\n    path: ask.jinja2\n  inputs: {}\noutputs:\n  answer:\n    type: string\n    reference: ${ask.output}\n#- ask.jinja2\nHello\n#- requirements.txt\nrequests\npromptflow-tools\n",

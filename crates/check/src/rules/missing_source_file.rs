@@ -8,6 +8,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Error,
     summary: "A node whose `source.path` leads to no file, after `additional_includes` are merged.",
+    cases: &["source-path-case", "source-path-backslash"],
     why: "The engine refuses the flow (`InvalidSource`). A path in another case, or with backslashes, works on Windows and fails in the Linux runtime.",
     bad: "#- flow.dag.yaml\nnodes:\n- name: fetch\n  type: python\n  source: {type: code, path: Fetch.py}\n#- fetch.py\n",
     good: "#- flow.dag.yaml\nnodes:\n- name: fetch\n  type: python\n  source: {type: code, path: fetch.py}\n#- fetch.py\n",

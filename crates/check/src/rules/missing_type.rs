@@ -10,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Error,
     summary: "A flow input or output without `type`.",
+    cases: &["input-without-type", "output-without-type"],
     why: "The engine stops with a bare `KeyError: 'type'` that names neither the file nor the input.",
     bad: "#- flow.dag.yaml\ninputs:\n  limit:\n    default: 3\n",
     good: "#- flow.dag.yaml\ninputs:\n  limit:\n    type: int\n    default: 3\n",

@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Warning,
     summary: "A reference inside a list or a mapping.",
+    cases: &[],
     why: "Only a whole input value is a reference. Inside a list or a mapping the engine leaves the text `${inputs.question}` as it is: the node gets those characters, nobody says so, and the node does not wait for the other one.",
     bad: "#- flow.dag.yaml\ninputs:\n  question:\n    type: string\nnodes:\n- name: ask\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ['${inputs.question}']\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x: list):\n    return x\n",
     good: "#- flow.dag.yaml\ninputs:\n  question:\n    type: string\nnodes:\n- name: ask\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.question}\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x: str):\n    return [x]\n",

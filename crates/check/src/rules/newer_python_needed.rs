@@ -13,6 +13,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Hint,
     summary: "Syntax, or a module of the standard library, that the Python of the base image does not have yet.",
+    cases: &["newer-syntax", "newer-standard-library"],
     why: "The flow works on the machine where it was written, and in the image its file cannot be loaded: `SyntaxError`, or `No module named 'tomllib'`. Microsoft's images hold Python 3.9 until the end of 2024 and 3.10 since; `pf flow build` makes an environment with 3.9, whatever the image holds. The Python of another image is not known.",
     bad: "#- flow.dag.yaml\nenvironment:\n  image: mcr.microsoft.com/azureml/promptflow/promptflow-runtime:20241126.v3\nnodes:\n- name: route\n  type: python\n  source:\n    type: code\n    path: route.py\n  inputs:\n    kind: a\noutputs:\n  way:\n    type: string\n    reference: ${route.output}\n#- route.py\nfrom promptflow.core import tool\n\n\n@tool\ndef route(kind: str) -> str:\n    match kind:\n        case \"a\":\n            return \"left\"\n    return \"right\"\n",
     good: "#- flow.dag.yaml\nenvironment:\n  image: mcr.microsoft.com/azureml/promptflow/promptflow-runtime:20241126.v3\nnodes:\n- name: route\n  type: python\n  source:\n    type: code\n    path: route.py\n  inputs:\n    kind: a\noutputs:\n  way:\n    type: string\n    reference: ${route.output}\n#- route.py\nfrom promptflow.core import tool\n\n\n@tool\ndef route(kind: str) -> str:\n    if kind == \"a\":\n        return \"left\"\n    return \"right\"\n",

@@ -8,6 +8,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Warning,
     summary: "Nodes out of order in a flow with a `message_format`.",
+    cases: &[],
     why: "Where a node stands above one that it refers to, promptflow 1.18 sorts the nodes into a new flow and forgets its `message_format`: images are then handed on in the format `basic`, and nobody says so.",
     bad: "#- flow.dag.yaml\nmessage_format: openai-vision\ninputs:\n  x:\n    type: string\nnodes:\n- name: second\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${first.output}\n- name: first\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.x}\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x: str):\n    return x\n",
     good: "#- flow.dag.yaml\nmessage_format: openai-vision\ninputs:\n  x:\n    type: string\nnodes:\n- name: first\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.x}\n- name: second\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${first.output}\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x: str):\n    return x\n",

@@ -27,6 +27,12 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Warning,
     summary: "A requirements file that fixes the version of `promptflow` or of one of its parts.",
+    cases: &[
+        "broken-promptflow-version",
+        "promptflow-below-split",
+        "promptflow-lower-bound",
+        "pinned-promptflow-tools",
+    ],
     why: "The base image already holds a matching set. A pinned version replaces a part of it: pip reports success, and then the engine cannot be imported. Going back does not mend the image. A lower bound (`>=`) is only a hint; a version that is known to break is an error, and so is one below 1.8 over a newer image.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\npromptflow[azure]==1.10.0\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\npromptflow[azure]\nrequests\n",

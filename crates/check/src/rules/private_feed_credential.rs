@@ -1,5 +1,4 @@
-//! Catalogue row 4 (runtime row PF019), and runtime row PF028. No message holds the secret:
-//! [`crate::finding`] masks it, and so does every excerpt.
+//! No message holds the secret: [`crate::finding`] masks it, and so does every excerpt.
 
 use crate::context::Context;
 use crate::feeds::{Parts, is_index};
@@ -14,6 +13,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: crate::finding::Level::Error,
     summary: "A password or token written into a URL; or `{private}`, where no identity stands behind it.",
+    cases: &["token-in-url", "password-in-url", "placeholder-without-identity"],
     why: "Who can read the repository, the image or a log has it, and it stays in the history after it is removed. The hosted runtime replaces `{private}` by a token of the session's identity; flowgate looks for one only where it was told which.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n-i https://build:hunter2-hunter2@pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/\ncontoso-tools\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n-i https://{private}@pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/\ncontoso-tools\n",

@@ -15,6 +15,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Prompts,
     level: Level::Error,
     summary: "A variable of a prompt template that is no input of the node that renders it, or of the prompty that holds it.",
+    cases: &[],
     why: "Jinja2 renders it as nothing, so the model gets a prompt with a hole, and no one is told; `{{ name.part }}` fails when the flow runs. A warning where the template is made for that: where the variable stands under an `if`, or before `default`, `or` or `is defined`. Nothing is said of an LLM node with an input `prompt`, which takes the template's place. A prompty drops what its `inputs`, or without them its `sample`, do not name; that is a warning.",
     bad: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\n  tone: {type: string}\nnodes:\n- name: ask\n  type: prompt\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    tone: ${inputs.tone}\noutputs:\n  prompt: {type: string, reference: '${ask.output}'}\n  text: {type: string, reference: '${inputs.text}'}\n#- ask.jinja2\nIn a {{ tone }} tone: {{ text }}\n",
     good: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\n  tone: {type: string}\nnodes:\n- name: ask\n  type: prompt\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    text: ${inputs.text}\n    tone: ${inputs.tone}\noutputs:\n  prompt: {type: string, reference: '${ask.output}'}\n  text: {type: string, reference: '${inputs.text}'}\n#- ask.jinja2\nIn a {{ tone }} tone: {{ text }}\n",

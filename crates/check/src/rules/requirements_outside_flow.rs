@@ -1,5 +1,3 @@
-//! Catalogue row 44 (runtime row PF003).
-
 use std::path::{Component, Path};
 
 use flowgate_flow::project::{NestedTarget, Presence};
@@ -14,6 +12,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Warning,
     summary: "A requirements file that lies outside the flow's folder.",
+    cases: &["nested-requirements-outside-flow"],
     why: "A flow is uploaded, and copied into an image, as its folder. What lies outside stays behind: the hosted runtime starts without the packages, and the image build stops at `COPY`. A file that `additional_includes` names comes along, under its base name.",
     bad: "#- flow/flow.dag.yaml\nenvironment:\n  python_requirements_txt: ../requirements.txt\n#- requirements.txt\nrequests\n",
     good: "#- flow/flow.dag.yaml\nadditional_includes:\n- ../requirements.txt\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nrequests\n",

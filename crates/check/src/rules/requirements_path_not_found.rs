@@ -10,6 +10,12 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Error,
     summary: "`environment.python_requirements_txt`, or a `-r` or `-c` in a requirements file, leads to no file, after `additional_includes` are merged.",
+    cases: &[
+        "requirements-path-case",
+        "requirements-path-is-folder",
+        "nested-requirements-not-found",
+        "recursive-requirements",
+    ],
     why: "Nothing says so: the hosted runtime logs a warning and starts without the packages, `pf flow validate` passes, and the image build fails at `COPY`. A `-r` that leads nowhere makes pip refuse the whole file; one that leads back to itself is a warning, for older versions of pip took it.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirement.txt\n#- requirements.txt\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nrequests\n",

@@ -1,5 +1,4 @@
-//! Catalogue row 48, and the misspelt options of runtime row PF023b. What pip 23.2 and 25.3 do was
-//! asked of them.
+//! What pip 23.2 and 25.3 do was asked of them.
 
 use std::collections::HashMap;
 
@@ -21,6 +20,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Error,
     summary: "A requirements file that pip refuses: a line that is no requirement, an option that it does not take, or versions that exclude each other.",
+    cases: &["unknown-pip-option", "pip-configuration-syntax", "contradicting-versions"],
     why: "One such line and pip installs nothing of the whole file. The hosted runtime starts without the packages and says so only in a log; the flow then fails with `No module named ...`. An image build stops.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nrequests=2.31\n--index_url https://pypi.org/simple\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nrequests==2.31\n--index-url https://pypi.org/simple\n",

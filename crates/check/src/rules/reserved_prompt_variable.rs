@@ -8,6 +8,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Prompts,
     level: Level::Error,
     summary: "A variable of a prompt template with the name of a parameter of what renders it.",
+    cases: &[],
     why: "The engine refuses the flow (`NodeInputValidationError: Invalid inputs {'functions'} in prompt template of node ask. These inputs are duplicated with the parameters of AzureOpenAI.chat.`). A warning where only one provider has such a parameter: the connection tells.",
     bad: "#- flow.dag.yaml\ninputs:\n  name: {type: string}\nnodes:\n- name: ask\n  type: llm\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    deployment_name: gpt-4\n    user: ${inputs.name}\n  api: chat\n  connection: aoai\noutputs:\n  answer: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\nsystem:\nGreet {{ user }}.\n",
     good: "#- flow.dag.yaml\ninputs:\n  name: {type: string}\nnodes:\n- name: ask\n  type: llm\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    deployment_name: gpt-4\n    user_name: ${inputs.name}\n  api: chat\n  connection: aoai\noutputs:\n  answer: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\nsystem:\nGreet {{ user_name }}.\n",

@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Siblings,
     level: Level::Error,
     summary: "A run specification whose `flow`, `data`, `init` or file of `environment_variables` is not there.",
+    cases: &["run-flow-not-found", "run-data-not-found"],
     why: "`pf run create` refuses the file (`ValidationException`). Paths start from the folder of the run specification, not from where the command runs.",
     bad: "#- run.yml\nflow: .\ndata: rows.jsonl\n#- flow.dag.yaml\ninputs:\n  text: {type: string}\n#- row.jsonl\n",
     good: "#- run.yml\nflow: .\ndata: row.jsonl\n#- flow.dag.yaml\ninputs:\n  text: {type: string}\n#- row.jsonl\n",

@@ -8,6 +8,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Files,
     level: Level::Error,
     summary: "A folder with more than one of `flow.dag.yaml`, `flow.dag.yml`, `flow.flex.yaml` and `flow.flex.yml`.",
+    cases: &[],
     why: "Whatever takes the folder for the flow refuses it (`ValidationException`): `pf flow test --flow .`, a run specification with `flow: .`, and every submission to the cloud. Files of other names, such as `flow.dag.other.yaml`, may stand beside them.",
     bad: "#- flow.dag.yaml\nnodes: []\n#- flow.dag.yml\nnodes: []\n",
     good: "#- flow.dag.yaml\nnodes: []\n#- flow.dag.other.yml\nnodes: []\n",

@@ -43,6 +43,17 @@ fn names_are_unique_kebab_case_and_the_files_name() {
     }
 }
 
+#[test]
+fn cases_are_unique_kebab_case_and_no_rules() {
+    let mut seen = std::collections::BTreeSet::new();
+    for (rule, case) in ALL.iter().flat_map(|rule| rule.cases.iter().map(move |case| (rule, *case))) {
+        assert!(case.split('-').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase())), "{case}");
+        assert!(super::find(case).is_none() && seen.insert(case), "`{case}` of {} names something else too", rule.name);
+        assert_eq!(super::covering(case).map(|covering| covering.name), Some(rule.name));
+    }
+    assert!(!seen.is_empty());
+}
+
 proptest::proptest! {
     /// No text makes a rule panic, and every place and every edit fits its file.
     #[test]

@@ -1,5 +1,3 @@
-//! Catalogue row 43.
-
 use crate::context::Context;
 use crate::finding::{Finding, Level, Place};
 use crate::look_alike;
@@ -11,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Warning,
     summary: "A key under `environment` that nothing reads.",
+    cases: &[],
     why: "The engine, the SDK and the hosted runtime ignore it without a word: the flow runs in the default image, or without its packages.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements: requirements.txt\n#- requirements.txt\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nrequests\n",

@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Error,
     summary: "A reference to a flow input that is not declared.",
+    cases: &[],
     why: "The engine refuses the flow (`InputReferenceNotFound`); in `activate.when` it notices only when a line runs (`InputNotFound`).",
     bad: "#- flow.dag.yaml\ninputs:\n  question:\n    type: string\noutputs:\n  answer:\n    type: string\n    reference: ${inputs.qestion}\n",
     good: "#- flow.dag.yaml\ninputs:\n  question:\n    type: string\noutputs:\n  answer:\n    type: string\n    reference: ${inputs.question}\n",

@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Hint,
     summary: "A key that nothing reads.",
+    cases: &["dead-skip-key", "older-name-reduce", "misspelt-key"],
     why: "The engine takes the keys that it knows and ignores all others, without a word: a mistyped `actvate` lets the node run always. `skip` is read no more, and `reduce` is the older name of `aggregation`.",
     bad: "#- flow.dag.yaml\ninputs:\n  x:\n    type: string\n    defualt: a\noutputs:\n  out:\n    type: string\n    reference: ${inputs.x}\n",
     good: "#- flow.dag.yaml\ninputs:\n  x:\n    type: string\n    default: a\noutputs:\n  out:\n    type: string\n    reference: ${inputs.x}\n",

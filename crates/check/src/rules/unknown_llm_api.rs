@@ -12,6 +12,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Prompts,
     level: Level::Error,
     summary: "An LLM node whose `api` is missing, or neither `chat` nor `completion`.",
+    cases: &["llm-without-api"],
     why: "The engine refuses the flow: `APINotFound: The API 'AzureOpenAI.Chat' is not found.` Nothing is said of a node with a `module` of its own, which may bring other APIs.",
     bad: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: ask\n  type: llm\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    deployment_name: gpt-4\n    text: ${inputs.text}\n  api: Chat\n  connection: aoai\noutputs:\n  answer: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\nuser:\n{{ text }}\n",
     good: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: ask\n  type: llm\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    deployment_name: gpt-4\n    text: ${inputs.text}\n  api: chat\n  connection: aoai\noutputs:\n  answer: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\nuser:\n{{ text }}\n",

@@ -28,6 +28,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Prompts,
     level: Level::Error,
     summary: "A node whose `module` promptflow-tools does not have.",
+    cases: &[],
     why: "The engine imports the module of every node when it loads the flow, whether it needs it or not: `FailedToImportModule: ... No module named 'promptflow.tools.aoai2'`. LLM nodes need none. Nothing is said of modules of other packages.",
     bad: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: ask\n  type: llm\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    deployment_name: gpt-4\n    text: ${inputs.text}\n  api: chat\n  module: promptflow.tools.aoia\n  connection: aoai\noutputs:\n  answer: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\nuser:\n{{ text }}\n",
     good: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: ask\n  type: llm\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    deployment_name: gpt-4\n    text: ${inputs.text}\n  api: chat\n  module: promptflow.tools.aoai\n  connection: aoai\noutputs:\n  answer: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\nuser:\n{{ text }}\n",

@@ -10,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Error,
     summary: "A reference to a node that is not in the flow.",
+    cases: &[],
     why: "The engine refuses the flow (`NodeReferenceNotFound`, or `OutputReferenceNotFound` for an output), but only if nothing before it fails.",
     bad: "#- flow.dag.yaml\nnodes:\n- name: fetch_text\n  type: python\n  source: {type: code, path: a.py}\noutputs:\n  text:\n    type: string\n    reference: ${fetch_txt.output}\n#- a.py\n",
     good: "#- flow.dag.yaml\nnodes:\n- name: fetch_text\n  type: python\n  source: {type: code, path: a.py}\noutputs:\n  text:\n    type: string\n    reference: ${fetch_text.output}\n#- a.py\n",

@@ -10,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Prompts,
     level: Level::Warning,
     summary: "A node with the id of a package tool that no known package has.",
+    cases: &[],
     why: "The engine looks the id up in the packages that are installed: `PackageToolNotFoundError: Package tool 'my.tool' is not found in the current environment.` An error for an id under `promptflow.tools.`, which promptflow-tools does not have. A warning for an unknown id in a flow that says of no package or image where it could come from; flowgate cannot look into those that a flow does name, and says nothing of it.",
     bad: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: embed\n  type: python\n  source: {type: package, tool: promptflow.tools.embeding.embedding}\n  inputs:\n    connection: aoai\n    deployment_name: ada\n    input: ${inputs.text}\noutputs:\n  vector: {type: list, reference: '${embed.output}'}\n",
     good: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: embed\n  type: python\n  source: {type: package, tool: promptflow.tools.embedding.embedding}\n  inputs:\n    connection: aoai\n    deployment_name: ada\n    input: ${inputs.text}\noutputs:\n  vector: {type: list, reference: '${embed.output}'}\n",

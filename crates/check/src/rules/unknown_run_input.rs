@@ -11,6 +11,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Siblings,
     level: Level::Warning,
     summary: "A `column_mapping` for an input that the flow does not have.",
+    cases: &[],
     why: "The value is dropped without a word, and the input that was meant gets its default, or the column of its own name.",
     bad: "#- run.yml\nflow: .\ndata: data.jsonl\ncolumn_mapping:\n  question: ${data.question}\n  contxt: ${data.context}\n#- flow.dag.yaml\ninputs:\n  question: {type: string}\n  context: {type: string}\n#- data.jsonl\n",
     good: "#- run.yml\nflow: .\ndata: data.jsonl\ncolumn_mapping:\n  question: ${data.question}\n  context: ${data.context}\n#- flow.dag.yaml\ninputs:\n  question: {type: string}\n  context: {type: string}\n#- data.jsonl\n",

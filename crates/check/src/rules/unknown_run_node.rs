@@ -12,6 +12,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Siblings,
     level: Level::Error,
     summary: "A run specification whose `variant` or `connections` names a node or a variant that the flow does not have, or a setting that cannot be overridden.",
+    cases: &[],
     why: "The run stops before its first line (`InvalidFlowError`; `UserErrorException` for a variant that is not `${node.variant}`). A flex flow has no nodes: what is said of them is dropped with a line in the log.",
     bad: "#- run.yml\nflow: .\ndata: data.jsonl\nconnections:\n  sumarize: {connection: gpt}\n#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: summarize\n  type: llm\n  source: {type: code, path: summarize.jinja2}\n  connection: other\n  api: chat\n  inputs: {deployment_name: gpt-4o, text: '${inputs.text}'}\n#- summarize.jinja2\n# system:\nSummarize {{text}}\n#- data.jsonl\n",
     good: "#- run.yml\nflow: .\ndata: data.jsonl\nconnections:\n  summarize: {connection: gpt}\n#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: summarize\n  type: llm\n  source: {type: code, path: summarize.jinja2}\n  connection: other\n  api: chat\n  inputs: {deployment_name: gpt-4o, text: '${inputs.text}'}\n#- summarize.jinja2\n# system:\nSummarize {{text}}\n#- data.jsonl\n",

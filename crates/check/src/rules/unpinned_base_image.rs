@@ -1,5 +1,3 @@
-//! Catalogue row 41, the first half of runtime row PF040.
-
 use crate::base_image::{self, NEWEST, Reference};
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
@@ -11,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Warning,
     summary: "A base image without a tag, or with the tag `latest`.",
+    cases: &["latest-tag", "image-without-tag"],
     why: "The same flow runs on another image tomorrow, with other versions of everything, and nothing in the repository says since when.",
     bad: "#- flow.dag.yaml\nenvironment:\n  image: mcr.microsoft.com/azureml/promptflow/promptflow-runtime:latest\n",
     good: "#- flow.dag.yaml\nenvironment:\n  image: mcr.microsoft.com/azureml/promptflow/promptflow-runtime:20251211.v2\n",

@@ -9,6 +9,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Files,
     level: Level::Error,
     summary: "A file that flowgate cannot read: it is not there, not UTF-8, or too long.",
+    cases: &[],
     why: "What cannot be read cannot be checked. The engine reads UTF-8 only, too.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n\u{0}",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n",

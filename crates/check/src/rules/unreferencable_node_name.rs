@@ -11,6 +11,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Warning,
     summary: "A node that no reference can name: no name, `inputs`, `flow`, a name with a dot, a number.",
+    cases: &["node-name-with-dot", "node-named-inputs", "node-without-name"],
     why: "`${inputs.x}` and `${flow.x}` are flow inputs; the name in a reference ends at the first dot; a name such as 3 or `true` is no text, and a reference is. Nothing can use the node's output. Where something tries to, the engine refuses the flow.",
     bad: "#- flow.dag.yaml\ninputs:\n  x:\n    type: string\nnodes:\n- name: load.text\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.x}\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x: str):\n    return x\n",
     good: "#- flow.dag.yaml\ninputs:\n  x:\n    type: string\nnodes:\n- name: load_text\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.x}\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x: str):\n    return x\n",

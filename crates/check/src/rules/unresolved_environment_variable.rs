@@ -8,6 +8,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Warning,
     summary: "A value in `environment_variables` that looks like a reference and names no key of a connection.",
+    cases: &["flow-input-as-environment-variable", "connection-without-key"],
     why: "Only `${connection.key}`, with one dot and as the whole value, is replaced. Any other text stays as it is, and the code finds `${...}` in its environment. Flow inputs and nodes cannot be named there: `${inputs.x}` is looked up as a connection named `inputs`.",
     bad: "#- flow.dag.yaml\nenvironment_variables:\n  API_KEY: ${my_connection}\n",
     good: "#- flow.dag.yaml\nenvironment_variables:\n  API_KEY: ${my_connection.api_key}\n",

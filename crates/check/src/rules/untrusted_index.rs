@@ -1,5 +1,3 @@
-//! Runtime row PF026, and indexes over `http`.
-
 use crate::context::Context;
 use crate::feeds::{Parts, is_feed, is_index};
 use crate::finding::{Applicability, Finding, Level, Place};
@@ -13,6 +11,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Warning,
     summary: "An index over `http`, or one whose certificate is not to be looked at.",
+    cases: &["trusted-host", "insecure-index"],
     why: "Who sits between pip and the index can put in any code, and it runs with the flow's connections. pip ignores an index over `http`, with a line in a log, unless `--trusted-host` names its host.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n-i http://pypi.example.com/simple/\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n-i https://pypi.example.com/simple/\nrequests\n",

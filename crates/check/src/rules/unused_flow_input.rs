@@ -10,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Hint,
     summary: "A flow input that nothing refers to.",
+    cases: &[],
     why: "Whoever runs the flow has to give it a value, or gets `InputNotFound` where it has no default, and the value changes nothing.",
     bad: "#- flow.dag.yaml\ninputs:\n  question:\n    type: string\n  style:\n    type: string\nnodes:\n- name: ask\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.question}\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x: str):\n    return x\n",
     good: "#- flow.dag.yaml\ninputs:\n  question:\n    type: string\nnodes:\n- name: ask\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.question}\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x: str):\n    return x\n",

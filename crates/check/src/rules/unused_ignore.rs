@@ -7,6 +7,7 @@ pub(crate) const RULE: Rule = Rule {
     group: Group::Files,
     level: Level::Warning,
     summary: "A comment `flowgate: ignore[...]` that ignores nothing, or names no rule.",
+    cases: &[],
     why: "The fault that it was written for is gone, or the name is mistyped and the fault is still reported. Either way the comment says something that is not so, and the next reader believes it. Rules that did not run are not judged: those that the configuration or the command line turns off, and all where a part of the flow could not be read.",
     bad: "#- flow.dag.yaml\ninputs:\n  # flowgate: ignore[missing-type] the old client sends text\n  question: {type: string}\n",
     good: "#- flow.dag.yaml\ninputs:\n  question: {type: string}\n",

@@ -11,6 +11,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Graph,
     level: Level::Hint,
     summary: "A node whose output nothing uses, in a flow with outputs.",
+    cases: &[],
     why: "The node runs in every line, and costs its time and its tokens. A node that is there for what it does, such as writing a log, is fine. An aggregation node is used by being there.",
     bad: "#- flow.dag.yaml\ninputs:\n  x:\n    type: string\noutputs:\n  out:\n    type: string\n    reference: ${a.output}\nnodes:\n- name: a\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.x}\n- name: b\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.x}\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x: str):\n    return x\n",
     good: "#- flow.dag.yaml\ninputs:\n  x:\n    type: string\noutputs:\n  out:\n    type: string\n    reference: ${b.output}\nnodes:\n- name: a\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${inputs.x}\n- name: b\n  type: python\n  source: {type: code, path: a.py}\n  inputs:\n    x: ${a.output}\n#- a.py\nfrom promptflow.core import tool\n\n\n@tool\ndef echo(x: str):\n    return x\n",

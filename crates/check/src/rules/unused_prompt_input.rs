@@ -10,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Prompts,
     level: Level::Hint,
     summary: "An input of a prompt or LLM node that neither its template nor its API takes.",
+    cases: &[],
     why: "The engine drops it without a word. It is left over, or the template misspells it.",
     bad: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: ask\n  type: prompt\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    text: ${inputs.text}\n    language: English\noutputs:\n  prompt: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\nSummarize: {{ text }}\n",
     good: "#- flow.dag.yaml\ninputs:\n  text: {type: string}\nnodes:\n- name: ask\n  type: prompt\n  source: {type: code, path: ask.jinja2}\n  inputs:\n    text: ${inputs.text}\n    language: English\noutputs:\n  prompt: {type: string, reference: '${ask.output}'}\n#- ask.jinja2\nSummarize in {{ language }}: {{ text }}\n",

@@ -10,6 +10,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Flow,
     level: Level::Error,
     summary: "A list where the engine needs a mapping, text where it needs a list, and the like.",
+    cases: &["list-instead-of-mapping", "empty-value", "top-level-list"],
     why: "The engine does not check shapes: it stops with a bare `AttributeError: 'CommentedSeq' object has no attribute 'items'` or `TypeError: string indices must be integers`, without a place.",
     bad: "#- flow.dag.yaml\ninputs:\n  question: string\noutputs:\n  answer:\n    type: string\n    reference: ${inputs.question}\n",
     good: "#- flow.dag.yaml\ninputs:\n  question: {type: string}\noutputs:\n  answer:\n    type: string\n    reference: ${inputs.question}\n",

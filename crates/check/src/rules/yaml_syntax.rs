@@ -7,6 +7,7 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Files,
     level: Level::Error,
     summary: "A line that is not YAML.",
+    cases: &[],
     why: "The engine stops at the first such line (`YAMLError`) and says nothing about the rest of the file. flowgate leaves the line out and goes on.",
     bad: "#- flow.dag.yaml\noutputs:\n  answer: {type: string, reference: hello]\n",
     good: "#- flow.dag.yaml\noutputs:\n  answer: {type: string, reference: hello}\n",

@@ -11,7 +11,7 @@ pub(super) fn run(name: Option<&str>) -> Result<u8, Failure> {
         let list: String = rules::ALL.iter().map(|rule| format!("{:<width$}  {}\n", rule.name, rule.summary)).collect();
         return print(&list).map(|()| 0);
     };
-    match rules::find(name) {
+    match rules::covering(name) {
         Some(rule) => print(&docs::page(rule)).map(|()| 0),
         None => Err(Failure {
             code: 2,
