@@ -22,7 +22,7 @@ const VARIABLE: &str = "FLOWGATE_ORACLE_TREE";
 /// The seconds that the engine has for one flow.
 const TIMEOUT: u32 = 60;
 
-/// Compares engine and checker over the tree, and prints the confusion table.
+/// Compares engine and checker over the tree, and prints the tables and lists as Markdown.
 ///
 /// # Errors
 /// The engine or the checker could not be asked, or the engine refuses a flow for a static reason
@@ -39,10 +39,10 @@ pub(crate) fn compare() -> Result<()> {
         let findings = findings(&checker, &tree, &answer.flow)?;
         comparison.add(answer, findings);
     }
-    say(&comparison.report());
+    std::io::stdout().write_all(comparison.report().as_bytes()).map_err(|error| format!("standard output: {error}"))?;
     match comparison.misses() {
         0 => Ok(()),
-        misses => Err(format!("oracle: {misses} static refusals without a finding of the engine's class")),
+        misses => Err(format!("oracle: {misses} flows with a static refusal without a finding of the engine's class")),
     }
 }
 
@@ -77,29 +77,23 @@ pub(crate) fn binary(profile: &str, name: &str) -> PathBuf {
 #[derive(Debug, Deserialize)]
 struct Answer {
     flow: String,
-    verdict: Verdict,
+    /// Empty where the engine loads the flow.
+    refusals: Vec<Refusal>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refusal {
     /// The exception's class, without the wrapper around every tool's error.
-    #[serde(default)]
     class: String,
-    #[serde(default)]
     message: String,
-    #[serde(default)]
     blame: Blame,
 }
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Loads,
-    Refused,
-}
-
 /// What made the engine refuse.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Blame {
     /// The flow's files.
-    #[default]
     Flow,
     /// A package that is not installed.
     Package,

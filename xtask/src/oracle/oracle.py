@@ -4,12 +4,14 @@ Standard input holds one JSON object: `tree`, a folder, `flows`, paths below it,
 seconds that one flow may take. The tree is copied, because loading a flow executes its code; a flow
 is merged with its additional includes as the SDK does it, and loaded in a process of its own.
 
-Every connection that a flow names is made up, of the type that the tool declares.
+Every connection that a flow names is made up, of the type that the tool declares. The engine stops
+at its first refusal; here it is led past the refusal of a node's tool or of the graph, to the next.
 """
 
 import importlib.util
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -34,7 +36,7 @@ from promptflow.connections import ConnectionProvider, CustomConnection  # noqa:
 from promptflow.contracts.tool import ConnectionType  # noqa: E402
 from promptflow.core._errors import ConnectionNotFound  # noqa: E402
 from promptflow._core.tool_meta_generator import PythonLoadError  # noqa: E402
-from promptflow.executor import FlowExecutor, _tool_resolver  # noqa: E402
+from promptflow.executor import FlowExecutor, FlowValidator, _tool_resolver, flow_executor  # noqa: E402
 from promptflow.executor._errors import ResolveToolError  # noqa: E402
 
 URL = "https://example.invalid"
@@ -77,7 +79,16 @@ class MadeUp(ConnectionProvider):
 
 
 class Resolver(_tool_resolver.ToolResolver):
-    """The engine's own, which tells the provider first which type is wanted."""
+    """The engine's own, which tells the provider first which type is wanted, and keeps refusals."""
+
+    refusals = []
+
+    def resolve_tool_by_node(self, node, convert_input_types=True):
+        try:
+            return super().resolve_tool_by_node(node, convert_input_types)
+        except Exception as error:
+            self.refusals.append(error)
+            return _tool_resolver.ResolvedTool(node=node, definition=None, callable=lambda: None, init_args={})
 
     def _convert_to_connection_value(self, key, value, node_name, types):
         self._connection_provider.wanted = list(types)
@@ -95,6 +106,18 @@ class Resolver(_tool_resolver.ToolResolver):
         return super()._get_llm_node_connection(node)
 
 
+class Validator(FlowValidator):
+    """The engine's own, which goes on to the outputs of a graph that it refuses."""
+
+    @staticmethod
+    def _validate_nodes_topology(flow):
+        try:
+            return FlowValidator._validate_nodes_topology(flow)
+        except Exception as error:
+            Resolver.refusals.append(error)
+            return flow
+
+
 def custom(kind):
     """A custom connection that holds what a custom class declares."""
     fields = dict(getattr(kind, "__annotations__", {}))
@@ -104,7 +127,7 @@ def custom(kind):
 
 
 def load(path):
-    """Loads a flow as the SDK would before it runs one."""
+    """Loads a flow as the SDK would before it runs one, and gives what the engine refused on the way."""
     includes = sdk._get_additional_includes(path)
     merged = sdk._merge_local_code_and_additional_includes(path) if includes else nullcontext(path.parent)
     with merged as folder:
@@ -179,23 +202,23 @@ def is_installed(tool):
         return False
 
 
-def answer(path):
-    """Loads a flow and says what came of it."""
+def refusals(path):
+    """Loads a flow and gives each refusal once."""
+    errors = Resolver.refusals
     try:
         load(path)
-        return {"verdict": "loads"}
     except BaseException as error:  # user code may raise anything
-        errors = chain(error)
-        return {
-            "verdict": "refused",
-            "class": type(errors[0]).__name__,
-            "message": str(errors[0])[:600],
-            "blame": blame(errors, path),
-        }
+        errors.append(error)
+    told = []
+    for inner in map(chain, errors):
+        message = re.sub(f"{re.escape(tempfile.gettempdir())}/tmp\\w+/(tree/)?", "", str(inner[0]))
+        refusal = {"class": type(inner[0]).__name__, "message": message[:600], "blame": blame(inner, path)}
+        told += [refusal] if refusal not in told else []
+    return told
 
 
 def forked(path, timeout):
-    """The answer of a process of its own, which is killed with all that it started."""
+    """The refusals that a process of its own tells, which is killed with all that it started."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -204,7 +227,7 @@ def forked(path, timeout):
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)
         with os.fdopen(writer, "w") as pipe:
-            json.dump(answer(path), pipe)
+            json.dump(refusals(path), pipe)
         os._exit(0)
     os.close(writer)
     said = b""
@@ -224,22 +247,18 @@ def forked(path, timeout):
         return json.loads(said)
     except ValueError:
         cause = "the process died" if ready else f"not done after {timeout} s"
-        return {"verdict": "refused", "message": cause, "blame": "code"}
+        return [{"class": "-", "message": cause, "blame": "code"}]
 
 
 def main():
     task = json.load(sys.stdin)
-    _tool_resolver.ToolResolver = Resolver
-    from promptflow.executor import flow_executor
-
-    flow_executor.ToolResolver = Resolver
+    flow_executor.ToolResolver, flow_executor.FlowValidator = Resolver, Validator
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(HOME=home, PF_HOME_DIRECTORY=home)
         root = Path(home, "tree").resolve()
         shutil.copytree(task["tree"], root, symlinks=True, ignore=shutil.ignore_patterns(".git", "target"))
         for flow in task["flows"]:
-            result = forked(root / flow, task["timeout"])
-            print(json.dumps({"flow": flow, **result}), flush=True)
+            print(json.dumps({"flow": flow, "refusals": forked(root / flow, task["timeout"])}), flush=True)
 
 
 if __name__ == "__main__":
