@@ -226,6 +226,11 @@ pub(crate) fn find(id: &str) -> Option<&'static PackageTool> {
     TOOLS.iter().find(|tool| tool.id == id || tool.deprecated.contains(&id))
 }
 
+/// True for an id of a package that is known, today's or an older one.
+pub(crate) fn is_known(id: &str) -> bool {
+    find(id).is_some() || ids().any(|known| known == id) || RENAMED.iter().any(|(old, _)| *old == id)
+}
+
 /// Every id that can be written today.
 pub(crate) fn ids() -> impl Iterator<Item = &'static str> {
     TOOLS.iter().map(|tool| tool.id).chain(OTHERS)

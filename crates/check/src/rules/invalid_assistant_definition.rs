@@ -1,10 +1,13 @@
 use crate::context::{Context, Dag};
 use crate::finding::{Finding, Level, Place};
+use crate::package_tools::{self, BUILT_IN};
 use crate::paths::NamedPath;
 use crate::rule::{Group, Rule};
 use crate::suggest;
 use flowgate_flow::project::{AssistantFile, FileId};
 use flowgate_flow::yaml::Node as Yaml;
+
+use super::unknown_package_tool::unknown_built_in;
 
 /// What the engine resolves by itself, and what it loads a function for.
 const TYPES: [&str; 4] = ["function", "code_interpreter", "retrieval", "file_search"];
@@ -29,7 +32,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     let Some(dag) = context.dag() else { return Vec::new() };
     let mut findings = missing(context, dag);
     for definition in context.project.assistants.values() {
-        findings.extend(judge(context, definition));
+        findings.extend(judge(context, dag, definition));
     }
     findings
 }
@@ -53,7 +56,7 @@ fn missing(context: &Context<'_>, dag: Dag<'_>) -> Vec<Finding> {
     findings
 }
 
-fn judge(context: &Context<'_>, definition: &AssistantFile) -> Vec<Finding> {
+fn judge(context: &Context<'_>, dag: Dag<'_>, definition: &AssistantFile) -> Vec<Finding> {
     let (file, document) = (definition.file, &definition.document);
     let place = |value: &Yaml| Place { file, span: value.span };
     if let Some(error) = document.errors.first() {
@@ -80,14 +83,14 @@ fn judge(context: &Context<'_>, definition: &AssistantFile) -> Vec<Finding> {
             continue;
         }
         if name == "function" {
-            findings.extend(function(context, file, tool, start));
+            findings.extend(function(context, dag, file, tool, start));
         }
     }
     findings
 }
 
 /// A tool that the engine loads.
-fn function(context: &Context<'_>, file: FileId, tool: &Yaml, start: Place) -> Vec<Finding> {
+fn function(context: &Context<'_>, dag: Dag<'_>, file: FileId, tool: &Yaml, start: Place) -> Vec<Finding> {
     let place = |value: &Yaml| Place { file, span: value.span };
     let mut findings = Vec::new();
     match tool.get("tool_type").map(|entry| &entry.value) {
@@ -133,7 +136,13 @@ fn function(context: &Context<'_>, file: FileId, tool: &Yaml, start: Place) -> V
             let is_python = |candidate: &str| candidate.ends_with(".py");
             findings.extend(named.finding(context, is_python).map(|finding| finding.engine(CLASS)));
         }
-        Some(_) => {}
+        Some(tool) => {
+            let id = tool.text().unwrap_or("");
+            if id.starts_with(BUILT_IN) && !package_tools::is_known(id) {
+                let finding = unknown_built_in(context, dag, place(tool), id).engine(CLASS);
+                findings.push(suggest::name(finding, id, None, &package_tools::TOOLS.map(|tool| tool.id)));
+            }
+        }
     }
     findings
 }
@@ -172,6 +181,10 @@ tools:
 #                                                    ^^^^^^^^ error[invalid-assistant-definition]: `package1` is not a source of assistant tools
 - {type: function, tool_type: python, source: {type: package}}
 #                                             ^^^^^^^^^^^^^^^ error[invalid-assistant-definition]: the source of the tool has no `tool`
+- {type: function, tool_type: python, source: {type: package, tool: promptflow.tools.embedding.embed}}
+#                                                                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ error[invalid-assistant-definition]: promptflow-tools has no tool `promptflow.tools.embedding.embed`
+- {type: function, tool_type: python, source: {type: package, tool: promptflow.tools.embedding.embedding}}
+- {type: function, tool_type: python, source: {type: package, tool: my_tools.tool.run}}
 - {type: function, tool_type: python, source: {path: gone.py}}
 #                                                    ^^^^^^^ error[invalid-assistant-definition]: source file `gone.py` is not there
 ";

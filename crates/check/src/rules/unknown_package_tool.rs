@@ -1,5 +1,5 @@
-use crate::context::Context;
-use crate::finding::{Applicability, Finding, Level};
+use crate::context::{Context, Dag};
+use crate::finding::{Applicability, Finding, Level, Place};
 use crate::package_tools::{self, BUILT_IN};
 use crate::prompts;
 use crate::rule::{Group, Rule};
@@ -26,27 +26,19 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         || !context.requirements().is_empty()
         || !dag.flow.additional_includes.is_empty()
         || !dag.flow.complete;
-    let built_in_changed = environment.is_some_and(|environment| environment.image.is_some())
-        || context.requirements().iter().any(|file| names_promptflow_tools(context, file.file));
     let mut findings = Vec::new();
     for node in prompts::python_nodes(dag) {
         let Some(source) = &node.source else { continue };
         let package = source.r#type.as_ref().is_some_and(|r#type| r#type.value.starts_with("package"));
         let Some(tool) = source.tool.as_ref().filter(|tool| package && !tool.value.is_empty()) else { continue };
         let id = tool.value.as_str();
-        let known = package_tools::find(id).is_some() || package_tools::ids().any(|known| known == id);
-        if known || package_tools::RENAMED.iter().any(|(old, _)| *old == id) {
+        if package_tools::is_known(id) {
             continue;
         }
         let at = dag.place(tool.span);
         let near = context.nearest(id, package_tools::ids());
         let finding = if id.starts_with(BUILT_IN) {
-            let message = format!("promptflow-tools has no tool `{id}`");
-            if built_in_changed {
-                Finding::new(Level::Warning, at, message)
-            } else {
-                Finding::error(at, message).engine("PackageToolNotFoundError")
-            }
+            unknown_built_in(context, dag, at, id).engine("PackageToolNotFoundError")
         } else if named && near.is_none() {
             continue;
         } else {
@@ -63,6 +55,14 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// An id that promptflow-tools does not have: an error, but where the flow may bring another version.
+pub(super) fn unknown_built_in(context: &Context<'_>, dag: Dag<'_>, at: Place, id: &str) -> Finding {
+    let changed = dag.flow.environment.as_ref().is_some_and(|environment| environment.image.is_some())
+        || context.requirements().iter().any(|file| names_promptflow_tools(context, file.file));
+    let level = if changed { Level::Warning } else { Level::Error };
+    Finding::new(level, at, format!("promptflow-tools has no tool `{id}`"))
 }
 
 /// True for requirements that may bring another version of promptflow-tools.
