@@ -11,6 +11,7 @@
 //! - a finding that depends on a part of a file that could not be read is not made.
 
 mod base_image;
+mod coercion;
 pub mod config;
 mod context;
 mod feeds;
@@ -19,6 +20,7 @@ mod fixes;
 #[cfg(test)]
 mod fixture;
 mod ignores;
+mod interface;
 mod look_alike;
 mod package_tools;
 mod packages;

@@ -22,8 +22,9 @@ pub(crate) struct Parameter {
     /// What a literal is converted to.
     pub(crate) accepts: Accepts,
     /// True where its function has no default for it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the rules on the inputs of a tool"))]
     pub(crate) required: bool,
+    /// True where its class takes it, before the function runs.
+    pub(crate) init: bool,
 }
 
 /// What a parameter takes.
@@ -40,11 +41,15 @@ pub(crate) enum Accepts {
 use Accepts::{Connections, Unchecked, Value};
 
 const fn required(name: &'static str, accepts: Accepts) -> Parameter {
-    Parameter { name, accepts, required: true }
+    Parameter { name, accepts, required: true, init: false }
+}
+
+const fn init(name: &'static str, accepts: Accepts) -> Parameter {
+    Parameter { name, accepts, required: true, init: true }
 }
 
 const fn optional(name: &'static str, accepts: Accepts) -> Parameter {
-    Parameter { name, accepts, required: false }
+    Parameter { name, accepts, required: false, init: false }
 }
 
 /// The prefix of every id of promptflow-tools.
@@ -57,7 +62,7 @@ pub(crate) const TOOLS: [PackageTool; 8] = [
         prompt: true,
         deprecated: &[],
         parameters: &[
-            required("connection", Connections(&["AzureOpenAIConnection"])),
+            init("connection", Connections(&["AzureOpenAIConnection"])),
             required("deployment_name", Value("string")),
             optional("temperature", Value("double")),
             optional("top_p", Value("double")),
@@ -159,7 +164,7 @@ pub(crate) const TOOLS: [PackageTool; 8] = [
         prompt: true,
         deprecated: &[],
         parameters: &[
-            required("connection", Connections(&["OpenAIConnection"])),
+            init("connection", Connections(&["OpenAIConnection"])),
             optional("model", Value("string")),
             optional("temperature", Value("double")),
             optional("top_p", Value("double")),
@@ -177,7 +182,7 @@ pub(crate) const TOOLS: [PackageTool; 8] = [
         prompt: false,
         deprecated: &[],
         parameters: &[
-            required("connection", Connections(&["SerpConnection"])),
+            init("connection", Connections(&["SerpConnection"])),
             optional("engine", Value("string")),
             optional("location", Value("string")),
             optional("num", Value("int")),

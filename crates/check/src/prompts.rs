@@ -146,7 +146,8 @@ pub(crate) fn has_own_api(node: &Node) -> bool {
     node.module.as_ref().is_some_and(|module| !module.value.starts_with(package_tools::BUILT_IN))
 }
 
-fn renderer(node: &Node) -> Option<Renderer> {
+/// What renders the node's template; `None` where it has none.
+pub(crate) fn renderer(node: &Node) -> Option<Renderer> {
     Some(match node.r#type.as_ref()?.value.as_str() {
         "prompt" => Renderer::Prompt,
         "llm" if has_own_api(node) => Renderer::Unknown,

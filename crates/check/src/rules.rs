@@ -11,12 +11,14 @@ mod chat_prompt_missing_role;
 mod circular_dependency;
 mod conflicting_base_pin;
 mod connection_secret;
+mod connection_type_mismatch;
 mod default_type_mismatch;
 mod dependency_confusion;
 mod deprecated_import;
 mod deprecated_tool_id;
 mod dropped_by_pip;
 mod duplicate_node_name;
+mod duplicate_tool_input;
 mod duplicate_yaml_key;
 mod empty_output_reference;
 mod implicit_requirements;
@@ -27,6 +29,7 @@ mod inconsistent_variants;
 mod invalid_aggregation_reference;
 mod invalid_assistant_definition;
 mod invalid_connection;
+mod invalid_entry;
 mod invalid_flex_flow;
 mod invalid_message_format;
 mod invalid_node_type;
@@ -37,6 +40,7 @@ mod invalid_source;
 mod invalid_type_name;
 mod jinja_syntax;
 mod known_bad_base_image;
+mod literal_type_mismatch;
 mod llm_missing_connection;
 mod local_requirement;
 mod look_alike_character;
@@ -46,20 +50,25 @@ mod malformed_private_feed;
 mod malformed_reference;
 mod misplaced_tab;
 mod missing_promptflow_tools;
+mod missing_required_tool_input;
 mod missing_source_file;
 mod missing_type;
 mod nested_reference;
 mod newer_python_needed;
+mod no_tool_in_source;
 mod node_order_drops_message_format;
+mod non_literal_init_input;
 mod pinned_promptflow;
 mod private_feed_credential;
 mod prompt_variable_not_supplied;
+mod python_syntax;
 mod requirements_outside_flow;
 mod requirements_path_not_found;
 mod requirements_syntax;
 mod reserved_prompt_variable;
 mod run_path_not_found;
 mod several_flow_files;
+mod several_tools_in_source;
 mod undeclared_import;
 mod unknown_environment_key;
 mod unknown_flow_input;
@@ -70,6 +79,7 @@ mod unknown_node_reference;
 mod unknown_package_tool;
 mod unknown_run_input;
 mod unknown_run_node;
+mod unknown_tool_input;
 mod unpinned_base_image;
 mod unreadable_file;
 mod unreferencable_node_name;
@@ -127,6 +137,16 @@ pub const ALL: &[Rule] = &[
     invalid_node_type::RULE,
     invalid_source::RULE,
     missing_source_file::RULE,
+    invalid_entry::RULE,
+    python_syntax::RULE,
+    no_tool_in_source::RULE,
+    several_tools_in_source::RULE,
+    duplicate_tool_input::RULE,
+    missing_required_tool_input::RULE,
+    unknown_tool_input::RULE,
+    literal_type_mismatch::RULE,
+    connection_type_mismatch::RULE,
+    non_literal_init_input::RULE,
     invalid_assistant_definition::RULE,
     inconsistent_variants::RULE,
     empty_output_reference::RULE,

@@ -5,6 +5,8 @@
 //! that a rule can be silent: a tool under a condition, a parameter of a type from elsewhere, a
 //! module that may define more than its text shows.
 
+use std::collections::HashMap;
+
 use ruff_python_ast::PythonVersion;
 use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::{Mode, ParseOptions, UnsupportedSyntaxErrorKind, parse_unchecked};
@@ -108,6 +110,14 @@ pub struct Parameter {
     pub hidden_connection: Option<(String, Hidden)>,
     /// All of it, annotation and default included.
     pub span: Span,
+}
+
+impl Tool {
+    /// The inputs whose names its class takes as well, each with that one.
+    pub fn duplicates(&self) -> impl Iterator<Item = (&Parameter, &Parameter)> {
+        let init: HashMap<&str, &Parameter> = self.init.iter().map(|init| (init.name.value.as_str(), init)).collect();
+        self.parameters.iter().filter_map(move |parameter| Some((parameter, *init.get(parameter.name.value.as_str())?)))
+    }
 }
 
 impl Parameter {

@@ -1,7 +1,8 @@
+use crate::coercion;
 use crate::context::Context;
-use crate::finding::{Applicability, Finding, Level};
+use crate::finding::{Finding, Level};
 use crate::rule::{Group, Rule};
-use flowgate_flow::yaml::{Node as Yaml, Scalar};
+use flowgate_flow::value_type::ValueType;
 
 pub(super) const RULE: Rule = Rule {
     name: "default-type-mismatch",
@@ -21,110 +22,16 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for input in &dag.flow.inputs {
         let (Some(r#type), Some(default)) = (&input.r#type, &input.default) else { continue };
-        let fits = match r#type.value.as_str() {
-            "int" => number(default, is_python_int, false),
-            "double" => number(default, is_python_float, true),
-            "bool" => boolean(default),
-            "list" => list(default),
-            "image" => image(default),
-            // Any value can be text, and the engine leaves the other types as they are.
-            _ => true,
-        };
-        if default.is_null() || fits || default.scalar().is_some_and(|scalar| is_template(&scalar.text)) {
+        let Some(value_type) = ValueType::of(&r#type.value) else { continue };
+        if default.is_null() || coercion::may_become(default, value_type) {
             continue;
         }
         let at = dag.place(if default.span.is_empty() { input.name.span } else { default.span });
         let message = format!("the default of `{}` is no `{}`", input.name.value, r#type.value);
         let finding = Finding::error(at, message).related(dag.place(r#type.span), "its type");
-        findings.push(match (r#type.value.as_str(), default.scalar().and_then(meant_bool)) {
-            ("bool", Some(meant)) => {
-                let help = format!("write `{meant}`");
-                finding.help(help.clone()).fix(Applicability::Unsafe, help, at, meant)
-            }
-            (name, _) => finding.help(help(name)),
-        });
+        findings.push(coercion::mend(finding, default, value_type));
     }
     findings
-}
-
-fn help(r#type: &str) -> &'static str {
-    match r#type {
-        "bool" => "write `true` or `false`",
-        "list" => "write a list, or a text that is a list in JSON",
-        "image" => "write the path or the URL of an image, or leave the default out",
-        _ => "write a number, or leave the default out",
-    }
-}
-
-/// A text that something else fills in before the engine sees it.
-fn is_template(text: &str) -> bool {
-    ["${", "{{", "@@", "<%"].iter().any(|mark| text.contains(mark))
-}
-
-fn number(value: &Yaml, is_text_of_it: fn(&str) -> bool, infinite: bool) -> bool {
-    let Some(scalar) = value.scalar() else { return false };
-    if scalar.as_bool().is_some() {
-        return true;
-    }
-    if scalar.is_string() {
-        return is_text_of_it(&scalar.text) || is_number_of_yaml(scalar);
-    }
-    infinite || !scalar.text.trim_start_matches(['+', '-']).starts_with(".i") && !is_not_a_number(&scalar.text)
-}
-
-fn is_not_a_number(text: &str) -> bool {
-    matches!(text, ".nan" | ".NaN" | ".NAN") || matches!(text.trim_start_matches(['+', '-']), ".Inf" | ".INF")
-}
-
-/// Numbers that the engine's YAML reader knows and YAML 1.2 does not: `0b11`, `1_000`.
-fn is_number_of_yaml(scalar: &Scalar) -> bool {
-    let digits = scalar.text.trim_start_matches(['+', '-']);
-    scalar.plain
-        && digits.starts_with(|c: char| c.is_ascii_digit())
-        && (digits.contains('_') || digits.starts_with("0b"))
-}
-
-/// What Python's `int` takes: digits with single underscores between them.
-fn is_python_int(text: &str) -> bool {
-    let text = text.trim();
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    digits.split('_').all(|part| !part.is_empty() && part.chars().all(char::is_numeric))
-}
-
-/// What Python's `float` takes.
-fn is_python_float(text: &str) -> bool {
-    let text = text.trim();
-    // Rust takes the same words for infinity, and no underscores.
-    is_python_int(text) || text.replace('_', "").parse::<f64>().is_ok()
-}
-
-fn boolean(value: &Yaml) -> bool {
-    value.scalar().is_some_and(|scalar| {
-        scalar.as_bool().is_some()
-            || scalar.is_string() && ["true", "false"].iter().any(|word| scalar.text.eq_ignore_ascii_case(word))
-    })
-}
-
-fn list(value: &Yaml) -> bool {
-    let Some(scalar) = value.scalar() else { return value.sequence().is_some() };
-    let text = scalar.text.trim();
-    // Python also reads what JSON does not know, and nests deeper.
-    let beyond = text.contains("NaN") || text.contains("Infinity") || text.matches('[').count() > 100;
-    let is_list = text.starts_with('[') && text.ends_with(']');
-    scalar.is_string() && is_list && (beyond || serde_json::from_str::<Vec<serde::de::IgnoredAny>>(text).is_ok())
-}
-
-/// A mapping or a list may hold an image in a form of its own.
-fn image(value: &Yaml) -> bool {
-    value.scalar().is_none_or(|scalar| scalar.is_string() && !scalar.text.is_empty())
-}
-
-fn meant_bool(scalar: &Scalar) -> Option<&'static str> {
-    match scalar.text.to_ascii_lowercase().as_str() {
-        "yes" | "on" | "y" | "1" => Some("true"),
-        "no" | "off" | "n" | "0" => Some("false"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -76,6 +76,8 @@ impl<'a> Walk<'a> {
                 Stmt::Assign(assign) => assign.targets.iter().for_each(|target| self.target(target, at)),
                 Stmt::AnnAssign(assign) if assign.value.is_some() => self.target(&assign.target, at),
                 Stmt::TypeAlias(alias) => self.target(&alias.name, at),
+                // Whether the name is gone for good is not followed.
+                Stmt::Delete(delete) => delete.targets.iter().for_each(|target| self.target(target, conditional)),
                 Stmt::If(branch) => self.branch(branch, at),
                 Stmt::Try(attempt) => self.attempt(attempt, at),
                 Stmt::With(with) => {

@@ -1,0 +1,7 @@
+from promptflow.connections import CustomConnection
+from promptflow.core import tool
+
+
+@tool
+def echo(text: str, service: CustomConnection) -> str:
+    return text

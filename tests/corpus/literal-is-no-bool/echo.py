@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def echo(text: str, extra: bool) -> str:
+    return text

@@ -1,0 +1,6 @@
+from promptflow.core import tool
+
+
+@tool
+def echo(text: str, extra: list) -> str:
+    return text

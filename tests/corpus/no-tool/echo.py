@@ -1,0 +1,5 @@
+from promptflow.core import tool
+
+
+def echo(text: str) -> str:
+    return text

@@ -1,0 +1,11 @@
+from promptflow.core import tool
+
+
+@tool
+def echo(text: str) -> str:
+    return text
+
+
+@tool
+def shout(text: str) -> str:
+    return text.upper()
