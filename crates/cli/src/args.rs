@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use flowgate_check::Level;
 
 /// Keeps Microsoft prompt flows healthy: checks them while you type, runs them on every pull
 /// request.
@@ -81,6 +82,10 @@ pub(crate) enum Format {
     Json,
     /// GitHub workflow commands, which become annotations.
     Github,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit's XML; a finding at or above the failing level is a failure.
+    Junit,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -93,6 +98,18 @@ pub(crate) enum FailOn {
     Hint,
     /// Never.
     Never,
+}
+
+impl FailOn {
+    /// The lowest level that fails.
+    pub(crate) fn level(self) -> Option<Level> {
+        match self {
+            Self::Error => Some(Level::Error),
+            Self::Warning => Some(Level::Warning),
+            Self::Hint => Some(Level::Hint),
+            Self::Never => None,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -10,6 +10,8 @@ use flowgate_flow::{ColumnUnit, Position, Project, SourceFile, include};
 pub mod fixed;
 pub mod github;
 pub mod json;
+pub mod junit;
+pub mod sarif;
 pub mod statistics;
 pub mod terminal;
 
@@ -23,7 +25,7 @@ pub struct CheckReport {
     /// Projects by their first file.
     projects: BTreeMap<String, usize>,
     flows: BTreeSet<String>,
-    /// Texts of the files with findings, for excerpts; secrets in them are masked.
+    /// Texts of the files that findings point to, for excerpts; secrets in them are masked.
     texts: BTreeMap<String, SourceFile>,
 }
 
@@ -62,6 +64,8 @@ pub struct LocatedRelated {
     pub path: String,
     /// Where it starts.
     pub start: Position,
+    /// One past its end.
+    pub end: Position,
     /// What is there.
     pub message: String,
     /// The bytes in the file's text.
@@ -112,12 +116,15 @@ impl CheckReport {
         }
         for finding in findings {
             let at = finding.at;
-            if let Some(file) = project.file(at.file) {
-                self.texts.entry(path(at.file.0)).or_insert_with(|| masked(project, at.file, file));
+            for place in finding.related.iter().map(|related| related.at).chain([at]) {
+                if let Some(file) = project.file(place.file) {
+                    self.texts.entry(path(place.file.0)).or_insert_with(|| masked(project, place.file, file));
+                }
             }
             let related = finding.related.iter().map(|related| LocatedRelated {
                 path: path(related.at.file.0),
                 start: position(related.at, related.at.span.start),
+                end: position(related.at, related.at.span.end),
                 message: related.message.clone(),
                 bytes: (related.at.span.start, related.at.span.end),
             });
@@ -171,6 +178,11 @@ impl CheckReport {
         self.flows.len()
     }
 
+    /// The paths of the flows.
+    fn flow_paths(&self) -> impl Iterator<Item = &str> {
+        self.flows.iter().map(String::as_str)
+    }
+
     /// How many findings have that level.
     pub fn count(&self, level: Level) -> usize {
         self.findings().filter(|finding| finding.level == level).count()
@@ -181,7 +193,7 @@ impl CheckReport {
         self.findings().map(|finding| finding.level).max()
     }
 
-    /// A file with findings.
+    /// A file that findings point to.
     fn text(&self, path: &str) -> Option<&SourceFile> {
         self.texts.get(path)
     }
@@ -206,6 +218,12 @@ pub fn display_path(path: &Path, base: &Path) -> String {
 /// `1 flow`, `2 flows`.
 pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// A finding's message with the next step on a line of its own.
+fn with_help(finding: &LocatedFinding) -> String {
+    let help = finding.help.as_ref().map_or(String::new(), |help| format!("\nhelp: {help}"));
+    format!("{}{help}", finding.message)
 }
 
 /// A level's name in every format.

@@ -45,6 +45,17 @@ pub fn workflow_log(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A plain text of SARIF: what it reads as a link, `[text](target)`, loses its meaning.
+pub fn sarif(text: &str) -> String {
+    let visible = text.chars().map(|c| if is_invisible(c) && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c });
+    visible.collect::<String>().replace("](", "\\](")
+}
+
+/// Text in XML, which has no way to say control characters and two more; quoting is its writer's.
+pub fn xml(text: &str) -> String {
+    terminal(text).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
+}
+
 /// Inline Markdown: every character that Markdown or HTML reads is quoted, mentions and issue
 /// numbers are broken, and the text stays on one line.
 pub fn markdown(text: &str) -> String {
@@ -92,6 +103,12 @@ mod tests {
             workflow_log("x\n  ::set-output name=a::b\n##[error]y"),
             "x\n\u{200b}  ::set-output name=a::b\n\u{200b}##[error]y"
         );
+    }
+
+    #[test]
+    fn nothing_becomes_a_link_of_sarif_or_is_forbidden_in_xml() {
+        assert_eq!(sarif("[a](https://x)\n${b[0]}\u{1b}"), "[a\\](https://x)\n${b[0]}\u{fffd}");
+        assert_eq!(xml("a\0\u{1b}[1m\u{fffe}\u{ffff}\n<"), "a\\u{0}\\u{1b}[1m\u{fffd}\u{fffd}\n<");
     }
 
     #[test]

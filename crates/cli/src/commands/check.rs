@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
+use flowgate_check::Selection;
 use flowgate_check::repair::{Repair, Wanted, repair};
 use flowgate_check::workspace::{self, Options, Target};
-use flowgate_check::{Level, Selection};
 use flowgate_flow::load::{Disk, FileSystem, Overlay};
 use flowgate_report::check::fixed::{self, Tense};
-use flowgate_report::check::{CheckReport, github, json, statistics, terminal};
+use flowgate_report::check::{CheckReport, github, json, junit, sarif, statistics, terminal};
 
 use super::{Failure, print};
-use crate::args::{CheckArguments, FailOn, Format};
+use crate::args::{CheckArguments, Format};
 
 mod fix;
 mod write;
@@ -46,7 +46,7 @@ impl Check<'_> {
             let lines = fixed::render(repair, &self.base, Tense::Done);
             match self.arguments.format {
                 Format::Terminal => print(&lines)?,
-                Format::Json | Format::Github => anstream::eprint!("{lines}"),
+                _ => anstream::eprint!("{lines}"),
             }
         }
         self.show(&report)?;
@@ -54,12 +54,7 @@ impl Check<'_> {
             anstream::eprintln!("note: no flow.dag.yaml or flow.flex.yaml was found");
         }
         written?;
-        let failing = match self.arguments.fail_on {
-            FailOn::Error => Some(Level::Error),
-            FailOn::Warning => Some(Level::Warning),
-            FailOn::Hint => Some(Level::Hint),
-            FailOn::Never => None,
-        };
+        let failing = self.arguments.fail_on.level();
         Ok(if failing.is_some_and(|level| report.worst() >= Some(level)) { 3 } else { 0 })
     }
 
@@ -89,11 +84,19 @@ impl Check<'_> {
     }
 
     fn show(&self, report: &CheckReport) -> Result<(), Failure> {
-        print(&match self.arguments.format {
+        print(&self.render(report)?)
+    }
+
+    fn render(&self, report: &CheckReport) -> Result<String, Failure> {
+        let failed =
+            |error: &dyn std::fmt::Display| Failure::infrastructure(format!("cannot write the report: {error}"));
+        Ok(match self.arguments.format {
             Format::Terminal if self.arguments.statistics => statistics::render(report),
             Format::Terminal => terminal::render(report, true, self.arguments.unsafe_fixes),
             Format::Github => github::render(report),
-            Format::Json => json::render(report).map_err(|error| Failure::infrastructure(error.to_string()))?,
+            Format::Json => json::render(report).map_err(|error| failed(&error))?,
+            Format::Sarif => sarif::render(report).map_err(|error| failed(&error))?,
+            Format::Junit => junit::render(report, self.arguments.fail_on.level()).map_err(|error| failed(&error))?,
         })
     }
 

@@ -5,7 +5,7 @@
 
 use flowgate_check::Level;
 
-use crate::check::{CheckReport, LocatedFinding, plural};
+use crate::check::{CheckReport, LocatedFinding, plural, with_help};
 use crate::escape::{workflow_message, workflow_property};
 
 /// One line per finding, worst level first, then a summary line.
@@ -43,7 +43,6 @@ fn command(finding: &LocatedFinding) -> String {
     } else {
         place += &format!(",endLine={}", finding.end.line + 1);
     }
-    let help = finding.help.as_ref().map_or(String::new(), |help| format!("\nhelp: {help}"));
-    let message = workflow_message(&format!("{}{help}", finding.message));
+    let message = workflow_message(&with_help(finding));
     format!("::{kind} {place},title={}::{message}\n", workflow_property(finding.rule))
 }

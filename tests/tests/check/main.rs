@@ -4,6 +4,8 @@ use expect_test::expect;
 use flowgate_tests::flows::ANY_TOOL;
 use flowgate_tests::{Folder, run};
 
+mod formats;
+
 const FLOW: &str = "inputs:\n  text:\n    type: str\nnodes:\n- name: split\n  type: python\n  source:\n    type: code\n    path: split.py\n  inputs:\n    text: ${inputs.txt}\noutputs:\n  words:\n    type: list\n    reference: ${spllit.output}\nenvironment:\n  python_requirements_txt: requirements.txt\n";
 
 fn faulty() -> Folder {
@@ -336,7 +338,7 @@ fn hostile_files_give_findings_and_nothing_that_moves_the_cursor() {
         let folder = Folder::new(name);
         folder.write("flow.dag.yaml", &bytes);
         folder.write("requirements.txt", &bytes);
-        for format in ["terminal", "json", "github"] {
+        for format in ["terminal", "json", "github", "sarif", "junit"] {
             let done = run(folder.path(), &["check", "--format", format]);
             assert!(matches!(done.code, Some(0 | 3)), "{name} as {format}: {:?} {}", done.code, done.stderr);
             assert!(!done.stdout.contains('\u{1b}') && !done.stderr.contains("panicked"), "{name} as {format}");
