@@ -92,7 +92,13 @@ fn findings_runs_summary_outputs_and_exit_code() {
     assert!(done.stdout.contains("\u{200b}    ::set-output name=verdict::passed"), "{}", done.stdout);
 
     let report = folder.path().join("temp/flowgate-report.json");
-    assert_eq!(read(&folder, "output"), format!("verdict=failed\nreport-json={}\n", report.display()));
+    let sarif = folder.path().join("temp/flowgate.sarif");
+    let outputs = format!("verdict=failed\nreport-json={}\nsarif-file={}\n", report.display(), sarif.display());
+    assert_eq!(read(&folder, "output"), outputs);
+    let sarif: Value = serde_json::from_str(&read(&folder, "temp/flowgate.sarif")).expect("SARIF is JSON");
+    let result = &sarif["runs"][0]["results"][0];
+    assert_eq!(result["ruleId"], "malformed-reference");
+    assert_eq!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "bad/flow.dag.yaml");
     let report: Value = serde_json::from_str(&read(&folder, "temp/flowgate-report.json")).expect("the report is JSON");
     assert_eq!((&report["verdict"], &report["exit_code"]), (&json!("failed"), &json!(1)));
     assert_eq!(report["flows"][1]["results"][0]["output"], json!({"y": 4}));
@@ -170,7 +176,8 @@ fn a_repository_without_flows_passes_and_says_so() {
     let done = act(&folder, push(), &[]);
     assert_eq!(done.code, Some(0), "{}", done.stdout);
     assert!(done.stdout.contains("::notice title=flowgate::no flow.dag.yaml"), "{}", done.stdout);
-    assert_eq!(read(&folder, "output"), "verdict=passed\nreport-json=\n");
+    let sarif = folder.path().join("temp/flowgate.sarif");
+    assert_eq!(read(&folder, "output"), format!("verdict=passed\nreport-json=\nsarif-file={}\n", sarif.display()));
 }
 
 /// The one step of `action.yml`, as a runner executes it: its shell, its variables with the

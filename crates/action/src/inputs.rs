@@ -36,6 +36,8 @@ pub(crate) struct Inputs {
     pub(crate) summary: Option<PathBuf>,
     /// Where the report goes.
     pub(crate) report: PathBuf,
+    /// Where the findings go, for code scanning.
+    pub(crate) sarif: PathBuf,
 }
 
 /// Reads the inputs; an empty one counts as not given, as GitHub passes it.
@@ -65,7 +67,7 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
         }
     };
     // Outside the workspace: a later step may commit or upload what stands in it.
-    let report = path("RUNNER_TEMP").unwrap_or_else(|| workspace.clone()).join("flowgate-report.json");
+    let folder = path("RUNNER_TEMP").unwrap_or_else(|| workspace.clone());
     Ok(Inputs {
         workspace,
         flows,
@@ -73,7 +75,8 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
         fail_on,
         output: path("GITHUB_OUTPUT"),
         summary: path("GITHUB_STEP_SUMMARY"),
-        report,
+        report: folder.join("flowgate-report.json"),
+        sarif: folder.join("flowgate.sarif"),
     })
 }
 

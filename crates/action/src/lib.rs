@@ -20,7 +20,6 @@ use flowgate_check::workspace::{self, Target};
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::check::{CheckReport, display_path, plural};
 use flowgate_report::escape::{workflow_log, workflow_message};
-use flowgate_report::run::summary;
 use flowgate_report::{check, run};
 use flowgate_runtime::engines::{Choice, Engines};
 use flowgate_runtime::outcome::ExitReason;
@@ -82,7 +81,7 @@ async fn act(host: &Host) -> Result<u8, InputError> {
 
     let findings = inputs.fail_on.is_some_and(|level| checked.worst() >= Some(level)).then_some(ExitReason::Findings);
     let reason = ExitReason::worst(ran.as_ref().map(RunReport::exit_reason).into_iter().chain(findings));
-    let written = outputs::write(&inputs, reason, ran.as_ref(), &summary::render(&checked, ran.as_ref()));
+    let written = outputs::write(&inputs, reason, &checked, ran.as_ref());
     Ok(match written {
         Ok(()) => reason.code(),
         Err(error) => {

@@ -4,7 +4,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
-use flowgate_report::run::{json, verdict_name};
+use flowgate_report::check::{CheckReport, sarif};
+use flowgate_report::run::{json, summary, verdict_name};
 use flowgate_runtime::outcome::ExitReason;
 use flowgate_runtime::{RunReport, Verdict};
 
@@ -14,14 +15,20 @@ use crate::inputs::Inputs;
 ///
 /// # Errors
 /// The first file that cannot be written.
-pub(crate) fn write(inputs: &Inputs, reason: ExitReason, ran: Option<&RunReport>, summary: &str) -> Result<(), String> {
+pub(crate) fn write(
+    inputs: &Inputs,
+    reason: ExitReason,
+    checked: &CheckReport,
+    ran: Option<&RunReport>,
+) -> Result<(), String> {
+    let findings = sarif::render(checked).map_err(|error| error.to_string())?;
+    replace(&inputs.sarif, &findings)?;
     if let Some(ran) = ran {
         let text = json::render(ran).map_err(|error| error.to_string())?;
-        std::fs::write(&inputs.report, text)
-            .map_err(|error| format!("cannot write {}: {error}", inputs.report.display()))?;
+        replace(&inputs.report, &text)?;
     }
     if let Some(path) = &inputs.summary {
-        append(path, summary)?;
+        append(path, &summary::render(checked, ran))?;
     }
     if let Some(path) = &inputs.output {
         let verdict = match ran.map(RunReport::verdict) {
@@ -30,9 +37,14 @@ pub(crate) fn write(inputs: &Inputs, reason: ExitReason, ran: Option<&RunReport>
             None => Verdict::Passed,
         };
         let report = if ran.is_some() { inputs.report.display().to_string() } else { String::new() };
-        append(path, &format!("verdict={}\nreport-json={report}\n", verdict_name(verdict)))?;
+        let sarif = inputs.sarif.display();
+        append(path, &format!("verdict={}\nreport-json={report}\nsarif-file={sarif}\n", verdict_name(verdict)))?;
     }
     Ok(())
+}
+
+fn replace(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 fn append(path: &Path, text: &str) -> Result<(), String> {
