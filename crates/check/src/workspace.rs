@@ -195,16 +195,21 @@ pub(crate) fn check_each(
     })
 }
 
+/// Reads a target with everything that it names.
+pub fn load(fs: &dyn FileSystem, target: &Target) -> Project {
+    match target {
+        Target::Flow(flow) | Target::RequirementsOf { flow, .. } => load::load_project(fs, flow),
+        Target::Requirements(path) => load::load_requirements(fs, path),
+        Target::Sibling(path) => load::load_sibling(fs, path),
+    }
+}
+
 fn check_one(
     fs: &dyn FileSystem,
     target: &Target,
     selection: &Selection,
 ) -> Result<(Project, Vec<Finding>), ConfigError> {
-    let project = match target {
-        Target::Flow(flow) | Target::RequirementsOf { flow, .. } => load::load_project(fs, flow),
-        Target::Requirements(path) => load::load_requirements(fs, path),
-        Target::Sibling(path) => load::load_sibling(fs, path),
-    };
+    let project = load(fs, target);
     let findings = check_selected(fs, &project, selection)?;
     let findings = match target {
         Target::RequirementsOf { path, .. } => {

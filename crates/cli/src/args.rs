@@ -68,6 +68,13 @@ pub(crate) struct CheckArguments {
     /// Count the findings of each rule instead of showing them.
     #[arg(long)]
     pub(crate) statistics: bool,
+    /// Check the text on standard input as this file, which need not be there, beside the files of the disk. With
+    /// `--fix`, the fixed text goes to standard output and the findings go to standard error.
+    #[arg(long, value_name = "PATH", conflicts_with = "paths")]
+    pub(crate) stdin_filename: Option<PathBuf>,
+    /// Say of each file as what it is checked, or why it is not, instead of checking.
+    #[arg(long, conflicts_with_all = ["fix", "diff", "statistics", "stdin_filename"])]
+    pub(crate) explain_why: bool,
 }
 
 fn rule_name(name: &str) -> Result<&'static str, flowgate_check::config::UnknownRule> {

@@ -17,6 +17,7 @@ use crate::yaml;
 mod assistant;
 mod includes;
 mod overlay;
+mod passed_over;
 mod python;
 mod requirements;
 mod templates;
@@ -24,6 +25,7 @@ mod templates;
 pub use assistant::assistant_inputs;
 
 pub use overlay::Overlay;
+pub use passed_over::{PassedOver, passed_over};
 mod siblings;
 
 pub use siblings::{file_references, kind_of, load_sibling};
@@ -34,8 +36,6 @@ const MAX_DATA_BYTES: u64 = 256 * 1024 * 1024;
 const MAX_CANDIDATES: usize = 256;
 /// For how many missing paths candidates are gathered: a flow with more is not mended by them.
 const MAX_SUGGESTIONS: usize = 100;
-/// Folders that hold no flow of their own: tools write copies there.
-const SKIPPED_FOLDERS: [&str; 6] = [".git", ".runs", ".promptflow", "node_modules", "__pycache__", "site-packages"];
 
 /// What can be read: the disk, or the disk behind unsaved buffers.
 pub trait FileSystem {
@@ -177,10 +177,7 @@ pub fn discover_some(root: &Path, limit: usize) -> Vec<PathBuf> {
 fn walk(root: &Path) -> ignore::Walk {
     ignore::WalkBuilder::new(root)
         .require_git(false)
-        .filter_entry(|entry| {
-            let name = entry.file_name().to_str().unwrap_or("");
-            entry.depth() == 0 || !(SKIPPED_FOLDERS.contains(&name) || entry.path().join("pyvenv.cfg").is_file())
-        })
+        .filter_entry(|entry| passed_over::of_folder(entry).is_none())
         .build()
 }
 

@@ -183,6 +183,11 @@ impl CheckReport {
         self.flows.iter().map(String::as_str)
     }
 
+    /// `2 flows`; `1 file` where something else was checked.
+    fn checked(&self) -> String {
+        if self.flows() == 0 && self.files() > 0 { plural(self.files(), "file") } else { plural(self.flows(), "flow") }
+    }
+
     /// How many findings have that level.
     pub fn count(&self, level: Level) -> usize {
         self.findings().filter(|finding| finding.level == level).count()

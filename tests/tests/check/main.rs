@@ -4,7 +4,9 @@ use expect_test::expect;
 use flowgate_tests::flows::ANY_TOOL;
 use flowgate_tests::{Folder, run};
 
+mod explain;
 mod formats;
+mod stdin;
 
 const FLOW: &str = "inputs:\n  text:\n    type: str\nnodes:\n- name: split\n  type: python\n  source:\n    type: code\n    path: split.py\n  inputs:\n    text: ${inputs.txt}\noutputs:\n  words:\n    type: list\n    reference: ${spllit.output}\nenvironment:\n  python_requirements_txt: requirements.txt\n";
 
@@ -223,7 +225,7 @@ fn a_requirements_file_is_checked_with_its_flow_or_alone() {
     );
     for (path, findings) in [
         ("f/deps/all.txt", "1 flow checked: 1 warning\n"),
-        ("other.txt", "0 flows checked: 1 warning\n"),
+        ("other.txt", "1 file checked: 1 warning\n"),
         ("f", "1 flow checked: 1 error, 1 warning\n"),
     ] {
         let done = run(folder.path(), &["check", path]);

@@ -4,24 +4,36 @@ use std::path::PathBuf;
 
 use flowgate_check::Selection;
 use flowgate_check::repair::{Repair, Wanted, repair};
-use flowgate_check::workspace::{self, Options, Target};
+use flowgate_check::workspace::{self, Found, Options, Target};
 use flowgate_flow::load::{Disk, FileSystem, Overlay};
 use flowgate_report::check::fixed::{self, Tense};
-use flowgate_report::check::{CheckReport, github, json, junit, sarif, statistics, terminal};
+use flowgate_report::check::{CheckReport, display_path, github, json, junit, sarif, statistics, terminal};
 
+use self::stdin::Stdin;
 use super::{Failure, print};
 use crate::args::{CheckArguments, Format};
 
+mod explain;
 mod fix;
+mod stdin;
 mod write;
 
 pub(super) fn run(arguments: &CheckArguments) -> Result<u8, Failure> {
-    if arguments.statistics && !matches!(arguments.format, Format::Terminal) {
-        return Err(Failure::usage("`--statistics` is for `--format terminal`; the other formats hold every finding"));
+    for (given, option) in [(arguments.statistics, "--statistics"), (arguments.explain_why, "--explain-why")] {
+        if given && !matches!(arguments.format, Format::Terminal) {
+            return Err(Failure::usage(format!(
+                "`{option}` is for `--format terminal`; the other formats hold findings"
+            )));
+        }
     }
     let base = std::env::current_dir()
         .map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
-    Check { arguments, base, fs: Overlay::new(&Disk) }.run()
+    let mut fs = Overlay::new(&Disk);
+    let stdin = arguments.stdin_filename.as_ref().map(|path| stdin::read(base.join(path))).transpose()?;
+    if let Some(Stdin { path, text }) = &stdin {
+        fs.insert(path, text.clone());
+    }
+    Check { arguments, base, fs, stdin }.run()
 }
 
 /// One call of the command.
@@ -30,13 +42,23 @@ struct Check<'c> {
     /// The working directory.
     base: PathBuf,
     fs: Overlay<'c>,
+    stdin: Option<Stdin>,
 }
 
 impl Check<'_> {
     fn run(&self) -> Result<u8, Failure> {
-        let targets = self.targets()?;
+        let found = self.find()?;
+        if self.arguments.explain_why {
+            let named: Vec<PathBuf> = self.arguments.paths.iter().map(|path| self.base.join(path)).collect();
+            print(&explain::explain(&self.fs, &found, &named, &self.base)?)?;
+            return Ok(0);
+        }
+        let targets = found.targets;
         if self.arguments.diff {
             return self.diff(&targets);
+        }
+        if let (Some(stdin), true) = (&self.stdin, self.arguments.fix) {
+            return self.fix_stdin(stdin, &targets);
         }
         let fixed = if self.arguments.fix { Some(self.repair(&targets)?) } else { None };
         let written = fixed.as_ref().map_or(Ok(()), |repair| fix::write_all(repair, &self.base));
@@ -54,18 +76,28 @@ impl Check<'_> {
             anstream::eprintln!("note: no flow.dag.yaml or flow.flex.yaml was found");
         }
         written?;
-        let failing = self.arguments.fail_on.level();
-        Ok(if failing.is_some_and(|level| report.worst() >= Some(level)) { 3 } else { 0 })
+        Ok(self.code(&report))
     }
 
-    fn targets(&self) -> Result<Vec<Target>, Failure> {
-        let mut targets = Vec::new();
+    fn code(&self, report: &CheckReport) -> u8 {
+        let failing = self.arguments.fail_on.level();
+        if failing.is_some_and(|level| report.worst() >= Some(level)) { 3 } else { 0 }
+    }
+
+    fn find(&self) -> Result<Found, Failure> {
+        let mut all = Found::default();
+        if let Some(Stdin { path, .. }) = &self.stdin {
+            let target = workspace::target_of_file(&self.fs, path)
+                .map_err(|error| Failure::usage(error.with_path(&display_path(path, &self.base))))?;
+            return Ok(Found { targets: vec![target], ..all });
+        }
         for path in &self.arguments.paths {
             let found = workspace::targets(&self.fs, &self.base.join(path))
                 .map_err(|error| Failure::usage(error.with_path(&path.display().to_string())))?;
-            targets.extend(found.targets);
+            all.targets.extend(found.targets);
+            all.excluded.extend(found.excluded);
         }
-        Ok(targets)
+        Ok(all)
     }
 
     fn options(&self) -> Options {
@@ -91,7 +123,7 @@ impl Check<'_> {
         let failed =
             |error: &dyn std::fmt::Display| Failure::infrastructure(format!("cannot write the report: {error}"));
         Ok(match self.arguments.format {
-            Format::Terminal if self.arguments.statistics => statistics::render(report),
+            Format::Terminal if self.arguments.statistics => statistics::render(report, self.arguments.unsafe_fixes),
             Format::Terminal => terminal::render(report, true, self.arguments.unsafe_fixes),
             Format::Github => github::render(report),
             Format::Json => json::render(report).map_err(|error| failed(&error))?,
@@ -101,13 +133,28 @@ impl Check<'_> {
     }
 
     fn repair(&self, targets: &[Target]) -> Result<Repair, Failure> {
-        let wanted = Wanted { r#unsafe: self.arguments.unsafe_fixes, only: None };
+        let wanted = Wanted {
+            r#unsafe: self.arguments.unsafe_fixes,
+            only: self.stdin.as_ref().map(|stdin| stdin.path.as_path()),
+        };
         repair(&self.fs, targets, &self.options(), wanted).map_err(|error| Failure::usage(error.to_string()))
+    }
+
+    /// The fixed text to standard output, for the program that gave it; the rest to standard error.
+    fn fix_stdin(&self, stdin: &Stdin, targets: &[Target]) -> Result<u8, Failure> {
+        let repair = self.repair(targets)?;
+        let text = repair.files.values().next().map_or(stdin.text.as_slice(), |change| change.after.as_bytes());
+        let mut fs = self.fs.clone();
+        fs.insert(&stdin.path, text);
+        let report = self.report(&fs, targets)?;
+        anstream::eprint!("{}{}", fixed::render(&repair, &self.base, Tense::Done), self.render(&report)?);
+        fix::print_exactly(text)?;
+        Ok(self.code(&report))
     }
 
     fn diff(&self, targets: &[Target]) -> Result<u8, Failure> {
         let repair = self.repair(targets)?;
-        fix::print_exactly(&fix::diff(&repair, &self.base))?;
+        fix::print_exactly(fix::diff(&repair, &self.base).as_bytes())?;
         anstream::eprint!("{}", fixed::render(&repair, &self.base, Tense::Would));
         anstream::eprintln!("{}", fixed::count(&repair));
         Ok(if repair.files.is_empty() { 0 } else { 3 })

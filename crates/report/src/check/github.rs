@@ -18,7 +18,7 @@ pub fn render(report: &CheckReport) -> String {
     }
     out + &format!(
         "{} checked: {}, {}, {}\n",
-        plural(report.flows(), "flow"),
+        report.checked(),
         plural(report.count(Level::Error), "error"),
         plural(report.count(Level::Warning), "warning"),
         plural(report.count(Level::Hint), "hint")

@@ -26,7 +26,7 @@ pub fn render(report: &CheckReport, color: bool, unsafe_fixes: bool) -> String {
 }
 
 /// How many findings have a fix.
-fn fixable(report: &CheckReport, unsafe_fixes: bool) -> String {
+pub(crate) fn fixable(report: &CheckReport, unsafe_fixes: bool) -> String {
     let fixes = || report.findings().filter_map(|finding| finding.fix.as_ref());
     let safe = fixes().filter(|fix| fix.safe).count();
     let guesses = fixes().count() - safe;
@@ -111,12 +111,12 @@ impl Excerpt {
 
 /// The last line.
 pub(crate) fn summary(report: &CheckReport) -> String {
-    let checked = format!("{} checked", plural(report.flows(), "flow"));
+    let checked = report.checked();
     let counts: Vec<String> = [(Level::Error, "error"), (Level::Warning, "warning"), (Level::Hint, "hint")]
         .into_iter()
         .filter(|(level, _)| report.count(*level) > 0)
         .map(|(level, noun)| plural(report.count(level), noun))
         .collect();
     let found = if counts.is_empty() { "nothing found".to_owned() } else { counts.join(", ") };
-    format!("{checked}: {found}\n")
+    format!("{checked} checked: {found}\n")
 }

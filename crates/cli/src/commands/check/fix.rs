@@ -43,10 +43,10 @@ pub(super) fn diff(repair: &Repair, base: &Path) -> String {
 ///
 /// # Errors
 /// Standard output cannot be written to; a reader that has gone away is no failure.
-pub(super) fn print_exactly(text: &str) -> Result<(), Failure> {
+pub(super) fn print_exactly(text: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    let text = if out.is_terminal() { escape::terminal(text) } else { text.to_owned() };
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let shown = out.is_terminal().then(|| escape::terminal(&String::from_utf8_lossy(text)));
+    match out.write_all(shown.as_deref().map_or(text, str::as_bytes)).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::infrastructure(format!("cannot write to standard output: {error}")))
         }
