@@ -69,7 +69,7 @@ fn the_terminal_shows_every_fault_on_its_line() {
 fn json_is_the_documented_contract() {
     let folder = Folder::with(
         "json",
-        &[("f/flow.dag.yaml", "inputs:\n  é😀: {type: Int}\n"), ("f/requirements.txt", "promptflow==1.0.0\n")],
+        &[("f/flow.dag.yaml", "inputs:\n  é😀: {type: Int}\n"), ("f/requirements.txt", "promptflow==1.10.0\n")],
     );
     let done = run(folder.path(), &["check", "--format", "json", "f"]);
     expect![[r#"
@@ -154,9 +154,9 @@ fn json_is_the_documented_contract() {
               },
               "end": {
                 "line": 1,
-                "column": 18
+                "column": 19
               },
-              "message": "`promptflow` is pinned (`==1.0.0`), and the base image brings its own version",
+              "message": "`promptflow` is pinned (`==1.10.0`), and the base image brings its own version",
               "help": "write `promptflow` without a version",
               "engine": null,
               "fix": {
@@ -171,7 +171,7 @@ fn json_is_the_documented_contract() {
                     },
                     "end": {
                       "line": 1,
-                      "column": 18
+                      "column": 19
                     },
                     "text": ""
                   }
@@ -206,7 +206,7 @@ fn github_gets_workflow_commands() {
 fn the_exit_code_follows_fail_on() {
     let folder = Folder::with(
         "fail-on",
-        &[("flow.dag.yaml", ""), ("requirements.txt", "promptflow==1.0.0\npromptflow-tools>=1\n")],
+        &[("flow.dag.yaml", ""), ("requirements.txt", "promptflow==1.10.0\npromptflow-tools>=1\n")],
     );
     for (level, code) in [("error", 0), ("warning", 3), ("hint", 3), ("never", 0)] {
         assert_eq!(run(folder.path(), &["check", "--fail-on", level]).code, Some(code), "{level}");
@@ -220,7 +220,7 @@ fn a_requirements_file_is_checked_with_its_flow_or_alone() {
         &[
             ("f/flow.dag.yaml", "inputs: {a: {type: nope}}\nenvironment: {python_requirements_txt: deps/all.txt}\n"),
             ("f/deps/all.txt", "promptflow<2\n"),
-            ("other.txt", "promptflow==1\n"),
+            ("other.txt", "promptflow==1.10.0\n"),
         ],
     );
     for (path, findings) in [
