@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowgate_check::workspace::{self, Target};
+use flowgate_check::workspace::{self, Target, Unit};
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::check::{CheckReport, display_path, plural};
 use flowgate_report::escape::{workflow_log, workflow_message};
@@ -103,11 +103,10 @@ fn check_all(host: &Host, inputs: &inputs::Inputs) -> Result<(CheckReport, Vec<P
     let options = workspace::Options { threads: host.parallelism, ..workspace::Options::default() };
     workspace::check_all(&Disk, &targets, &options, |project, findings| {
         checked.add(&project, &findings, &inputs.workspace)
-    })
-    .map_err(|error| InputError(error.to_string()))?;
+    });
     let mut flows: Vec<PathBuf> = targets
         .into_iter()
-        .filter_map(|target| if let Target::Flow(flow) = target { Some(flow) } else { None })
+        .filter_map(|target| if let Unit::Flow(flow) = target.unit { Some(flow) } else { None })
         .collect();
     flows.sort();
     flows.dedup();

@@ -1,7 +1,8 @@
 //! What only this crate can judge of a configuration and of a selection: the names of rules.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flowgate_flow::config::{self, CheckConfig, ConfigError, Loaded, RuleLevel};
 use flowgate_flow::load::FileSystem;
@@ -66,8 +67,36 @@ pub fn rule_name(name: &str) -> Result<&'static str, UnknownRule> {
 /// # Errors
 /// One that cannot be used, with "did you mean" where a name is near to one that is known.
 pub fn load(fs: &dyn FileSystem, folder: &Path) -> Result<Loaded, ConfigError> {
-    let loaded =
-        config::load(fs, folder).map_err(|error| ConfigError { message: with_suggestion(&error.message), ..error })?;
+    judged(config::load(fs, folder))
+}
+
+/// The configurations of folders; each file is read once, however many folders it is for.
+pub(crate) struct Configurations<'f> {
+    fs: &'f dyn FileSystem,
+    known: HashMap<PathBuf, Arc<Loaded>>,
+}
+
+impl<'f> Configurations<'f> {
+    pub(crate) fn new(fs: &'f dyn FileSystem) -> Self {
+        Self { fs, known: HashMap::new() }
+    }
+
+    /// What [`load`] gives for that folder.
+    pub(crate) fn of(&mut self, folder: &Path) -> Result<Arc<Loaded>, ConfigError> {
+        if let Some(known) = self.known.get(folder) {
+            return Ok(known.clone());
+        }
+        let loaded = match (config::load_in(self.fs, folder), folder.parent()) {
+            (Ok(None), Some(above)) => self.of(above)?,
+            (own, _) => Arc::new(judged(own.map(Option::unwrap_or_default))?),
+        };
+        self.known.insert(folder.to_owned(), loaded.clone());
+        Ok(loaded)
+    }
+}
+
+fn judged(loaded: Result<Loaded, ConfigError>) -> Result<Loaded, ConfigError> {
+    let loaded = loaded.map_err(|error| ConfigError { message: with_suggestion(&error.message), ..error })?;
     if let Some(file) = &loaded.file {
         for name in loaded.config.check.rules.keys() {
             rule_name(name).map_err(|error| file.error_at(name, format!("check.rules: {error}")))?;

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flowgate_flow::config::ConfigError;
 use flowgate_flow::load::{FileSystem, Overlay};
 use flowgate_flow::project::{FileId, SourceFile};
 use flowgate_flow::requirements::Encoding;
@@ -68,30 +67,22 @@ pub struct Repaired {
 }
 
 /// Finds out what the fixes of all findings change.
-///
-/// # Errors
-/// A configuration that cannot be used.
-pub fn repair(
-    fs: &(dyn FileSystem + Sync),
-    targets: &[Target],
-    options: &Options,
-    wanted: Wanted<'_>,
-) -> Result<Repair, ConfigError> {
+pub fn repair(fs: &(dyn FileSystem + Sync), targets: &[Target], options: &Options, wanted: Wanted<'_>) -> Repair {
     let mut overlay = Overlay::new(fs);
     let mut groups = Groups::default();
     check_each(&overlay, targets, options, |index, project, findings| {
         let mut snapshot = Snapshot::default();
         snapshot.add(&overlay, project, &findings, wanted);
         groups.add(&targets[index], &snapshot);
-    })?;
+    });
     let mut repair = Repair::default();
     for group in groups.with_fixes() {
-        repair_group(&mut overlay, &group, options, wanted, &mut repair)?;
+        repair_group(&mut overlay, &group, options, wanted, &mut repair);
     }
     repair.files.retain(|_, change| *change.before != change.after);
     repair.applied.sort();
     repair.undone.sort();
-    Ok(repair)
+    repair
 }
 
 fn repair_group(
@@ -100,8 +91,8 @@ fn repair_group(
     options: &Options,
     wanted: Wanted<'_>,
     repair: &mut Repair,
-) -> Result<(), ConfigError> {
-    let mut now = Snapshot::of(overlay, targets, options, wanted)?;
+) {
+    let mut now = Snapshot::of(overlay, targets, options, wanted);
     let mut refused: HashSet<Candidate> = HashSet::new();
     let mut limit = usize::MAX;
     for _ in 0..MAX_ROUNDS {
@@ -113,7 +104,7 @@ fn repair_group(
         for (path, (_, after)) in &texts {
             overlay.insert(path, after.as_bytes());
         }
-        let next = Snapshot::of(overlay, targets, options, wanted)?;
+        let next = Snapshot::of(overlay, targets, options, wanted);
         if next.has_error_that_is_not_in(&now) {
             for (path, (file, _)) in &texts {
                 overlay.insert(path, file.text.as_bytes());
@@ -136,7 +127,6 @@ fn repair_group(
         }
         now = next;
     }
-    Ok(())
 }
 
 /// A fix that may be applied.
@@ -164,16 +154,16 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn of(fs: &Overlay<'_>, targets: &[Target], options: &Options, wanted: Wanted<'_>) -> Result<Self, ConfigError> {
+    fn of(fs: &Overlay<'_>, targets: &[Target], options: &Options, wanted: Wanted<'_>) -> Self {
         let mut snapshot = Self::default();
-        check_each(fs, targets, options, |_, project, findings| snapshot.add(fs, project, &findings, wanted))?;
+        check_each(fs, targets, options, |_, project, findings| snapshot.add(fs, project, &findings, wanted));
         // A comment that one of the flows needs is needed.
         let files = &snapshot.files;
         snapshot.candidates.retain(|candidate, wanting| {
             let by_all = |path: &PathBuf| files.get(path).is_some_and(|(_, reading)| reading == wanting);
             candidate.shown.rule != unused_ignore::RULE.name || candidate.edits.iter().all(|(path, ..)| by_all(path))
         });
-        Ok(snapshot)
+        snapshot
     }
 
     fn add(&mut self, fs: &Overlay<'_>, project: Project, findings: &[Finding], wanted: Wanted<'_>) {

@@ -2,21 +2,29 @@
 //!
 //! This module touches files only through [`load`].
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
-use flowgate_flow::config::{ConfigError, Loaded};
+use flowgate_flow::config::{CheckConfig, Config, ConfigError};
 use flowgate_flow::load::{self, FileSystem};
 use flowgate_flow::{FileKind, Project, classify, include};
 
-use crate::{Facts, Finding, Selection, check, config};
+use crate::config::{self, Configurations};
+use crate::{Facts, Finding, Selection, check};
+
+/// One file to check, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The file.
+    pub unit: Unit,
+    /// What its folder configures.
+    pub config: Arc<Config>,
+}
 
 /// One file to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum Unit {
     /// A flow with everything that it names.
     Flow(PathBuf),
     /// A run specification, a connection or a prompty.
@@ -77,18 +85,18 @@ pub fn targets(fs: &dyn FileSystem, path: &Path) -> Result<Found, TargetError> {
 fn below(fs: &dyn FileSystem, folder: &Path) -> Result<Found, TargetError> {
     let files =
         load::discover_all(folder).map_err(|error| TargetError::Path(format!("cannot read the folder: {error}")))?;
-    let mut configurations: HashMap<PathBuf, Loaded> = HashMap::new();
+    let mut configurations = Configurations::new(fs);
     let mut found = Found::default();
     for (path, kind) in files {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let loaded = match configurations.entry(folder.to_owned()) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(config::load(fs, folder).map_err(TargetError::Config)?),
-        };
-        match loaded.excludes(&path) {
-            Some(pattern) => found.excluded.push((path.clone(), pattern.to_owned())),
-            None => found.targets.push(target((path, kind))),
+        let loaded = configurations.of(folder).map_err(TargetError::Config)?;
+        if let Some(pattern) = loaded.excludes(&path) {
+            let pattern = pattern.to_owned();
+            found.excluded.push((path, pattern));
+            continue;
         }
+        let unit = if kind == FileKind::Flow { Unit::Flow(path) } else { Unit::Sibling(path) };
+        found.targets.push(Target { unit, config: loaded.config.clone() });
     }
     Ok(found)
 }
@@ -99,23 +107,31 @@ fn below(fs: &dyn FileSystem, folder: &Path) -> Result<Found, TargetError> {
 /// See [`TargetError`].
 pub fn target_of_file(fs: &dyn FileSystem, path: &Path) -> Result<Target, TargetError> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
-    match (load::kind_of(fs, path), extension) {
-        (FileKind::RunSpecification | FileKind::Connection | FileKind::Prompty, _) => {
-            Ok(Target::Sibling(path.to_owned()))
-        }
-        (FileKind::Flow, _) | (FileKind::Other, "yaml" | "yml") => Ok(Target::Flow(path.to_owned())),
-        (FileKind::Requirements, _) | (FileKind::Other, "txt") => Ok(match owner(fs, path) {
-            Some(flow) => Target::RequirementsOf { path: path.to_owned(), flow },
-            None => Target::Requirements(path.to_owned()),
-        }),
+    let unit = match (load::kind_of(fs, path), extension) {
+        (FileKind::RunSpecification | FileKind::Connection | FileKind::Prompty, _) => Unit::Sibling(path.to_owned()),
+        (FileKind::Flow, _) | (FileKind::Other, "yaml" | "yml") => Unit::Flow(path.to_owned()),
+        (FileKind::Requirements, _) | (FileKind::Other, "txt") => match owner(fs, path) {
+            Some(flow) => Unit::RequirementsOf { path: path.to_owned(), flow },
+            None => Unit::Requirements(path.to_owned()),
+        },
         (FileKind::Other, _) => {
-            Err(TargetError::Path("not a flow, a file beside flows, a requirements file or a folder".to_owned()))
+            let cause = "not a flow, a file beside flows, a requirements file or a folder";
+            return Err(TargetError::Path(cause.to_owned()));
         }
-    }
+    };
+    let folder = unit.file().parent().unwrap_or(Path::new(""));
+    let config = config::load(fs, folder).map_err(TargetError::Config)?.config;
+    Ok(Target { unit, config })
 }
 
-fn target((path, kind): (PathBuf, FileKind)) -> Target {
-    if kind == FileKind::Flow { Target::Flow(path) } else { Target::Sibling(path) }
+impl Unit {
+    /// The file that everything else is read for.
+    fn file(&self) -> &Path {
+        match self {
+            Self::Flow(path) | Self::Sibling(path) | Self::Requirements(path) => path,
+            Self::RequirementsOf { flow, .. } => flow,
+        }
+    }
 }
 
 /// The flow that names a requirements file: in its folder, or in one of the two folders above.
@@ -151,15 +167,12 @@ impl Default for Options {
 
 /// Checks targets and hands over each project with its findings, in any order, as soon as it is
 /// done.
-///
-/// # Errors
-/// The first configuration that cannot be used; nothing is handed over after it.
 pub fn check_all(
     fs: &(dyn FileSystem + Sync),
     targets: &[Target],
     options: &Options,
     mut each: impl FnMut(Project, Vec<Finding>),
-) -> Result<(), ConfigError> {
+) {
     check_each(fs, targets, options, |_, project, findings| each(project, findings))
 }
 
@@ -169,7 +182,7 @@ pub(crate) fn check_each(
     targets: &[Target],
     options: &Options,
     mut each: impl FnMut(usize, Project, Vec<Finding>),
-) -> Result<(), ConfigError> {
+) {
     let next = AtomicUsize::new(0);
     // Bounded: a slow consumer holds the checkers back instead of piling up projects.
     let (sender, receiver) = mpsc::sync_channel(options.threads.max(1) * 4);
@@ -187,38 +200,29 @@ pub(crate) fn check_each(
             });
         }
         drop(sender);
-        for (index, result) in receiver {
-            let (project, findings) = result?;
+        for (index, (project, findings)) in receiver {
             each(index, project, findings);
         }
-        Ok(())
-    })
+    });
 }
 
 /// Reads a target with everything that it names.
 pub fn load(fs: &dyn FileSystem, target: &Target) -> Project {
-    match target {
-        Target::Flow(flow) | Target::RequirementsOf { flow, .. } => load::load_project(fs, flow),
-        Target::Requirements(path) => load::load_requirements(fs, path),
-        Target::Sibling(path) => load::load_sibling(fs, path),
+    match &target.unit {
+        Unit::Flow(flow) | Unit::RequirementsOf { flow, .. } => load::load_project(fs, flow),
+        Unit::Requirements(path) => load::load_requirements(fs, path),
+        Unit::Sibling(path) => load::load_sibling(fs, path),
     }
 }
 
-fn check_one(
-    fs: &dyn FileSystem,
-    target: &Target,
-    selection: &Selection,
-) -> Result<(Project, Vec<Finding>), ConfigError> {
+fn check_one(fs: &dyn FileSystem, target: &Target, selection: &Selection) -> (Project, Vec<Finding>) {
     let project = load(fs, target);
-    let findings = check_selected(fs, &project, selection)?;
-    let findings = match target {
-        Target::RequirementsOf { path, .. } => {
-            let only = project.find(&include::lexical(path));
-            findings.into_iter().filter(|finding| Some(finding.at.file) == only).collect()
-        }
-        _ => findings,
-    };
-    Ok((project, findings))
+    let mut findings = check_selected(&project, &target.config.check, selection);
+    if let Unit::RequirementsOf { path, .. } = &target.unit {
+        let only = project.find(&include::lexical(path));
+        findings.retain(|finding| Some(finding.at.file) == only);
+    }
+    (project, findings)
 }
 
 /// Checks one project with the configuration that its folder has.
@@ -226,11 +230,12 @@ fn check_one(
 /// # Errors
 /// A configuration that cannot be used.
 pub fn check_project(fs: &dyn FileSystem, project: &Project) -> Result<Vec<Finding>, ConfigError> {
-    check_selected(fs, project, &Selection::default())
+    let config = config::load(fs, &project.folder)?.config;
+    Ok(check_selected(project, &config.check, &Selection::default()))
 }
 
-fn check_selected(fs: &dyn FileSystem, project: &Project, selection: &Selection) -> Result<Vec<Finding>, ConfigError> {
-    let mut config = config::load(fs, &project.folder)?.config.check;
+fn check_selected(project: &Project, config: &CheckConfig, selection: &Selection) -> Vec<Finding> {
+    let mut config = config.clone();
     selection.apply(&mut config);
-    Ok(check(project, &config, &Facts::default()))
+    check(project, &config, &Facts::default())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use schemars::JsonSchema;
@@ -92,7 +93,7 @@ impl std::error::Error for ConfigError {}
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// What the file says; the defaults where there is none.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// The file.
     pub file: Option<ConfigFile>,
     exclude: Option<Gitignore>,
@@ -112,15 +113,23 @@ pub struct ConfigFile {
 /// # Errors
 /// A file that is there but cannot be used: ignoring it would run other rules than the user chose.
 pub fn load(fs: &dyn FileSystem, folder: &Path) -> Result<Loaded, ConfigError> {
-    for folder in folder.ancestors() {
-        let path = folder.join(FILE_NAME);
-        match fs.read(&path, MAX_BYTES) {
-            Ok(bytes) => return ConfigFile::new(path, bytes)?.loaded(),
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {}
-            Err(error) => return Err(ConfigError { path, at: None, message: error.to_string() }),
+    let nearest = folder.ancestors().find_map(|folder| load_in(fs, folder).transpose());
+    nearest.unwrap_or_else(|| Ok(Loaded::default()))
+}
+
+/// Reads the `flowgate.yaml` of that folder, where it has one.
+///
+/// # Errors
+/// See [`load`].
+pub fn load_in(fs: &dyn FileSystem, folder: &Path) -> Result<Option<Loaded>, ConfigError> {
+    let path = folder.join(FILE_NAME);
+    match fs.read(&path, MAX_BYTES) {
+        Ok(bytes) => ConfigFile::new(path, bytes)?.loaded().map(Some),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Ok(None)
         }
+        Err(error) => Err(ConfigError { path, at: None, message: error.to_string() }),
     }
-    Ok(Loaded::default())
 }
 
 impl Loaded {
@@ -146,7 +155,7 @@ impl ConfigFile {
     fn loaded(self) -> Result<Loaded, ConfigError> {
         let config = self.config()?;
         let exclude = self.exclude(&config.check)?;
-        Ok(Loaded { config, exclude: Some(exclude), file: Some(self) })
+        Ok(Loaded { config: config.into(), exclude: Some(exclude), file: Some(self) })
     }
 
     fn config(&self) -> Result<Config, ConfigError> {
@@ -238,7 +247,7 @@ mod tests {
             let found = load(text).expect_err(text);
             assert!(found.starts_with(error), "{text}: {found}");
         }
-        assert!(load("# nothing\n").is_ok_and(|loaded| loaded.config == Config::default()));
+        assert!(load("# nothing\n").is_ok_and(|loaded| *loaded.config == Config::default()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::classify::{FileKind, classify};
 use crate::data::{self, Row};
@@ -64,11 +65,13 @@ pub struct Disk;
 impl FileSystem for Disk {
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
         let file = std::fs::File::open(path)?;
+        let about = file.metadata()?;
         // A named pipe or a device would block or never end.
-        if !file.metadata()?.is_file() {
+        if !about.is_file() {
             return Err(io::Error::other("not a regular file"));
         }
-        let mut bytes = Vec::new();
+        // One more byte than there are, so that the end is seen without another buffer.
+        let mut bytes = Vec::with_capacity(limit.min(usize::try_from(about.len()).map_or(limit, |length| length + 1)));
         file.take(limit as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
@@ -190,7 +193,7 @@ fn flow_file(entry: ignore::DirEntry) -> Option<PathBuf> {
 pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
     let mut loader = Loader::new(fs, flow_file);
     let file = loader.read(flow_file, yaml::MAX_BYTES);
-    let text = loader.project.text(file).to_owned();
+    let text = loader.text(file);
     let document = yaml::read(&text);
     let flow = lower(&document);
     loader.surroundings(&flow);
@@ -277,6 +280,11 @@ impl<'f> Loader<'f> {
 }
 
 impl Loader<'_> {
+    /// A file's text, shared with the project.
+    fn text(&self, file: FileId) -> Arc<str> {
+        self.project.file(file).map_or_else(|| "".into(), |file| file.text.clone())
+    }
+
     fn read(&mut self, path: &Path, limit: usize) -> FileId {
         let bytes = self.fs.read(path, limit + 1);
         self.keep(path, bytes, limit, utf8)

@@ -6,7 +6,7 @@ use flowgate_flow::classify::classify;
 use flowgate_flow::load::Memory;
 
 use super::{Repair, Wanted, repair};
-use crate::workspace::{Options, Target, check_all};
+use crate::workspace::{Options, Target, Unit, check_all};
 use crate::{Level, Selection, fixture, rules};
 
 const ALL: Wanted<'_> = Wanted { r#unsafe: true, only: None };
@@ -24,16 +24,14 @@ fn memory(files: &[(&str, &str)]) -> Memory {
 fn targets(memory: &Memory) -> Vec<Target> {
     let mut paths: Vec<&PathBuf> = memory.files.keys().collect();
     paths.sort();
-    let flows: Vec<Target> = paths
-        .iter()
-        .filter(|path| classify(path) == FileKind::Flow)
-        .map(|path| Target::Flow(path.to_path_buf()))
-        .collect();
-    if flows.is_empty() { paths.into_iter().cloned().map(Target::Requirements).collect() } else { flows }
+    let flows = paths.iter().filter(|path| classify(path) == FileKind::Flow);
+    let flows: Vec<Unit> = flows.map(|path| Unit::Flow(path.to_path_buf())).collect();
+    let units = if flows.is_empty() { paths.into_iter().cloned().map(Unit::Requirements).collect() } else { flows };
+    units.into_iter().map(|unit| Target { unit, config: Default::default() }).collect()
 }
 
 fn run(memory: &Memory, wanted: Wanted<'_>) -> (Repair, Memory) {
-    let repair = repair(memory, &targets(memory), &options(), wanted).unwrap();
+    let repair = repair(memory, &targets(memory), &options(), wanted);
     let mut after = memory.clone();
     for (path, change) in &repair.files {
         assert_eq!(memory.files[path], change.before.as_bytes());
@@ -98,8 +96,7 @@ fn errors(memory: &Memory) -> (BTreeMap<(&'static str, String), usize>, bool) {
         for finding in findings.into_iter().filter(|finding| finding.level == Level::Error) {
             *errors.entry((finding.rule, finding.message)).or_default() += 1;
         }
-    })
-    .unwrap();
+    });
     (errors, broken)
 }
 

@@ -60,10 +60,10 @@ impl Check<'_> {
         if let (Some(stdin), true) = (&self.stdin, self.arguments.fix) {
             return self.fix_stdin(stdin, &targets);
         }
-        let fixed = if self.arguments.fix { Some(self.repair(&targets)?) } else { None };
+        let fixed = if self.arguments.fix { Some(self.repair(&targets)) } else { None };
         let written = fixed.as_ref().map_or(Ok(()), |repair| fix::write_all(repair, &self.base));
         // What is on the disk now, also where not every fix could be written.
-        let report = self.report(&self.fs, &targets)?;
+        let report = self.report(&self.fs, &targets);
         if let (Some(repair), Ok(())) = (&fixed, &written) {
             let lines = fixed::render(repair, &self.base, Tense::Done);
             match self.arguments.format {
@@ -108,11 +108,11 @@ impl Check<'_> {
         Options { selection, ..Options::default() }
     }
 
-    fn report(&self, fs: &(dyn FileSystem + Sync), targets: &[Target]) -> Result<CheckReport, Failure> {
+    fn report(&self, fs: &(dyn FileSystem + Sync), targets: &[Target]) -> CheckReport {
         let mut report = CheckReport::default();
         let add = |project, findings: Vec<_>| report.add(&project, &findings, &self.base);
-        workspace::check_all(fs, targets, &self.options(), add).map_err(|error| Failure::usage(error.to_string()))?;
-        Ok(report)
+        workspace::check_all(fs, targets, &self.options(), add);
+        report
     }
 
     fn show(&self, report: &CheckReport) -> Result<(), Failure> {
@@ -132,28 +132,28 @@ impl Check<'_> {
         })
     }
 
-    fn repair(&self, targets: &[Target]) -> Result<Repair, Failure> {
+    fn repair(&self, targets: &[Target]) -> Repair {
         let wanted = Wanted {
             r#unsafe: self.arguments.unsafe_fixes,
             only: self.stdin.as_ref().map(|stdin| stdin.path.as_path()),
         };
-        repair(&self.fs, targets, &self.options(), wanted).map_err(|error| Failure::usage(error.to_string()))
+        repair(&self.fs, targets, &self.options(), wanted)
     }
 
     /// The fixed text to standard output, for the program that gave it; the rest to standard error.
     fn fix_stdin(&self, stdin: &Stdin, targets: &[Target]) -> Result<u8, Failure> {
-        let repair = self.repair(targets)?;
+        let repair = self.repair(targets);
         let text = repair.files.values().next().map_or(stdin.text.as_slice(), |change| change.after.as_bytes());
         let mut fs = self.fs.clone();
         fs.insert(&stdin.path, text);
-        let report = self.report(&fs, targets)?;
+        let report = self.report(&fs, targets);
         anstream::eprint!("{}{}", fixed::render(&repair, &self.base, Tense::Done), self.render(&report)?);
         fix::print_exactly(text)?;
         Ok(self.code(&report))
     }
 
     fn diff(&self, targets: &[Target]) -> Result<u8, Failure> {
-        let repair = self.repair(targets)?;
+        let repair = self.repair(targets);
         fix::print_exactly(fix::diff(&repair, &self.base).as_bytes())?;
         anstream::eprint!("{}", fixed::render(&repair, &self.base, Tense::Would));
         anstream::eprintln!("{}", fixed::count(&repair));

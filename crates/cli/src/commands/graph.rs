@@ -1,6 +1,6 @@
 //! `flowgate graph`.
 
-use flowgate_check::workspace::{self, Target};
+use flowgate_check::workspace::{self, Target, Unit};
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::graph::{Graph, mermaid, svg};
 
@@ -14,7 +14,7 @@ pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
     let found = workspace::targets(&Disk, &base.join(&arguments.flow))
         .map_err(|error| Failure::usage(error.with_path(&named.to_string())))?;
     let flow = match found.targets.as_slice() {
-        [Target::Flow(flow)] => flow,
+        [Target { unit: Unit::Flow(flow), .. }] => flow,
         [] => return Err(Failure::usage(format!("{named}: no flow.dag.yaml was found"))),
         [_] => return Err(Failure::usage(format!("{named}: not a flow"))),
         many => {

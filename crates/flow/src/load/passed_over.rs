@@ -31,7 +31,7 @@ pub enum PassedOver {
 /// Why a search does not look into a folder.
 pub(super) fn of_folder(entry: &ignore::DirEntry) -> Option<PassedOver> {
     let name = entry.file_name().to_str().unwrap_or("");
-    if entry.depth() == 0 {
+    if entry.depth() == 0 || !entry.file_type().is_some_and(|kind| kind.is_dir()) {
         None
     } else if TOOL_FOLDERS.contains(&name) || SILENT_FOLDERS.contains(&name) {
         Some(PassedOver::ToolFolder)

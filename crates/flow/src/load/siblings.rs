@@ -30,7 +30,7 @@ pub fn kind_of(fs: &dyn FileSystem, path: &Path) -> FileKind {
 pub fn load_sibling(fs: &dyn FileSystem, path: &Path) -> Project {
     let mut loader = Loader::new(fs, path);
     let file = loader.read(path, yaml::MAX_BYTES);
-    let text = loader.project.text(file).to_owned();
+    let text = loader.text(file);
     match classify_text(path, &text) {
         FileKind::Prompty => {
             let prompty = prompty::read(&text);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use flowgate_check::config;
-use flowgate_check::workspace::{self, Found, Target};
+use flowgate_check::workspace::{self, Found, Target, Unit};
 use flowgate_flow::load::{self, FileSystem, PassedOver};
 use flowgate_flow::{FileKind, classify, include};
 use flowgate_report::check::{display_path, plural};
@@ -59,8 +59,8 @@ pub(super) fn explain(fs: &dyn FileSystem, found: &Found, named: &[PathBuf], bas
 }
 
 fn describe<'t>(fs: &dyn FileSystem, target: &'t Target, show: &impl Fn(&Path) -> String) -> (&'t Path, String) {
-    match target {
-        Target::Flow(path) | Target::Sibling(path) => {
+    match &target.unit {
+        Unit::Flow(path) | Unit::Sibling(path) => {
             let what = match load::kind_of(fs, path) {
                 FileKind::Flow => "a flow",
                 FileKind::Prompty => "a prompty",
@@ -71,8 +71,8 @@ fn describe<'t>(fs: &dyn FileSystem, target: &'t Target, show: &impl Fn(&Path) -
             let by = if classify::is_told_by_text(path) { "text" } else { "name" };
             (path, format!("{what}, by its {by}"))
         }
-        Target::RequirementsOf { path, flow } => (path, format!("the requirements file of {}", show(flow))),
-        Target::Requirements(path) => (path, "a requirements file that no flow near it reads".to_owned()),
+        Unit::RequirementsOf { path, flow } => (path, format!("the requirements file of {}", show(flow))),
+        Unit::Requirements(path) => (path, "a requirements file that no flow near it reads".to_owned()),
     }
 }
 
