@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::command::{Result, at, find, root, run, say};
+use crate::command::{Result, at, find, output, root, run, say};
 
 /// How long each target runs unless told otherwise.
 const SECONDS: &str = "900";
@@ -21,7 +21,9 @@ pub(crate) fn all(seconds: Option<&str>) -> Result<()> {
     if seconds.parse::<u32>().is_err() {
         return Err(format!("`{seconds}` is no number of seconds"));
     }
-    find("cargo-fuzz").ok_or("install cargo-fuzz (`cargo install cargo-fuzz`) and a nightly toolchain")?;
+    find("cargo-fuzz").ok_or("install cargo-fuzz (`cargo install --locked cargo-fuzz`)")?;
+    let nightly = output(Command::new("rustup").args(["run", "nightly", "rustc", "--version"])).is_ok();
+    say(if nightly { "fuzz: with the nightly toolchain" } else { "fuzz: with this toolchain and RUSTC_BOOTSTRAP=1" });
     let folder = root().join("fuzz");
     let mut targets: Vec<String> = fs::read_dir(folder.join("fuzz_targets"))
         .map_err(at(&folder))?
@@ -34,11 +36,16 @@ pub(crate) fn all(seconds: Option<&str>) -> Result<()> {
         let corpus = folder.join("corpus").join(target);
         fs::create_dir_all(&corpus).map_err(at(&corpus))?;
         let mut command = Command::new("cargo");
-        command.args(["+nightly", "fuzz", "run", target]).arg(&corpus).arg(root().join("tests/corpus"));
-        command.args(["--", TIMEOUT, MEMORY, "-print_final_stats=1"]).arg(format!("-max_total_time={seconds}"));
         // The toolchain of the outer `cargo xtask` must not be the inner one's.
-        let command = command.current_dir(root()).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
-        if let Err(error) = run(command) {
+        command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").current_dir(root());
+        // Sanitizers are not stable.
+        match nightly {
+            true => command.arg("+nightly"),
+            false => command.env("RUSTC_BOOTSTRAP", "1"),
+        };
+        command.args(["fuzz", "run", target]).arg(&corpus).arg(root().join("tests/corpus"));
+        command.args(["--", TIMEOUT, MEMORY, "-print_final_stats=1"]).arg(format!("-max_total_time={seconds}"));
+        if let Err(error) = run(&mut command) {
             say(&error);
             failed.push(target.as_str());
         }
