@@ -5,12 +5,13 @@
 mod hostile;
 mod measure;
 mod page;
+mod reading;
 mod synthetic;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use flowgate_flow::load::{self, Disk};
+use flowgate_flow::load;
 
 use crate::command::{Result, at, find, output, remove, root, run, say};
 use crate::{oracle, python};
@@ -48,7 +49,7 @@ fn measured(tree: &Path, folder: &Path) -> Result<String> {
     let copy = folder.join("tree");
     output(Command::new("cp").args(["-a", "--no-target-directory"]).arg(tree).arg(&copy))?;
     let mut page = Page::new(RUNS)?;
-    against_reading(&mut page, &copy)?;
+    against_reading(&mut page, &copy, folder)?;
     against_engine(&mut page, &copy, folder)?;
     growth(&mut page, folder)?;
     for (name, file) in hostile::files(&folder.join("hostile"))? {
@@ -60,14 +61,21 @@ fn measured(tree: &Path, folder: &Path) -> Result<String> {
 }
 
 /// The whole check against reading and parsing the same files.
-fn against_reading(page: &mut Page, tree: &Path) -> Result<()> {
+fn against_reading(page: &mut Page, tree: &Path, folder: &Path) -> Result<()> {
     say("bench: check and read");
+    let (list, files) = reading::list(tree)?;
+    let checked = measure::report(tree)?.files;
+    if checked != files {
+        return Err(format!("a check of {} reads {checked} files, not {files}", tree.display()));
+    }
+    let place = folder.join("files");
+    std::fs::write(&place, list).map_err(at(&place))?;
     let (mut check, mut read) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         check.push(seconds(1, || Tool::check(Cores::One).command(tree))?);
-        read.push(seconds(1, || Tool::read().command(tree))?);
+        read.push(seconds(1, || Tool::read().command(&place))?);
     }
-    page.reading(median(check), median(read));
+    page.reading(files, median(check), median(read));
     Ok(())
 }
 
@@ -128,7 +136,7 @@ fn growth(page: &mut Page, folder: &Path) -> Result<()> {
     for (place, count, faults) in [(&small, 1_000, 0), (&large, 10_000, 0), (&faulty, 10_000, 3)] {
         say(&format!("bench: writing {count} flows with {faults} faults each"));
         synthetic::write(place, count, faults)?;
-        let found = measure::findings(place)?;
+        let found = measure::report(place)?.findings;
         if found != count * faults {
             return Err(format!("{}: {found} findings instead of {}", place.display(), count * faults));
         }
@@ -149,14 +157,10 @@ fn growth(page: &mut Page, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads and parses what a check of the tree would, and nothing else: what a check is compared with.
+/// Reads and parses the files of a list that [`reading::list`] wrote.
 ///
 /// # Errors
-/// The tree cannot be read.
-pub(crate) fn read(tree: &str) -> Result<()> {
-    let tree = Path::new(tree);
-    for flow in load::discover(tree).map_err(at(tree))? {
-        std::hint::black_box(load::load_project(&Disk, &flow));
-    }
-    Ok(())
+/// One of them cannot be read.
+pub(crate) fn read(list: &str) -> Result<()> {
+    reading::read(Path::new(list))
 }

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         ["testbed"] => testbed::make(),
         ["oracle"] => oracle::compare(),
         ["bench"] => bench::all(),
-        ["read", tree] => bench::read(tree),
+        ["read", list] => bench::read(list),
         ["fuzz"] => fuzz::all(None),
         ["fuzz", seconds] => fuzz::all(Some(seconds)),
         ["docs"] => docs::write(),

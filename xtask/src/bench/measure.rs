@@ -48,11 +48,18 @@ impl Tool {
     }
 }
 
-/// How many findings a check of that folder has.
-pub(super) fn findings(folder: &Path) -> Result<usize> {
+/// What a check says that it did.
+pub(super) struct Report {
+    pub(super) files: usize,
+    pub(super) findings: usize,
+}
+
+/// Checks a folder.
+pub(super) fn report(folder: &Path) -> Result<Report> {
     let json = output(&mut Tool::check(Cores::All).command(folder))?;
     let report: serde_json::Value = serde_json::from_str(&json).map_err(|error| error.to_string())?;
-    Ok(report["findings"].as_array().map_or(0, Vec::len))
+    let files = report["summary"]["files"].as_u64().unwrap_or(0) as usize;
+    Ok(Report { files, findings: report["findings"].as_array().map_or(0, Vec::len) })
 }
 
 /// The median wall time of some runs, in seconds.

@@ -22,12 +22,15 @@ impl Page {
         self.summary.push((what.into(), figure, aim.into()));
     }
 
-    pub(super) fn reading(&mut self, check: f64, read: f64) {
+    pub(super) fn reading(&mut self, files: usize, check: f64, read: f64) {
         self.sum_up("check : only read and parse, one core", format!("{:.2} x", check / read), "at most 2 x");
         self.section(
             "Against reading",
-            "Every flow of the tree with all that it names, on one core, with the parsers of `flowgate check`: the whole \
-             check, and reading and parsing alone.",
+            &format!(
+                "The {files} files that a check of the tree reads, on one core, with the parsers of `flowgate check`: the \
+                 whole check of the folder, which has to find them first, and a loop that is given their paths, and \
+                 reads and parses each of them once."
+            ),
             &["", "wall time", "ratio"],
             &[
                 vec!["read and parse".to_owned(), ms(read), "1".to_owned()],
