@@ -74,6 +74,30 @@ pub enum Value {
     Mapping(Vec<Entry>),
 }
 
+/// Without recursion: a chain of aliases is as deep as its text is long.
+impl Drop for Value {
+    fn drop(&mut self) {
+        let mut left = self.take_children();
+        while let Some(node) = left.pop() {
+            if let Some(mut value) = Arc::into_inner(node.value) {
+                left.append(&mut value.take_children());
+            }
+        }
+    }
+}
+
+impl Value {
+    fn take_children(&mut self) -> Vec<Node> {
+        match self {
+            Self::Scalar(_) => Vec::new(),
+            Self::Sequence(items) => std::mem::take(items),
+            Self::Mapping(entries) => {
+                std::mem::take(entries).into_iter().flat_map(|entry| [entry.key, entry.value]).collect()
+            }
+        }
+    }
+}
+
 /// One key of a mapping.
 #[derive(Debug, Clone)]
 pub struct Entry {

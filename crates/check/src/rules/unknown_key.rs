@@ -95,42 +95,40 @@ impl Look<'_, '_> {
     fn at(&mut self, yaml: &Yaml, owner: &str, known: &[&'static str]) {
         // An alias's keys are looked at where its anchor stands.
         let entries = yaml.mapping().filter(|_| !yaml.alias).unwrap_or(&[]);
-        for entry in entries {
-            let finding = self.judge(yaml, entry, owner, known);
-            self.findings.extend(finding);
+        let mut unknown = entries.iter().filter_map(|entry| Some((entry, unknown(entry, known)?))).peekable();
+        if unknown.peek().is_none() {
+            return;
+        }
+        let absent: Vec<&str> = known.iter().copied().filter(|name| yaml.get(name).is_none()).collect();
+        for (entry, key) in unknown {
+            let finding = self.judge(entry, key, owner, &absent);
+            self.findings.push(finding);
         }
     }
 
-    fn judge(&self, yaml: &Yaml, entry: &Entry, owner: &str, known: &[&'static str]) -> Option<Finding> {
-        let key = entry.key.text()?;
-        // `$schema`, `x-...` and `_...` are where people put what is not for the engine.
-        if known.contains(&key) || entry.is_merge() || key.starts_with(['$', '_', '.']) || key.starts_with("x-") {
-            return None;
-        }
+    /// `absent` are the keys that could stand there and do not.
+    fn judge(&self, entry: &Entry, key: &str, owner: &str, absent: &[&'static str]) -> Finding {
         let at = self.dag.place(entry.key.span);
         let hint = |message: String| Finding::new(Level::Hint, at, message);
         if owner == "a node" {
             match key {
                 "skip" => {
                     let message = "`skip` is read no more: the node runs always".to_owned();
-                    return Some(hint(message).help("use `activate`, which says when the node runs"));
+                    return hint(message).help("use `activate`, which says when the node runs");
                 }
                 "reduce" => {
                     let finding = hint("`reduce` is the older name of `aggregation`".to_owned());
-                    return Some(match yaml.get("aggregation") {
-                        Some(_) => finding.help("remove it"),
-                        None => {
-                            let write = "write `aggregation`";
-                            finding.help(write).fix(Applicability::Safe, write, at, "aggregation")
-                        }
-                    });
+                    if !absent.contains(&"aggregation") {
+                        return finding.help("remove it");
+                    }
+                    let write = "write `aggregation`";
+                    return finding.help(write).fix(Applicability::Safe, write, at, "aggregation");
                 }
                 _ => {}
             }
         }
         let finding = hint(format!("`{key}` is not a key of {owner}: nothing reads it"));
-        let absent = known.iter().copied().filter(|name| yaml.get(name).is_none());
-        Some(match self.context.nearest(key, absent) {
+        match self.context.nearest(key, absent.iter().copied()) {
             Some(near) => finding.help(suggest::did_you_mean(near)).fix(
                 Applicability::Unsafe,
                 format!("write `{near}`"),
@@ -139,8 +137,16 @@ impl Look<'_, '_> {
             ),
             None if owner == "a node" => finding.help("what the tool takes stands below `inputs`"),
             None => finding,
-        })
+        }
     }
+}
+
+/// The key of an entry that nothing reads.
+fn unknown<'y>(entry: &'y Entry, known: &[&str]) -> Option<&'y str> {
+    let key = entry.key.text()?;
+    // `$schema`, `x-...` and `_...` are where people put what is not for the engine.
+    let free = entry.is_merge() || key.starts_with(['$', '_', '.']) || key.starts_with("x-");
+    (!free && !known.contains(&key)).then_some(key)
 }
 
 #[cfg(test)]

@@ -97,8 +97,8 @@ impl Loader<'_> {
 
     fn read_python(&mut self, path: &Path) -> Option<PythonFile> {
         let bytes = self.fs.read(path, python::MAX_BYTES + 1);
-        // Python reads both; nothing is wrong with them but that they are not read here.
-        if bytes.as_ref().is_ok_and(|bytes| bytes.len() > python::MAX_BYTES || has_other_encoding(bytes)) {
+        // Python reads it; nothing is wrong with it but that it is not read here.
+        if bytes.as_ref().is_ok_and(|bytes| has_other_encoding(bytes)) {
             return None;
         }
         let file = self.keep(path, bytes, python::MAX_BYTES, super::utf8);
