@@ -70,12 +70,17 @@ fn against_reading(page: &mut Page, tree: &Path, folder: &Path) -> Result<()> {
     }
     let place = folder.join("files");
     std::fs::write(&place, list).map_err(at(&place))?;
-    let (mut check, mut read) = (Vec::new(), Vec::new());
+    let (mut check, mut read, mut found) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
         check.push(seconds(1, || Tool::check(Cores::One).command(tree))?);
         read.push(seconds(1, || Tool::read().command(&place))?);
+        found.push(seconds(1, || {
+            let mut command = Tool::read().command(tree);
+            command.arg(&place);
+            command
+        })?);
     }
-    page.reading(files, median(check), median(read));
+    page.reading(files, [median(read), median(found), median(check)]);
     Ok(())
 }
 
@@ -157,10 +162,14 @@ fn growth(page: &mut Page, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads and parses the files of a list that [`reading::list`] wrote.
+/// Walks through the tree, if one is given, and reads and parses the files of a list that
+/// [`reading::list`] wrote.
 ///
 /// # Errors
 /// One of them cannot be read.
-pub(crate) fn read(list: &str) -> Result<()> {
+pub(crate) fn read(tree: Option<&str>, list: &str) -> Result<()> {
+    if let Some(tree) = tree {
+        std::hint::black_box(load::discover(Path::new(tree)).map_err(at(Path::new(tree)))?);
+    }
     reading::read(Path::new(list))
 }
