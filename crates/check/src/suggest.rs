@@ -12,10 +12,17 @@ pub(crate) fn nearest<'c>(typed: &str, candidates: impl Iterator<Item = &'c str>
         return None;
     }
     let lower = typed.to_lowercase();
+    let length = lower.chars().count();
     candidates
         .filter(|candidate| *candidate != typed)
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(lower.chars().count()).div_ceil(3))
+        .filter_map(|candidate| {
+            let other = candidate.chars().count();
+            let most = other.max(length).div_ceil(3);
+            // Each character more or less is a mistake, and seen for less than a comparison.
+            let distance = (other.abs_diff(length) <= most)
+                .then(|| strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()))?;
+            (distance <= most).then_some((distance, candidate))
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

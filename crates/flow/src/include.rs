@@ -74,7 +74,7 @@ impl Includes {
 
 /// Removes `.` and inner `..` without asking the disk.
 pub fn lexical(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
+    let mut out = PathBuf::with_capacity(path.as_os_str().len());
     for part in path.components() {
         match part {
             Component::CurDir => {}

@@ -180,6 +180,7 @@ pub fn discover_some(root: &Path, limit: usize) -> Vec<PathBuf> {
 fn walk(root: &Path) -> ignore::Walk {
     ignore::WalkBuilder::new(root)
         .require_git(false)
+        .ignore(false)
         .filter_entry(|entry| passed_over::of_folder(entry).is_none())
         .build()
 }

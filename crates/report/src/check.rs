@@ -1,7 +1,7 @@
 //! Findings of many flows, collected for a front end.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{MAIN_SEPARATOR, Path};
 
 use flowgate_check::{Applicability, Finding, Level, Place};
 use flowgate_flow::project::FileId;
@@ -20,10 +20,10 @@ pub mod terminal;
 pub struct CheckReport {
     /// Each with the projects that have it.
     findings: BTreeMap<LocatedFinding, BTreeSet<usize>>,
-    /// Each with the projects that read it.
-    files: BTreeMap<String, BTreeSet<usize>>,
+    /// Each with the number of projects that read it.
+    files: HashMap<String, usize>,
     /// Projects by their first file.
-    projects: BTreeMap<String, usize>,
+    projects: HashMap<String, usize>,
     flows: BTreeSet<String>,
     /// Texts of the files that findings point to, for excerpts; secrets in them are masked.
     texts: BTreeMap<String, SourceFile>,
@@ -100,7 +100,8 @@ impl CheckReport {
     /// Adds one project's findings; a finding that another project has given already (two flows
     /// that share a requirements file) counts once. `base` is the working directory.
     pub fn add(&mut self, project: &Project, findings: &[Finding], base: &Path) {
-        let path = |index: usize| project.files.get(index).map_or(String::new(), |file| display_path(&file.path, base));
+        let paths: Vec<String> = project.files.iter().map(|file| display_path(&file.path, base)).collect();
+        let path = |index: usize| paths.get(index).cloned().unwrap_or_default();
         let position = |place: Place, offset: usize| {
             project.file(place.file).map_or(Position { line: 0, column: 0 }, |file| {
                 file.lines.position(&file.text, offset, ColumnUnit::Scalar)
@@ -108,11 +109,11 @@ impl CheckReport {
         };
         let next = self.projects.len();
         let number = *self.projects.entry(path(0)).or_insert(next);
-        for file in (0..project.files.len()).map(path) {
-            self.files.entry(file).or_default().insert(number);
-        }
-        if let Some(flow) = &project.flow {
-            self.flows.insert(path(flow.file.0));
+        if number == next {
+            self.flows.extend(project.flow.iter().map(|flow| path(flow.file.0)));
+            for file in paths.iter().collect::<BTreeSet<_>>() {
+                *self.files.entry(file.clone()).or_default() += 1;
+            }
         }
         for finding in findings {
             let at = finding.at;
@@ -163,7 +164,7 @@ impl CheckReport {
     pub fn findings(&self) -> impl Iterator<Item = &LocatedFinding> {
         // An ignore comment in a file that flows share is unused where none of them needs it.
         let agreed = |(finding, projects): &(&LocatedFinding, &BTreeSet<usize>)| {
-            finding.rule != "unused-ignore" || self.files.get(&finding.path) == Some(*projects)
+            finding.rule != "unused-ignore" || self.files.get(&finding.path) == Some(&projects.len())
         };
         self.findings.iter().filter(agreed).map(|(finding, _)| finding)
     }
@@ -213,11 +214,8 @@ fn masked(project: &Project, id: FileId, file: &SourceFile) -> SourceFile {
 pub fn display_path(path: &Path, base: &Path) -> String {
     let path = include::lexical(path);
     let shown = path.strip_prefix(base).unwrap_or(&path);
-    let parts: Vec<_> = shown.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
-    match parts.split_first() {
-        Some((root, rest)) if root == "/" => format!("/{}", rest.join("/")),
-        _ => parts.join("/"),
-    }
+    let shown = shown.to_string_lossy();
+    if MAIN_SEPARATOR == '/' { shown.into_owned() } else { shown.replace(MAIN_SEPARATOR, "/") }
 }
 
 /// `1 flow`, `2 flows`.

@@ -24,7 +24,7 @@ pub enum PassedOver {
     VirtualEnvironment,
     /// Its name, or that of a folder above it, starts with a dot.
     Hidden,
-    /// A `.gitignore` or `.ignore` file names it, or git's own configuration.
+    /// A `.gitignore` file names it, or git's own configuration.
     Ignored,
 }
 
