@@ -1,6 +1,7 @@
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
+use crate::rules::undeclared_import;
 use crate::suggest;
 use flowgate_flow::project::{FlowFile, Presence};
 use flowgate_flow::python::DefinitionKind;
@@ -77,8 +78,8 @@ fn path(context: &Context<'_>, at: Place, module: &str) -> Option<Finding> {
     })
 }
 
-/// A module that is not there. It may come from a package; where the folder has one of nearly the
-/// same name, that is meant.
+/// A module that is not there. Where the folder has one of nearly the same name, that is meant; else
+/// it may come from a package.
 fn missing(context: &Context<'_>, file: &FlowFile, at: Place, module: &str) -> Option<Finding> {
     let top = module.split('.').next().unwrap_or(module);
     let requirements = context.requirements().iter().flat_map(|file| file.requirements.requirements());
@@ -98,10 +99,22 @@ fn missing(context: &Context<'_>, file: &FlowFile, at: Place, module: &str) -> O
     });
     let modules = other_case.map_or_else(|| candidates(context), std::slice::from_ref).iter();
     let modules: Vec<String> = modules.filter_map(|path| Some(path.strip_suffix(".py")?.replace('/', "."))).collect();
-    let near = context.nearest(module, modules.iter().map(String::as_str))?;
     let finding = Finding::error(at, format!("there is no module `{module}` in the flow's folder"));
-    let finding = finding.engine("PythonLoadError").help(suggest::did_you_mean(near));
-    Some(write(context, finding, Applicability::Unsafe, module, near))
+    let finding = finding.engine("PythonLoadError");
+    match context.nearest(module, modules.iter().map(String::as_str)) {
+        Some(near) => {
+            Some(write(context, finding.help(suggest::did_you_mean(near)), Applicability::Unsafe, module, near))
+        }
+        None if may_come_from_elsewhere(context, file, top) => None,
+        None => Some(finding.help(format!("add `{}`, or name a module that is there", paths.first()?))),
+    }
+}
+
+/// True where something other than the flow's folder may bring a module.
+fn may_come_from_elsewhere(context: &Context<'_>, file: &FlowFile, module: &str) -> bool {
+    let own_image = file.flow.environment.as_ref().is_some_and(|environment| environment.image.is_some());
+    let alone = !own_image && file.flow.additional_includes.is_empty() && context.requirements().is_empty();
+    !alone || undeclared_import::may_be_brought(context, module)
 }
 
 /// Files near the module that is not there, relative to the flow's folder.
@@ -158,6 +171,8 @@ mod tests {
             );
         }
         let parts = [
+            ("elsewhere", ":run", "there is no module `elsewhere` in the flow's folder"),
+            ("src.elsewhere", ":run", "there is no module `src.elsewhere` in the flow's folder"),
             ("M", ":run", "there is no module `M` in the flow's folder"),
             ("m.py", ":run", "`m.py` is a path, and `entry` takes a module"),
             ("./m", ":run", "`./m` is a path, and `entry` takes a module"),
@@ -179,8 +194,21 @@ mod tests {
 
     #[test]
     fn what_may_be_loaded() {
-        for entry in ["m:run", "m:C", "m:f", "m:other", "\"m:run\"", "installed_package.flows:run", "M:run\ncode: src"]
-        {
+        let entries = [
+            "m:run",
+            "m:C",
+            "m:f",
+            "m:other",
+            "\"m:run\"",
+            "M:run\ncode: src",
+            "promptflow.evals.evaluators:F1ScoreEvaluator",
+            "json:loads",
+            "elsewhere:run\nadditional_includes: [../elsewhere]",
+            "elsewhere:run\nenvironment: {image: contoso.azurecr.io/flows}",
+            "elsewhere:run\nenvironment: {conda_file: conda.yaml}",
+            "elsewhere:run\nenvironment: {python_requirements_txt: r.txt}\n#- r.txt\ncontoso",
+        ];
+        for entry in entries {
             fixture::raises(&super::RULE, &format!("#- flow.flex.yaml\nentry: {entry}\n{MODULE}"));
         }
         fixture::raises(&super::RULE, "#- flow.flex.yaml\nentry: m:f\n#- m.py\nfrom helpers import *\n");

@@ -9,7 +9,7 @@ use ruff_python_stdlib::sys::is_known_standard_library;
 use crate::base_image;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
-use crate::packages::{self, AZURE_EXTRA, BASE, HOSTED};
+use crate::packages::{self, AZURE_EXTRA, BASE, Brought, HOSTED};
 use crate::rule::{Group, Rule};
 
 pub(super) const RULE: Rule = Rule {
@@ -34,9 +34,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let Some(named) = named(context) else { return Vec::new() };
-    let others = if context.target == RuntimeTarget::HostedRuntime { HOSTED } else { "" };
-    let all = named.iter().map(String::as_str).chain(BASE.split_whitespace()).chain(others.split_whitespace());
-    let Some(brought) = packages::brought(all) else { return Vec::new() };
+    let Some(brought) = brought(context, &named) else { return Vec::new() };
     // What is not listed here may be a part of what the requirements bring.
     let is_base = |name: &String| BASE.split_whitespace().chain(HOSTED.split_whitespace()).any(|base| base == name);
     let only_base = named.iter().all(is_base);
@@ -47,9 +45,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         for import in imports {
             let module = import.module.value.as_str();
             let root = module.split('.').next().unwrap_or(module);
-            let is_known = context.project.local_modules.contains(root)
-                || (OLDEST..=NEWEST).any(|minor| is_known_standard_library(minor, root))
-                || brought.has(module);
+            let is_known = context.project.local_modules.contains(root) || is_standard(root) || brought.has(module);
             let package = packages::package_of(module);
             if is_known || (package.is_none() && !only_base) || !seen.insert((file.file, package.unwrap_or(root))) {
                 continue;
@@ -64,6 +60,22 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
 /// The versions of Python 3 whose standard library is known.
 const OLDEST: u8 = 9;
 const NEWEST: u8 = 14;
+
+fn is_standard(module: &str) -> bool {
+    (OLDEST..=NEWEST).any(|minor| is_known_standard_library(minor, module))
+}
+
+/// The modules of the named packages and of those that are there without being asked for.
+fn brought(context: &Context<'_>, named: &[String]) -> Option<Brought> {
+    let others = if context.target == RuntimeTarget::HostedRuntime { HOSTED } else { "" };
+    packages::brought(named.iter().map(String::as_str).chain(BASE.split_whitespace()).chain(others.split_whitespace()))
+}
+
+/// True where a package may bring that module of the top level, or Python itself has it.
+pub(super) fn may_be_brought(context: &Context<'_>, module: &str) -> bool {
+    let brought = named(context).and_then(|named| brought(context, &named));
+    is_standard(module) || brought.is_none_or(|brought| brought.has(module))
+}
 
 fn finding(context: &Context<'_>, at: Place, module: &str, package: Option<&str>) -> Finding {
     let Some(package) = package else {
