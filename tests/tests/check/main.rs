@@ -379,3 +379,35 @@ fn no_format_shows_the_key_of_a_connection() {
     let shown = run(folder.path(), &["check", "ask.prompty"]).stdout;
     assert!(shown.contains("api_key: ********************************}"), "{shown}");
 }
+
+#[test]
+fn no_format_shows_a_token_of_a_refused_line() {
+    let token = format!("ghp_{}", "Ab1".repeat(12));
+    let key = "f9e8d7c6b5a493827160f5e4d3c2b1a0";
+    let lines = [
+        format!("requests {token}"),
+        format!("{token} = 1"),
+        format!("requests={token}"),
+        format!("--index_url {token}"),
+        format!("--pre={token}"),
+        format!("--{token}"),
+        format!("-z {token}"),
+        format!("-r {token}"),
+        format!("--extra-index-url https://example.com/{token}/simple '"),
+        format!("OPENAI_API_KEY={key}"),
+    ];
+    let flow = ("flow.dag.yaml", "environment: {python_requirements_txt: requirements.txt}\n");
+    for line in lines {
+        let folder = Folder::with("check-token", &[flow, ("requirements.txt", &format!("{line}\n"))]);
+        for format in ["terminal", "json", "github", "sarif", "junit"] {
+            let done = run(folder.path(), &["check", "--format", format]);
+            let said = format!("{done:?}");
+            assert!(done.stdout.contains("requirements") && done.code == Some(3), "{format} {line}: {done:#?}");
+            assert!(!said.contains(&token) && !said.contains(key), "{format}: {done:#?}");
+        }
+        for words in [["check", "--diff"].as_slice(), &["check", "--diff", "--unsafe-fixes"]] {
+            let said = format!("{:?}", run(folder.path(), words));
+            assert!(!said.contains(&token) && !said.contains(key), "{said}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use flowgate_check::repair::Repair;
+use flowgate_flow::credential::mask;
 use flowgate_report::check::display_path;
 use flowgate_report::escape;
 use similar::TextDiff;
@@ -28,12 +29,13 @@ pub(super) fn write_all(repair: &Repair, base: &Path) -> Result<(), Failure> {
     Err(Failure::infrastructure(format!("cannot write every fix: {}", failed.join("; "))))
 }
 
-/// What changes, as one unified diff.
+/// What changes, as one unified diff. Logs keep it: keys and tokens are masked in it as everywhere.
 pub(super) fn diff(repair: &Repair, base: &Path) -> String {
     let mut out = String::new();
     for change in repair.files.values() {
         let path = display_path(&change.path, base);
-        let diff = TextDiff::from_lines(change.before.as_ref(), change.after.as_str());
+        let (before, after) = (mask(&change.before), mask(&change.after));
+        let diff = TextDiff::from_lines(before.as_ref(), after.as_ref());
         out += &diff.unified_diff().header(&path, &path).to_string();
     }
     out
