@@ -180,6 +180,56 @@ fn a_repository_without_flows_passes_and_says_so() {
     assert_eq!(read(&folder, "output"), format!("verdict=passed\nreport-json=\nsarif-file={}\n", sarif.display()));
 }
 
+/// Findings, excerpts, runs and reports are public; the runner's own files are not.
+#[test]
+fn nothing_outside_the_repository_is_read() {
+    let secret = "SECRET=token\n-i https://user:SECRET@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/\n";
+    let folder = workspace();
+    folder.write("home/config", secret);
+    folder.write("repo/.git/config", secret);
+    let outside = folder.path().join("home");
+    let flow = read(&folder, "repo/good/flow.dag.yaml");
+    let shown = |requirements: &str| {
+        folder.write(
+            "repo/good/flow.dag.yaml",
+            format!("{flow}environment: {{python_requirements_txt: '{requirements}'}}\n"),
+        );
+        let done = act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good")]);
+        let left = ["output", "summary.md", "temp/flowgate-report.json", "temp/flowgate.sarif"].map(|at| {
+            let text = read(&folder, at);
+            std::fs::remove_file(folder.path().join(at)).expect("it was left");
+            text
+        });
+        let all = format!("{}{}{}", done.stdout, done.stderr, left.concat());
+        assert!(!all.contains("SECRET"), "{requirements}: {all}");
+        done.stdout
+    };
+    let links = [("link", outside.join("config")), ("git", "../.git/config".into()), ("gone", outside.join("gone"))];
+    for (link, target) in links {
+        std::os::unix::fs::symlink(target, folder.path().join("repo/good").join(link)).expect("a link");
+    }
+    folder.write("repo/good/nested.txt", "-r ../../home/config\n");
+    for requirements in ["../../home/config", "link", "git", "../.git/config", "nested.txt"] {
+        let stdout = shown(requirements);
+        assert!(stdout.contains("and nothing else is read"), "{requirements}: {stdout}");
+    }
+    // Whether a file is there shows as little as what it says.
+    for (there, gone) in [("../../home/config", "../../home/absent"), ("link", "gone")] {
+        let name = |path: &str| path.rsplit('/').next().map_or(String::new(), str::to_owned);
+        assert_eq!(shown(there).replace(&name(there), "?"), shown(gone).replace(&name(gone), "?"));
+    }
+    for link in ["link", "git", "gone"] {
+        std::fs::remove_file(folder.path().join("repo/good").join(link)).expect("the link goes");
+    }
+    // Nor does it become the rows of a run.
+    folder.write("home/rows.jsonl", "{\"x\": \"SECRET\"}\n");
+    std::os::unix::fs::symlink(outside.join("rows.jsonl"), folder.path().join("repo/bad/data.jsonl")).expect("a link");
+    folder.write("repo/bad/flow.dag.yaml", flow.replace(", default: 2", ""));
+    let done = act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "bad")]);
+    assert_eq!(done.code, Some(2), "{}", done.stdout);
+    assert!(done.stdout.contains("and nothing else is read") && !done.stdout.contains("SECRET"), "{}", done.stdout);
+}
+
 /// The one step of `action.yml`, as a runner executes it: its shell, its variables with the
 /// defaults of the inputs, and a `flowgate` on the `PATH`.
 #[test]

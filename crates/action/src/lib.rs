@@ -5,6 +5,8 @@
 //! - the only crate that names octocrab, or `GITHUB_*` and `INPUT_*`; the variables come in as
 //!   data;
 //! - what a flow wrote is escaped before it reaches the log: it cannot become a workflow command;
+//! - what a pull request wrote is read within the workspace only, whatever its paths and links say: findings go into
+//!   a public log;
 //! - an untrusted pull request never runs outside a sandbox, whatever the inputs say.
 
 mod event;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate_check::workspace::{self, Target, Unit};
-use flowgate_flow::load::{self, Disk};
+use flowgate_flow::load::{self, FileSystem, Within};
 use flowgate_report::check::{CheckReport, display_path, plural};
 use flowgate_report::escape::{workflow_log, workflow_message};
 use flowgate_report::{check, run};
@@ -66,13 +68,16 @@ async fn act(host: &Host) -> Result<u8, InputError> {
         ));
     }
 
-    let (checked, targets) = check_all(host, &inputs)?;
+    let fs = Within::new(&inputs.workspace).map_err(|error| {
+        InputError(format!("GITHUB_WORKSPACE: cannot read {}: {error}", inputs.workspace.display()))
+    })?;
+    let (checked, targets) = check_all(host, &inputs, &fs)?;
     (host.print)(&check::github::render(&checked));
     let ran = if targets.is_empty() {
         (host.print)("::notice title=flowgate::no flow.dag.yaml or flow.flex.yaml was found\n");
         None
     } else {
-        Some(run_all(host, &inputs, &targets).await?)
+        Some(run_all(host, &inputs, &fs, &targets).await?)
     };
     if let Some(ran) = &ran {
         (host.print)(&run::terminal::render(ran, run::terminal::Sink::WorkflowLog));
@@ -92,16 +97,20 @@ async fn act(host: &Host) -> Result<u8, InputError> {
 }
 
 /// Checks what the input `flows` names; gives the flows to run.
-fn check_all(host: &Host, inputs: &inputs::Inputs) -> Result<(CheckReport, Vec<PathBuf>), InputError> {
+fn check_all(host: &Host, inputs: &inputs::Inputs, fs: &Within) -> Result<(CheckReport, Vec<PathBuf>), InputError> {
     let mut targets: Vec<Target> = Vec::new();
     for path in &inputs.flows {
-        let found = workspace::targets(&Disk, &inputs.workspace.join(path))
+        let at = inputs.workspace.join(path);
+        if !fs.reaches(&at) {
+            return Err(InputError(format!("input `flows`: {path}: it does not lie in the repository")));
+        }
+        let found = workspace::targets(fs, &at)
             .map_err(|error| InputError(format!("input `flows`: {}", error.with_path(path))))?;
         targets.extend(found.targets);
     }
     let mut checked = CheckReport::default();
     let options = workspace::Options { threads: host.parallelism, ..workspace::Options::default() };
-    workspace::check_all(&Disk, &targets, &options, |project, findings| {
+    workspace::check_all(fs, &targets, &options, |project, findings| {
         checked.add(&project, &findings, &inputs.workspace)
     });
     let mut flows: Vec<PathBuf> = targets
@@ -113,12 +122,17 @@ fn check_all(host: &Host, inputs: &inputs::Inputs) -> Result<(CheckReport, Vec<P
     Ok((checked, flows))
 }
 
-async fn run_all(host: &Host, inputs: &inputs::Inputs, flows: &[PathBuf]) -> Result<RunReport, InputError> {
+async fn run_all(
+    host: &Host,
+    inputs: &inputs::Inputs,
+    fs: &Within,
+    flows: &[PathBuf],
+) -> Result<RunReport, InputError> {
     let mut cases = Vec::new();
     for flow in flows {
-        let project = load::load_project(&Disk, flow);
+        let project = load::load_project(fs, flow);
         let name = display_path(flow, &inputs.workspace);
-        let (rows, note) = load::sample_rows(&project).map_err(|error| InputError(format!("{name}: {error}")))?;
+        let (rows, note) = load::sample_rows(fs, &project).map_err(|error| InputError(format!("{name}: {error}")))?;
         if let Some(note) = note {
             (host.print)(&(workflow_log(&format!("{name}: {note}")) + "\n"));
         }

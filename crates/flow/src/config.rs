@@ -122,6 +122,9 @@ pub fn load(fs: &dyn FileSystem, folder: &Path) -> Result<Loaded, ConfigError> {
 /// # Errors
 /// See [`load`].
 pub fn load_in(fs: &dyn FileSystem, folder: &Path) -> Result<Option<Loaded>, ConfigError> {
+    if !fs.reaches(folder) {
+        return Ok(None);
+    }
     let path = folder.join(FILE_NAME);
     match fs.read(&path, MAX_BYTES) {
         Ok(bytes) => ConfigFile::new(path, bytes)?.loaded().map(Some),

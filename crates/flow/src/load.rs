@@ -22,17 +22,19 @@ mod passed_over;
 mod python;
 mod requirements;
 mod templates;
+mod within;
 
 pub use assistant::assistant_inputs;
 
 pub use overlay::Overlay;
 pub use passed_over::{PassedOver, passed_over};
+pub use within::Within;
 mod siblings;
 
 pub use siblings::{file_references, kind_of, load_sibling};
 
 /// Longer data sets are refused before they are read whole.
-const MAX_DATA_BYTES: u64 = 256 * 1024 * 1024;
+const MAX_DATA_BYTES: usize = 256 * 1024 * 1024;
 /// How many names of a folder are offered as candidates.
 const MAX_CANDIDATES: usize = 256;
 /// For how many missing paths candidates are gathered: a flow with more is not mended by them.
@@ -56,6 +58,11 @@ pub trait FileSystem {
     fn identity(&self, path: &Path) -> PathBuf {
         include::lexical(path)
     }
+
+    /// False for a path that is never looked at, whether something is there or not.
+    fn reaches(&self, _path: &Path) -> bool {
+        true
+    }
 }
 
 /// The disk.
@@ -77,26 +84,28 @@ impl FileSystem for Disk {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            let is_folder = if kind.is_symlink() { entry.path().is_dir() } else { kind.is_dir() };
-            // A link that leads nowhere is not there.
-            if kind.is_symlink() && !entry.path().exists() {
-                continue;
-            }
-            if let Ok(name) = entry.file_name().into_string() {
-                names.push((name, is_folder));
-            }
-        }
-        names.sort();
-        Ok(names)
+        names(folder, |link| Some(link.metadata().ok()?.is_dir()))
     }
 
     fn identity(&self, path: &Path) -> PathBuf {
         overlay::canonical(path)
     }
+}
+
+/// Names in a folder of the disk, in order, with true for folders. `leads_to_folder` judges links; one that leads
+/// nowhere is not there.
+fn names(folder: &Path, leads_to_folder: impl Fn(&Path) -> Option<bool>) -> io::Result<Vec<(String, bool)>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let is_folder = if kind.is_symlink() { leads_to_folder(&entry.path()) } else { Some(kind.is_dir()) };
+        if let (Ok(name), Some(is_folder)) = (entry.file_name().into_string(), is_folder) {
+            names.push((name, is_folder));
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Files in memory, for tests and for text that is not on the disk.
@@ -227,17 +236,26 @@ pub fn is_folder(path: &Path) -> Option<bool> {
     std::fs::metadata(path).ok().map(|data| data.is_dir())
 }
 
-/// Reads a data set.
+/// Reads a data set; a pipe may stand for the file.
 ///
 /// # Errors
 /// A message with file, row and cause.
 pub fn read_rows(path: &Path) -> Result<Vec<Row>, String> {
+    let read = std::fs::File::open(path).and_then(|file| {
+        let mut bytes = Vec::new();
+        file.take(MAX_DATA_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    rows(path, read)
+}
+
+fn rows(path: &Path, read: io::Result<Vec<u8>>) -> Result<Vec<Row>, String> {
     let fail = |cause: String| format!("{}: {cause}", path.display());
-    let length = std::fs::metadata(path).map_err(|error| fail(reason(&error)))?.len();
-    if length > MAX_DATA_BYTES {
+    let bytes = read.map_err(|error| fail(reason(&error)))?;
+    if bytes.len() > MAX_DATA_BYTES {
         return Err(fail(format!("the file is longer than {} MiB; split it", MAX_DATA_BYTES >> 20)));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| fail(reason(&error)))?;
+    let (text, _) = utf8(bytes).map_err(fail)?;
     data::parse(&text, path.extension().and_then(|e| e.to_str()).unwrap_or("")).map_err(fail)
 }
 
@@ -247,15 +265,16 @@ pub fn read_rows(path: &Path) -> Result<Vec<Row>, String> {
 ///
 /// # Errors
 /// A `data.jsonl` that cannot be read.
-pub fn sample_rows(project: &Project) -> Result<(Vec<Row>, Option<String>), String> {
+pub fn sample_rows(fs: &dyn FileSystem, project: &Project) -> Result<(Vec<Row>, Option<String>), String> {
     let mut inputs = project.flow.iter().flat_map(|flow| flow.flow.inputs.iter());
     let Some(first) = inputs.find(|input| input.default.is_none()).map(|input| input.name.value.as_str()) else {
         return Ok((vec![Row::new()], None));
     };
     let beside = project.folder.join("data.jsonl");
-    if beside.is_file() {
+    let folder = if project.folder.as_os_str().is_empty() { Path::new(".") } else { &project.folder };
+    if fs.list(folder).is_ok_and(|names| names.contains(&("data.jsonl".to_owned(), false))) {
         let note = format!("Input `{first}` has no default, so the rows of {} are used.", beside.display());
-        return Ok((read_rows(&beside)?, Some(note)));
+        return Ok((rows(&beside, fs.read(&beside, MAX_DATA_BYTES + 1))?, Some(note)));
     }
     let note = format!(
         "Input `{first}` has no default, and there is no data.jsonl beside the flow; give rows with `--data`, \
@@ -354,6 +373,10 @@ impl Loader<'_> {
         let (Some(parent), Some(name)) = (at.parent(), at.file_name().and_then(|n| n.to_str())) else {
             return Presence::Directory;
         };
+        // Reading it says why it cannot be read.
+        if !self.fs.reaches(at) {
+            return Presence::File;
+        }
         let listing = self.listing(parent);
         if let Some((_, folder)) = listing.iter().find(|(n, _)| n == name) {
             return if *folder { Presence::Directory } else { Presence::File };

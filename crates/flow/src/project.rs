@@ -207,7 +207,7 @@ pub struct PathFact {
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
-    /// A file.
+    /// A file, or what may not be looked at: whoever reads it is told so.
     File,
     /// A directory.
     Directory,

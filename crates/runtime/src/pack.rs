@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use flowgate_flow::load::{FileSystem, Within};
 use flowgate_flow::{Project, include};
 
 use crate::error::{RuntimeError, Stage};
@@ -25,7 +26,8 @@ const SKIPPED: [&str; 5] = [".git", ".runs", ".promptflow", "__pycache__", "node
 /// Packs the flow's folder with its `additional_includes` merged in: an include stands under its
 /// base name, its files win over files of the folder, and the last include wins. Blocks.
 ///
-/// With a `boundary`, nothing outside that folder is packed, wherever includes and links lead.
+/// With a `boundary`, nothing outside that folder and nothing of git's is packed, wherever includes and links lead, nor
+/// is it said whether it is there.
 ///
 /// # Errors
 /// [`FlowError::Refused`] where an include is missing, something leads over the boundary, or the
@@ -36,7 +38,7 @@ pub fn pack(project: &Project, boundary: Option<&Path>) -> Result<Vec<u8>, FlowE
 
 fn pack_within(project: &Project, boundary: Option<&Path>, limit: u64) -> Result<Vec<u8>, FlowError> {
     let boundary = match boundary {
-        Some(path) => Some(fs::canonicalize(path).map_err(|error| unreadable(path, &error))?),
+        Some(path) => Some(Within::new(path).map_err(|error| unreadable(path, &error))?),
         None => None,
     };
     let mut tree = Tree { boundary, entries: BTreeMap::new(), inside: Vec::new() };
@@ -45,11 +47,7 @@ fn pack_within(project: &Project, boundary: Option<&Path>, limit: u64) -> Result
     tree.add(folder, Path::new(""))?;
     for written in project.includes() {
         let path = folder.join(include::lexical(Path::new(written)));
-        let real = match fs::canonicalize(&path) {
-            Ok(real) => real,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(written, &path)),
-            Err(error) => return Err(unreadable(&path, &error)),
-        };
+        let Some(real) = tree.real(&path)? else { return Err(missing(written, &path)) };
         // The SDK follows links before it takes the name, but not those of an absolute path.
         let named = if Path::new(written).is_absolute() { &path } else { &real };
         let Some(name) = named.file_name() else {
@@ -84,7 +82,7 @@ enum Entry {
 }
 
 struct Tree {
-    boundary: Option<PathBuf>,
+    boundary: Option<Within>,
     /// By the path in the archive.
     entries: BTreeMap<PathBuf, Entry>,
     /// The real paths of the folders above the one that is read, against links that go in circles.
@@ -92,22 +90,31 @@ struct Tree {
 }
 
 impl Tree {
+    /// The path without links; `None` where nothing is there.
+    fn real(&self, from: &Path) -> Result<Option<PathBuf>, FlowError> {
+        let resolved = match &self.boundary {
+            Some(boundary) if !boundary.reaches(from) => {
+                let message = format!(
+                    "`{}` leads out of {} or into `.git`, and nothing from there is sent into a runtime",
+                    from.display(),
+                    boundary.root().display()
+                );
+                return Err(refused("OutsideBoundary", message));
+            }
+            Some(boundary) => boundary.identity(from),
+            None => from.to_owned(),
+        };
+        match fs::canonicalize(resolved) {
+            Ok(real) => Ok(Some(real)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(from, &error)),
+        }
+    }
+
     /// Adds what stands at `from`, and all that is below it.
     fn add(&mut self, from: &Path, to: &Path) -> Result<(), FlowError> {
-        let real = match fs::canonicalize(from) {
-            Ok(real) => real,
-            // A link that leads nowhere; where the flow needs it, the engine says so.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(unreadable(from, &error)),
-        };
-        if let Some(boundary) = self.boundary.as_ref().filter(|boundary| !real.starts_with(boundary)) {
-            let message = format!(
-                "`{}` leads out of {}, and nothing outside of that is sent into a runtime",
-                from.display(),
-                boundary.display()
-            );
-            return Err(refused("OutsideBoundary", message));
-        }
+        // A link that leads nowhere; where the flow needs it, the engine says so.
+        let Some(real) = self.real(from)? else { return Ok(()) };
         let data = fs::metadata(&real).map_err(|error| unreadable(from, &error))?;
         if data.is_file() {
             return self.put(to, Entry::File { from: real, size: data.len(), executable: is_executable(&data) });
@@ -124,11 +131,11 @@ impl Tree {
         if !to.as_os_str().is_empty() {
             self.put(to, Entry::Folder)?;
         }
-        self.inside.push(real);
-        for child in fs::read_dir(from).map_err(|error| unreadable(from, &error))? {
+        self.inside.push(real.clone());
+        for child in fs::read_dir(&real).map_err(|error| unreadable(from, &error))? {
             let child = child.map_err(|error| unreadable(from, &error))?;
             let name = child.file_name();
-            let path = child.path();
+            let path = from.join(&name);
             let skipped = name.to_str().is_some_and(|name| SKIPPED.contains(&name));
             // A virtual environment, whatever its name is.
             if !skipped && !path.join("pyvenv.cfg").is_file() {

@@ -85,7 +85,7 @@ fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, 
     }
     let (mut rows, notice) = match &arguments.data {
         Some(path) => (load::read_rows(&places.working_directory.join(path)).map_err(Failure::usage)?, None),
-        None if arguments.inputs.is_empty() => load::sample_rows(&project).map_err(Failure::usage)?,
+        None if arguments.inputs.is_empty() => load::sample_rows(&Disk, &project).map_err(Failure::usage)?,
         None => (vec![data::Row::new()], None),
     };
     if rows.is_empty() {

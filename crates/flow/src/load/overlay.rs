@@ -59,6 +59,10 @@ impl FileSystem for Overlay<'_> {
     fn identity(&self, path: &Path) -> PathBuf {
         self.under.identity(path)
     }
+
+    fn reaches(&self, path: &Path) -> bool {
+        self.under.reaches(path)
+    }
 }
 
 /// The path of a file whatever links lead to it; the tidied path where nothing is there yet.

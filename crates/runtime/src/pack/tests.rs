@@ -151,6 +151,27 @@ fn links_are_followed_within_the_boundary_only() {
     assert_eq!(fault(folder.pack(Some("flow")).unwrap_err()).r#type, "OutsideBoundary");
 }
 
+#[test]
+fn what_git_keeps_does_not_travel_and_what_is_outside_is_refused_unseen() {
+    let folder = Folder::new(&[(".git/config", "token"), ("flow/.git/config", "token")]);
+    for (include, refusal) in [
+        ("../.git/config", Some("OutsideBoundary")),
+        ("../../gone.txt", Some("OutsideBoundary")),
+        ("../gone.txt", Some("UserErrorException")),
+        ("../more.txt", None),
+    ] {
+        folder.write("flow/flow.dag.yaml", &format!("additional_includes: [{include}]\n"));
+        folder.write("more.txt", "");
+        match (folder.pack(Some(".")), refusal) {
+            (Ok(_), None) => assert_eq!(folder.names(Some(".")), ["flow.dag.yaml", "more.txt"]),
+            (packed, refusal) => {
+                let refused = packed.err().map(|error| fault(error).r#type);
+                assert_eq!(refused.as_deref(), refusal, "{include}");
+            }
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_named_pipe_neither_blocks_nor_travels() {
