@@ -13,7 +13,7 @@ use crate::suggest::{did_you_mean, nearest};
 /// Which rules a user asked for, whatever the configuration says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Only these, where any is named; one that the configuration turns off is on.
+    /// Only these, where any is named; one that is off otherwise is on.
     pub select: BTreeSet<&'static str>,
     /// Not these.
     pub ignore: BTreeSet<&'static str>,
@@ -25,8 +25,12 @@ impl Selection {
         for rule in rules::ALL {
             if self.ignore.contains(rule.name) || !(self.select.is_empty() || self.select.contains(rule.name)) {
                 config.rules.insert(rule.name.to_owned(), RuleLevel::Off);
-            } else if self.select.contains(rule.name) && config.rules.get(rule.name) == Some(&RuleLevel::Off) {
-                config.rules.remove(rule.name);
+            } else if self.select.contains(rule.name) && !rule.is_on(config) {
+                if rule.is_notice() {
+                    config.rules.insert(rule.name.to_owned(), RuleLevel::Hint);
+                } else {
+                    config.rules.remove(rule.name);
+                }
             }
         }
     }
@@ -139,11 +143,11 @@ mod tests {
         let mut config = CheckConfig::default();
         config.rules.insert("missing-type".to_owned(), RuleLevel::Off);
         config.rules.insert("yaml-syntax".to_owned(), RuleLevel::Hint);
-        let select = BTreeSet::from(["missing-type", "yaml-syntax", "duplicate-node-name"]);
+        let select = BTreeSet::from(["missing-type", "yaml-syntax", "duplicate-node-name", "retired-product"]);
+        assert!(!rules::find("retired-product").unwrap().is_on(&config));
         Selection { select, ignore: BTreeSet::from(["duplicate-node-name"]) }.apply(&mut config);
-        let on: Vec<_> =
-            rules::ALL.iter().map(|r| r.name).filter(|n| config.rules.get(*n) != Some(&RuleLevel::Off)).collect();
-        assert_eq!(on, ["yaml-syntax", "missing-type"]);
+        let on: Vec<_> = rules::ALL.iter().filter(|rule| rule.is_on(&config)).map(|rule| rule.name).collect();
+        assert_eq!(on, ["yaml-syntax", "missing-type", "retired-product"]);
         assert_eq!(config.rules.get("yaml-syntax"), Some(&RuleLevel::Hint));
     }
 }

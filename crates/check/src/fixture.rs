@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use flowgate_flow::config::{CheckConfig, RuleLevel};
 use flowgate_flow::load::{self, Memory};
 use flowgate_flow::{ColumnUnit, FileKind, Project, classify};
 
@@ -65,8 +66,21 @@ def run(**inputs):
 
 /// All findings of a fixture, as the lines that a fixture writes below the text.
 pub(crate) fn findings(files: &[(String, String)]) -> (Project, Vec<Finding>) {
+    findings_by(&CheckConfig::default(), files)
+}
+
+/// All findings of a fixture that shows a rule: one that is off by default is on.
+pub(crate) fn findings_of(rule: &crate::Rule, files: &[(String, String)]) -> Vec<Finding> {
+    let mut config = CheckConfig::default();
+    if rule.is_notice() {
+        config.rules.insert(rule.name.to_owned(), RuleLevel::Hint);
+    }
+    findings_by(&config, files).1
+}
+
+fn findings_by(config: &CheckConfig, files: &[(String, String)]) -> (Project, Vec<Finding>) {
     let project = project(files);
-    let findings = crate::check(&project, &Default::default(), &Facts::default());
+    let findings = crate::check(&project, config, &Facts::default());
     (project, findings)
 }
 

@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use flowgate_flow::config::{CheckConfig, RuleLevel};
+use flowgate_flow::config::CheckConfig;
 use flowgate_flow::project::FileId;
 use flowgate_flow::{SourceFile, Span};
 
@@ -112,8 +112,8 @@ impl<'p> Ignores<'p> {
         if !complete {
             return Vec::new();
         }
-        let ran = |name: &str| config.rules.get(name) != Some(&RuleLevel::Off);
-        let in_vain = |name: &&Name<'_>| !name.used.get() && rules::find(name.text).is_none_or(|rule| ran(rule.name));
+        let in_vain =
+            |name: &&Name<'_>| !name.used.get() && rules::find(name.text).is_none_or(|rule| rule.is_on(config));
         let kept = |comment: &&Comment<'_>| comment.names.iter().any(|name| name.text == unused_ignore::RULE.name);
         let mut findings = Vec::new();
         for comment in self.comments.iter().filter(|comment| !kept(comment)) {

@@ -50,12 +50,12 @@ use flowgate_flow::project::FileId;
 pub fn check(project: &Project, config: &CheckConfig, facts: &Facts) -> Vec<Finding> {
     let context = Context::new(project, facts, config.target);
     let mut findings: Vec<Finding> = Vec::new();
-    for rule in rules::ALL.iter().filter(|rule| config.rules.get(rule.name) != Some(&RuleLevel::Off)) {
+    for rule in rules::ALL.iter().filter(|rule| rule.is_on(config)) {
         findings.extend((rule.check)(&context).into_iter().map(|finding| Finding { rule: rule.name, ..finding }));
     }
     let ignores = ignores::Ignores::of(&context);
     findings.retain(|finding| !context.is_beside_broken_part(finding) && !ignores.silence(&context, finding));
-    if config.rules.get(rules::unused_ignore::RULE.name) != Some(&RuleLevel::Off) {
+    if rules::unused_ignore::RULE.is_on(config) {
         let unused = ignores.unused(&context, config);
         findings.extend(unused.into_iter().filter(|finding| !ignores.silence(&context, finding)));
     }

@@ -3,6 +3,7 @@
 
 use crate::context::Context;
 use crate::finding::{Finding, Level};
+use flowgate_flow::config::{CheckConfig, RuleLevel};
 
 /// One rule.
 pub struct Rule {
@@ -30,6 +31,19 @@ pub struct Rule {
     pub check: fn(&Context<'_>) -> Vec<Finding>,
 }
 
+impl Rule {
+    /// True for a rule that looks only where a configuration or a selection turns it on, and of which a report keeps
+    /// the first finding.
+    pub fn is_notice(&self) -> bool {
+        self.group == Group::Notices
+    }
+
+    /// Whether a configuration has it look.
+    pub(crate) fn is_on(&self, config: &CheckConfig) -> bool {
+        config.rules.get(self.name).map_or(!self.is_notice(), |level| *level != RuleLevel::Off)
+    }
+}
+
 /// The parts of the rule documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
@@ -45,6 +59,8 @@ pub enum Group {
     Prompts,
     /// Run specifications, connections and prompty files.
     Siblings,
+    /// What is no fault of the files: off until it is asked for, and said once.
+    Notices,
 }
 
 impl Group {
@@ -57,6 +73,7 @@ impl Group {
             Self::Graph => "References and the graph",
             Self::Prompts => "Prompts, LLM nodes and package tools",
             Self::Siblings => "Runs, connections and prompty files",
+            Self::Notices => "Notices, off until they are turned on",
         }
     }
 }

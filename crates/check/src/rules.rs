@@ -66,6 +66,7 @@ mod requirements_outside_flow;
 mod requirements_path_not_found;
 mod requirements_syntax;
 mod reserved_prompt_variable;
+mod retired_product;
 mod run_path_not_found;
 mod several_flow_files;
 mod several_tools_in_source;
@@ -183,6 +184,7 @@ pub const ALL: &[Rule] = &[
     malformed_column_mapping::RULE,
     unknown_run_input::RULE,
     unknown_run_node::RULE,
+    retired_product::RULE,
 ];
 
 /// The rule of that name.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{MAIN_SEPARATOR, Path};
 
-use flowgate_check::{Applicability, Finding, Level, Place};
+use flowgate_check::{Applicability, Finding, Level, Place, Rule, rules};
 use flowgate_flow::project::FileId;
 use flowgate_flow::{ColumnUnit, Position, Project, SourceFile, include};
 
@@ -166,7 +166,10 @@ impl CheckReport {
         let agreed = |(finding, projects): &(&LocatedFinding, &BTreeSet<usize>)| {
             finding.rule != "unused-ignore" || self.files.get(&finding.path) == Some(&projects.len())
         };
-        self.findings.iter().filter(agreed).map(|(finding, _)| finding)
+        // A notice is not about the one flow; it stands on the first.
+        let mut said = BTreeSet::new();
+        let first = move |finding: &&LocatedFinding| !is_notice(finding.rule) || said.insert(finding.rule);
+        self.findings.iter().filter(agreed).map(|(finding, _)| finding).filter(first)
     }
 
     /// How many files were read.
@@ -203,6 +206,10 @@ impl CheckReport {
     fn text(&self, path: &str) -> Option<&SourceFile> {
         self.texts.get(path)
     }
+}
+
+fn is_notice(rule: &str) -> bool {
+    rules::find(rule).is_some_and(Rule::is_notice)
 }
 
 /// A file as it may be shown: no format prints a password, whatever else stands on its line.

@@ -69,9 +69,15 @@ pub fn page(rule: &Rule) -> String {
         Level::Warning => "a warning",
         Level::Hint => "a hint",
     };
+    let by_default = if rule.is_notice() {
+        "Off by default. Turn it on with `--select`, or in `flowgate.yaml`; a report then says it once, on the first flow of its paths, as a hint:\n\n```yaml\ncheck:\n  rules:\n    NAME: hint\n```"
+            .replace("NAME", rule.name)
+    } else {
+        format!("By default {level}.")
+    };
     let fix = rule.fix.unwrap_or("None: what was meant cannot be told from the file.");
     format!(
-        "# {}\n\nBy default {level}.\n\n## What it finds\n\n{}{}\n\n## Why it is bad\n\n{}\n\n## Example\n\n{}## Use instead\n\n{}## Fix\n\n{fix}\n\n## Silence it\n\n```yaml\n# flowgate: ignore[{}] the reason\n```\n\nat the end of the line, or on a line of its own above it; or for every file in `flowgate.yaml`:\n\n```yaml\ncheck:\n  rules:\n    {}: off\n```\n",
+        "# {}\n\n{by_default}\n\n## What it finds\n\n{}{}\n\n## Why it is bad\n\n{}\n\n## Example\n\n{}## Use instead\n\n{}## Fix\n\n{fix}\n\n## Silence it\n\n```yaml\n# flowgate: ignore[{}] the reason\n```\n\nat the end of the line, or on a line of its own above it; or for every file in `flowgate.yaml`:\n\n```yaml\ncheck:\n  rules:\n    {}: off\n```\n",
         rule.name,
         rule.summary,
         if rule.cases.is_empty() { String::new() } else { format!("\n\n{}", cases(rule)) },

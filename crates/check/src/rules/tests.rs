@@ -6,7 +6,7 @@ use crate::fixture;
 #[test]
 fn the_bad_example_raises_exactly_its_rule() {
     for rule in ALL {
-        let (_, findings) = fixture::findings(&fixture::files(rule.bad));
+        let findings = fixture::findings_of(rule, &fixture::files(rule.bad));
         assert!(!findings.is_empty(), "{}: its bad example raises nothing", rule.name);
         for finding in findings {
             assert_eq!(finding.rule, rule.name, "{}: its bad example also raises {finding:?}", rule.name);
@@ -17,7 +17,7 @@ fn the_bad_example_raises_exactly_its_rule() {
 #[test]
 fn the_good_example_raises_nothing() {
     for rule in ALL {
-        let (_, findings) = fixture::findings(&fixture::files(rule.good));
+        let findings = fixture::findings_of(rule, &fixture::files(rule.good));
         assert!(findings.is_empty(), "{}: its good example raises {findings:?}", rule.name);
     }
 }
@@ -30,6 +30,16 @@ fn the_fix_turns_bad_into_good() {
             Some(_) => assert_eq!(fixed, rule.good, "{}", rule.name),
             None => assert_eq!(fixed, rule.bad, "{} has a fix that its declaration does not mention", rule.name),
         }
+    }
+}
+
+#[test]
+fn a_notice_is_off_until_it_is_turned_on() {
+    let notices: Vec<_> = ALL.iter().filter(|rule| rule.is_notice()).collect();
+    assert!(!notices.is_empty());
+    for rule in notices {
+        let (_, findings) = fixture::findings(&fixture::files(rule.bad));
+        assert!(findings.is_empty(), "{}: {findings:?}", rule.name);
     }
 }
 

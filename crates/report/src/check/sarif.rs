@@ -60,7 +60,7 @@ fn descriptor(rule: &Rule) -> Value {
         "fullDescription": {"text": escape(rule.why)},
         "help": {"text": format!("See {uri}"), "markdown": docs::page(rule)},
         "helpUri": uri,
-        "defaultConfiguration": {"level": level(rule.level)},
+        "defaultConfiguration": {"level": level(rule.level), "enabled": !rule.is_notice()},
         "properties": {"tags": [rule.group.title()]},
     })
 }
