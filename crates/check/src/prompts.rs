@@ -141,6 +141,14 @@ pub(crate) fn llm_nodes<'p>(dag: Dag<'p>) -> impl Iterator<Item = &'p Node> {
     python_nodes(dag).filter(is_llm)
 }
 
+/// Those whose source the engine may look for in a package; of LLM and prompt nodes it reads the template, whatever
+/// the source's type and tool say.
+pub(crate) fn package_nodes<'p>(dag: Dag<'p>) -> impl Iterator<Item = &'p Node> {
+    let reads_template =
+        |node: &&Node| node.r#type.as_ref().is_some_and(|r#type| matches!(r#type.value.as_str(), "llm" | "prompt"));
+    python_nodes(dag).filter(move |node| !reads_template(node))
+}
+
 /// True for a module that may register APIs of its own.
 pub(crate) fn has_own_api(node: &Node) -> bool {
     node.module.as_ref().is_some_and(|module| !module.value.starts_with(package_tools::BUILT_IN))

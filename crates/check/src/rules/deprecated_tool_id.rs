@@ -22,7 +22,7 @@ pub(super) const RULE: Rule = Rule {
 fn check(context: &Context<'_>) -> Vec<Finding> {
     let Some(dag) = context.dag() else { return Vec::new() };
     let mut findings = Vec::new();
-    for node in prompts::python_nodes(dag) {
+    for node in prompts::package_nodes(dag) {
         let Some(tool) = node.source.as_ref().and_then(|source| source.tool.as_ref()) else { continue };
         let id = tool.value.as_str();
         let at = dag.place(tool.span);

@@ -141,6 +141,9 @@ nodes:
 - {name: g, type: prompt, source: {type: package, path: p.jinja2}}
 - {name: h, type: prompt, source: {type: code}}
 #                                 ^^^^^^^^^^^^ error[invalid-source]: the source of node `h` has no `path`
+- {name: l, type: llm, source: {type: package, path: p.jinja2}, connection: c, api: chat}
+- {name: m, type: llm, source: {type: package, tool: t}, connection: c, api: chat}
+#                              ^^^^^^^^^^^^^^^^^^^^^^^^ error[invalid-source]: the source of node `m` has no `path`
 - {name: i, type: custom_llm, source: {path: p.jinja2}}
 #                                     ^^^^^^^^^^^^^^^^ error[invalid-source]: a custom_llm node needs a source of type `package_with_prompt`; without a `type` it is `code`
 - {name: j, type: csharp, source: {type: csharp}}

@@ -27,7 +27,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         || !dag.flow.additional_includes.is_empty()
         || !dag.flow.complete;
     let mut findings = Vec::new();
-    for node in prompts::python_nodes(dag) {
+    for node in prompts::package_nodes(dag) {
         let Some(source) = &node.source else { continue };
         let package = source.r#type.as_ref().is_some_and(|r#type| r#type.value.starts_with("package"));
         let Some(tool) = source.tool.as_ref().filter(|tool| package && !tool.value.is_empty()) else { continue };
@@ -81,6 +81,7 @@ mod tests {
 - {name: c, type: python, source: {type: package, tool: promptflow_vectordb.tool.common_index_lookup.search}}
 - {name: d, type: python, source: {type: package, tool: content_safety_text.tools.content_safety_text_tool.analyze_text}}
 - {name: e, type: python, source: {type: code, tool: my_tools.tool.run, path: a.py}}
+- {name: f, type: prompt, source: {type: package, tool: promptflow.tools.nothing, path: p.jinja2}}
 ";
 
     #[test]
