@@ -12,8 +12,8 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Siblings,
     level: Level::Error,
     summary: "A run specification that `pf run create --file` refuses: a value of the wrong kind, an empty value, a key that `resources` or `identity` does not have, a flow that cannot be run over data.",
-    cases: &["flow-without-inputs"],
-    why: "The SDK checks the file against its schema (`ValidationException`). An unknown key at the top is only a line in the log: what it should say is not done. A flow without inputs cannot be run over data at all.",
+    cases: &["flow-without-inputs", "runtime-in-ci"],
+    why: "The SDK checks the file against its schema (`ValidationException`). An unknown key at the top is only a line in the log: what it should say is not done. A flow without inputs cannot be run over data at all. A `runtime` other than `automatic` counts in the cloud only; a run that a service principal submits there has no access to a compute instance that is a person's.",
     bad: "#- run.yml\nflow: .\ndata: data.jsonl\ncolumn_mapping:\n  text: ${data.text}\nresources:\n  instance: Standard_D2\n#- flow.dag.yaml\ninputs:\n  text: {type: string}\n#- data.jsonl\n",
     good: "#- run.yml\nflow: .\ndata: data.jsonl\ncolumn_mapping:\n  text: ${data.text}\nresources:\n  instance_type: Standard_D2\n#- flow.dag.yaml\ninputs:\n  text: {type: string}\n#- data.jsonl\n",
     fix: Some("Writes the most similar key (unsafe)."),
@@ -24,6 +24,8 @@ pub(super) const RULE: Rule = Rule {
 const TEXTS: [&str; 8] = ["flow", "data", "run", "variant", "runtime", "name", "display_name", "description"];
 /// Keys whose value is a mapping to texts, or to nothing.
 const LABELS: [&str; 2] = ["tags", "properties"];
+/// The name that the SDK itself gives a run without a `runtime`.
+const COMPUTE_SESSION: &str = "automatic";
 const RESOURCES: [&str; 2] = ["instance_type", "compute"];
 
 fn check(context: &Context<'_>) -> Vec<Finding> {
@@ -62,6 +64,11 @@ impl Checker<'_> {
         }
         if matches!(key, "$schema" | "status" | "command" | "outputs") || !schema.given(key, entry) {
             return;
+        }
+        if key == "runtime" && value.text().is_some_and(|name| !name.is_empty() && name != COMPUTE_SESSION) {
+            let message = "`runtime` names a compute of the workspace: a service principal, as in CI, cannot use one that is a person's";
+            let finding = schema.warning(entry.key.span, message);
+            schema.push(finding.help("leave it out: the run then gets a compute session of its own"));
         }
         match key {
             _ if TEXTS.contains(&key) => schema.text(key, value),
@@ -156,6 +163,8 @@ $schema: https://azuremlschemas.azureedge.net/promptflow/latest/Run.schema.json
 flow: .
 data:
 #^^^ error[invalid-run-specification]: `data` is empty: give it a value, or leave it out
+runtime: mine
+#^^^^^^ warning[invalid-run-specification]: `runtime` names a compute of the workspace: a service principal, as in CI, cannot use one that is a person's
 name: 3
 #     ^ error[invalid-run-specification]: `name` is text, not a number
 colum_mapping: {}

@@ -338,6 +338,10 @@ fn names(url: &Spanned<String>, parts: &Parts, at: &dyn Fn(std::ops::Range<usize
     for name in path.split('/') {
         let range = start..start + name.len();
         start = range.end + 1;
+        // Of that, an error says more.
+        if name == PRIVATE_PLACEHOLDER {
+            continue;
+        }
         if is_template(name) {
             warn(range, format!("`{name}` stands for a name, and is not filled in"), "write the name");
         } else if let Some(c) = name.chars().find(|c| !c.is_ascii()) {
@@ -470,6 +474,8 @@ index-url = https://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
 -i https://{private}@pkgs.dev.azure.com/<org>/_packaging/FEED_NAME/pypi/simple/
 #                                       ^^^^^ warning[malformed-private-feed]: `<org>` stands for a name, and is not filled in
 #                                                        ^^^^^^^^^ warning[malformed-private-feed]: `FEED_NAME` stands for a name, and is not filled in
+-i https://pkgs.dev.azure.com/o/_packaging/{private}/pypi/simple/
+#                                          ^^^^^^^^^ error[malformed-private-feed]: `{private}` is replaced only before the host
 -i https://{private}@pkgs.dev.azure.com/o//_packaging/f/pypi/simple/
 #                                        ^^ warning[malformed-private-feed]: two slashes stand here: the server may not know the path
 -i https://{private}@pkgs.dev.azure.com/o/prö/_packaging/f/pypi/simple/
