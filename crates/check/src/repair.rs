@@ -69,15 +69,23 @@ pub struct Repaired {
 /// Finds out what the fixes of all findings change.
 pub fn repair(fs: &(dyn FileSystem + Sync), targets: &[Target], options: &Options, wanted: Wanted<'_>) -> Repair {
     let mut overlay = Overlay::new(fs);
-    let mut groups = Groups::default();
-    check_each(&overlay, targets, options, |index, project, findings| {
-        let mut snapshot = Snapshot::default();
-        snapshot.add(&overlay, project, &findings, wanted);
-        groups.add(&targets[index], &snapshot);
-    });
     let mut repair = Repair::default();
-    for group in groups.with_fixes() {
-        repair_group(&mut overlay, &group, options, wanted, &mut repair);
+    for _ in 0..MAX_ROUNDS {
+        let mut groups = Groups::default();
+        check_each(&overlay, targets, options, |index, project, findings| {
+            let mut snapshot = Snapshot::default();
+            snapshot.add(&overlay, project, &findings, wanted);
+            groups.add(&targets[index], &snapshot);
+        });
+        let applied = repair.applied.len();
+        repair.undone.clear();
+        for group in groups.with_fixes() {
+            repair_group(&mut overlay, &group, options, wanted, &mut repair);
+        }
+        // What made a new error may make none now, as fixes of other flows went in since.
+        if repair.undone.is_empty() || repair.applied.len() == applied {
+            break;
+        }
     }
     repair.files.retain(|_, change| *change.before != change.after);
     repair.applied.sort();

@@ -123,6 +123,22 @@ fn every_bad_example_converges() {
     }
 }
 
+/// A fix that makes an error at first is right once another one is in.
+#[test]
+fn an_undone_fix_is_tried_again() {
+    let chosen = ["invalid-entry", "requirements-syntax", "requirements-path-not-found"];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [2, 1, 0]] {
+        let mut files: BTreeMap<String, String> = BTreeMap::new();
+        for index in order {
+            let rule = rules::find(chosen[index]).unwrap();
+            for (name, text) in fixture::files(rule.bad) {
+                files.entry(name).or_default().push_str(&text);
+            }
+        }
+        converges(&files.into_iter().collect::<Vec<_>>());
+    }
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, ..Default::default() })]
     /// Bad examples in one folder, their files of one name put together.
