@@ -11,7 +11,7 @@
 //! Invariants:
 //! - only `backend::docker` names bollard;
 //! - nothing here reads an environment variable, the home or the working directory: doors pass
-//!   them in;
+//!   them in (Azure's own crate, below [`identity`], reads Azure's variables);
 //! - whatever comes out of a runtime is hostile: lengths, depths, channels and totals are bounded
 //!   here, and verdicts are computed here;
 //! - no key, token or connection enters a runtime;
@@ -22,6 +22,10 @@ pub mod cancel;
 pub mod engines;
 pub mod error;
 pub mod event;
+#[cfg(feature = "network")]
+mod http;
+#[cfg(feature = "network")]
+pub mod identity;
 pub mod log;
 pub mod outcome;
 pub mod pack;
@@ -29,6 +33,7 @@ pub mod plan;
 pub mod runner;
 #[cfg(feature = "docker")]
 mod satisfies;
+pub mod secret;
 pub mod session;
 pub mod wire;
 pub mod worker;
@@ -40,3 +45,4 @@ pub use event::RunEvent;
 pub use outcome::{Fault, FlowOutcome, LineResult, Outcome, RunReport, Verdict};
 pub use plan::{EnvironmentPlan, plan};
 pub use runner::{Case, RunOptions};
+pub use secret::Secret;
