@@ -10,11 +10,9 @@
 //! - a rule whose facts are not known is silent;
 //! - a finding that depends on a part of a file that could not be read is not made.
 
-mod base_image;
 mod coercion;
 pub mod config;
 mod context;
-mod feeds;
 mod finding;
 mod fixes;
 #[cfg(test)]

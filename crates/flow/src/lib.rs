@@ -13,11 +13,13 @@
 //!   computed at the doors only ([`LineIndex`]);
 //! - only [`load`] touches the disk, and only through [`load::FileSystem`].
 
+pub mod base_image;
 pub mod classify;
 pub mod config;
 pub mod connection;
 pub mod credential;
 pub mod data;
+pub mod feed;
 pub mod graph;
 pub mod include;
 pub mod load;

@@ -1,8 +1,8 @@
 use crate::context::Context;
-use crate::feeds::{Parts, is_feed};
 use crate::finding::{Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use crate::rules::dropped_by_pip::in_order;
+use flowgate_flow::feed::{Parts, is_feed};
 use flowgate_flow::requirements::OptionKind;
 
 pub(super) const RULE: Rule = Rule {

@@ -1,4 +1,4 @@
-use crate::base_image;
+use flowgate_flow::base_image;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};

@@ -5,10 +5,10 @@ use flowgate_flow::requirements::{Line, LineOption, OptionKind};
 use flowgate_flow::{Span, Spanned};
 
 use crate::context::Context;
-use crate::feeds::{is_about_feed, is_index};
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::look_alike;
 use crate::rule::{Group, Rule};
+use flowgate_flow::feed::{is_about_feed, is_index};
 
 pub(super) const RULE: Rule = Rule {
     name: "dropped-by-pip",

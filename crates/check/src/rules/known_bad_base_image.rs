@@ -1,4 +1,4 @@
-use crate::base_image::{NEWEST, Reference, VERSIONS, date, is_microsofts};
+use flowgate_flow::base_image::{NEWEST, Reference, VERSIONS, date, is_microsofts};
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};

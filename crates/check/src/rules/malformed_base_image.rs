@@ -1,4 +1,4 @@
-use crate::base_image::Reference;
+use flowgate_flow::base_image::Reference;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};

@@ -1,5 +1,5 @@
 use crate::context::Context;
-use crate::feeds::{FEED_HOST, OLD_FEED_HOST, Parts, is_feed};
+use flowgate_flow::feed::{FEED_HOST, OLD_FEED_HOST, Parts, is_feed};
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use crate::suggest::{self, did_you_mean};

@@ -1,10 +1,10 @@
 use flowgate_flow::Span;
 use flowgate_flow::config::RuntimeTarget;
 
-use crate::base_image;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
+use flowgate_flow::base_image;
 
 pub(super) const RULE: Rule = Rule {
     name: "missing-promptflow-tools",

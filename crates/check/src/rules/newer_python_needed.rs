@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use flowgate_flow::config::RuntimeTarget;
 use ruff_python_stdlib::sys::is_known_standard_library;
 
-use crate::base_image;
+use flowgate_flow::base_image;
 use crate::context::Context;
 use crate::finding::{Finding, Level, Place};
 use crate::rule::{Group, Rule};

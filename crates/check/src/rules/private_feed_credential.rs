@@ -1,11 +1,11 @@
 //! No message holds the secret: [`crate::finding`] masks it, and so does every excerpt.
 
 use crate::context::Context;
-use crate::feeds::{Parts, is_index};
 use crate::finding::{Applicability, Finding, Place};
 use crate::rule::{Group, Rule};
 use flowgate_flow::Span;
 use flowgate_flow::credential::{Credential, Secret};
+use flowgate_flow::feed::{Parts, is_index};
 use flowgate_flow::requirements::PRIVATE_PLACEHOLDER;
 
 pub(super) const RULE: Rule = Rule {

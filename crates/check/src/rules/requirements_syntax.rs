@@ -9,11 +9,11 @@ use pep508_rs::VersionOrUrl;
 use pep508_rs::pep440_rs::{Operator, VersionSpecifiers};
 
 use crate::context::Context;
-use crate::feeds::is_about_feed;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::look_alike;
 use crate::rule::{Group, Rule};
 use crate::suggest;
+use flowgate_flow::feed::is_about_feed;
 
 pub(super) const RULE: Rule = Rule {
     name: "requirements-syntax",

@@ -6,7 +6,7 @@ use flowgate_flow::project::{NestedTarget, Presence};
 use flowgate_flow::requirements::{Form, OptionKind};
 use ruff_python_stdlib::sys::is_known_standard_library;
 
-use crate::base_image;
+use flowgate_flow::base_image;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::packages::{self, AZURE_EXTRA, BASE, Brought, HOSTED};

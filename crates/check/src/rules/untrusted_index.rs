@@ -1,9 +1,9 @@
 use crate::context::Context;
-use crate::feeds::{Parts, is_feed, is_index};
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::look_alike;
 use crate::rule::{Group, Rule};
 use flowgate_flow::Span;
+use flowgate_flow::feed::{Parts, is_feed, is_index};
 use flowgate_flow::requirements::OptionKind;
 
 pub(super) const RULE: Rule = Rule {

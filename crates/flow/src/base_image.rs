@@ -5,24 +5,24 @@ use std::ops::Range;
 /// An image's name taken apart, after the grammar of the distribution specification:
 /// `[host/]path[:tag][@algorithm:digest]`. Ranges are bytes of the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reference {
+pub struct Reference {
     /// The registry's host, with a port; `None` for Docker Hub's images.
-    pub(crate) host: Option<Range<usize>>,
+    pub host: Option<Range<usize>>,
     /// What follows it, up to the tag.
-    pub(crate) path: Range<usize>,
+    pub path: Range<usize>,
     /// Without the colon.
-    pub(crate) tag: Option<Range<usize>>,
+    pub tag: Option<Range<usize>>,
     /// Without the `@`.
-    pub(crate) digest: Option<Range<usize>>,
+    pub digest: Option<Range<usize>>,
 }
 
 /// Why a name is no reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Malformed {
+pub struct Malformed {
     /// Where.
-    pub(crate) range: Range<usize>,
+    pub range: Range<usize>,
     /// Why.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 /// The length of a name without tag and digest.
@@ -32,7 +32,7 @@ const MAX_TAG: usize = 128;
 
 impl Reference {
     /// Takes a name apart.
-    pub(crate) fn parse(image: &str) -> Result<Self, Malformed> {
+    pub fn parse(image: &str) -> Result<Self, Malformed> {
         let fail = |range: Range<usize>, message: String| Err(Malformed { range, message });
         if let Some(scheme) = image.find("://") {
             return fail(0..scheme + 3, "an image's name has no scheme".to_owned());
@@ -123,17 +123,17 @@ fn is_digest(digest: &str) -> bool {
 const REPOSITORIES: [&str; 3] = ["promptflow-runtime", "promptflow-runtime-stable", "promptflow-python"];
 
 /// True for Microsoft's base images, which hold all of promptflow.
-pub(crate) fn is_microsofts(image: &str) -> bool {
+pub fn is_microsofts(image: &str) -> bool {
     let Some(rest) = image.strip_prefix("mcr.microsoft.com/azureml/promptflow/") else { return false };
     REPOSITORIES.contains(&rest.split([':', '@']).next().unwrap_or(""))
 }
 
 /// One version of Microsoft's base image.
-pub(crate) struct Version {
+pub struct Version {
     /// Its tag.
-    pub(crate) tag: &'static str,
+    pub tag: &'static str,
     /// What Microsoft says against it.
-    pub(crate) bad: Option<&'static str>,
+    pub bad: Option<&'static str>,
 }
 
 const fn good(tag: &'static str) -> Version {
@@ -142,7 +142,7 @@ const fn good(tag: &'static str) -> Version {
 
 /// The versions in Microsoft's change log of the default runtime image, newest first. No more
 /// follow: the image is no longer updated.
-pub(crate) const VERSIONS: &[Version] = &[
+pub const VERSIONS: &[Version] = &[
     good("20251211.v2"),
     good("20251014.v1"),
     good("20250831.v1"),
@@ -183,23 +183,36 @@ pub(crate) const VERSIONS: &[Version] = &[
 ];
 
 /// The newest tag in the change log.
-pub(crate) const NEWEST: &str = "20251211.v2";
+pub const NEWEST: &str = "20251211.v2";
 
 /// The date of a tag such as `20251211.v2`, which compares as the tag's age does.
-pub(crate) fn date(tag: &str) -> Option<u32> {
-    let (date, version) = tag.split_once(".v")?;
+pub fn date(tag: &str) -> Option<u32> {
+    version(tag).map(|(date, _)| date)
+}
+
+/// The date of a tag such as `20251211.v2`, and its number on that day.
+fn version(tag: &str) -> Option<(u32, u32)> {
+    let (date, number) = tag.split_once(".v")?;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    (date.len() == 8 && digits(date) && digits(version)).then(|| date.parse().ok()).flatten()
+    let numbers = (date.len() == 8 && digits(date) && digits(number)).then(|| (date.parse(), number.parse()))?;
+    Some((numbers.0.ok()?, numbers.1.ok()?))
+}
+
+/// The tags that read as a version of the image, newest first: a registry gives them in any order.
+pub fn versions(tags: &[String]) -> Vec<String> {
+    let mut versions: Vec<_> = tags.iter().filter_map(|tag| Some((version(tag)?, tag))).collect();
+    versions.sort_by(|a, b| b.cmp(a));
+    versions.into_iter().map(|(_, tag)| tag.clone()).collect()
 }
 
 /// True for an image that may hold a promptflow older than 1.8, which came out in April 2024.
-pub(crate) fn may_precede_core(image: &str) -> bool {
+pub fn may_precede_core(image: &str) -> bool {
     image.rsplit_once(':').and_then(|(_, tag)| date(tag)).is_some_and(|date| date < 2024_0601)
 }
 
 /// The minor version of Python 3 in one of Microsoft's images. In the first months of 2025 it went
 /// from 9 to 10; the newer one is taken for all of them.
-pub(crate) fn python(image: &str) -> Option<u8> {
+pub fn python(image: &str) -> Option<u8> {
     if !is_microsofts(image) {
         return None;
     }
@@ -251,6 +264,13 @@ mod tests {
         assert_eq!(VERSIONS.first().map(|v| v.tag), Some(NEWEST));
         assert!(VERSIONS.windows(2).all(|pair| date(pair[0].tag) > date(pair[1].tag)));
         assert_eq!(date("latest"), None);
+    }
+
+    #[test]
+    fn versions_are_numbers() {
+        let tags =
+            ["20240411.v4", "latest", "20240411.v10", "20231011.v2", "2024041.v1", "20240411.v", "20240411.v1-x"];
+        assert_eq!(versions(&tags.map(str::to_owned)), ["20240411.v10", "20240411.v4", "20231011.v2"]);
     }
 
     proptest::proptest! {
