@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: the built binary, and folders that go away.
 
 #[cfg(unix)]
+pub mod azure;
+#[cfg(unix)]
 pub mod engine;
 pub mod flows;
 

@@ -5,6 +5,7 @@ mod base;
 mod engine;
 mod neovim;
 mod packages;
+mod registry;
 mod rootfs;
 mod uv;
 
@@ -36,5 +37,6 @@ pub(crate) fn make() -> Result<()> {
     uv::make(&folder)?;
     engine::start(&folder)?;
     base::make(&folder)?;
+    registry::make(&folder)?;
     neovim::make(&folder)
 }

@@ -24,6 +24,16 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Run flows on sample inputs or a data set, with the real engine.
     Run(RunArguments),
+    /// Find out what a flow runs in.
+    Environment {
+        #[command(subcommand)]
+        command: EnvironmentCommand,
+    },
+    /// Find out why something does not work, step by step.
+    Doctor {
+        #[command(subcommand)]
+        command: DoctorCommand,
+    },
     /// Draw a flow: what waits for what, under which condition, and where the findings are.
     Graph(GraphArguments),
     /// Explain a rule, or list all rules.
@@ -116,6 +126,70 @@ impl FailOn {
             Self::Hint => Some(Level::Hint),
             Self::Never => None,
         }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvironmentCommand {
+    /// Ask the registry of a base image for its versions, and say what is wrong with the one in use.
+    CheckVersion(CheckVersionArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DoctorCommand {
+    /// Walk the way to a private package feed: URL, name, TLS, identity, index, package.
+    Feed(FeedArguments),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckVersionArguments {
+    /// A flow, a folder that holds one, or an image.
+    #[arg(default_value = ".", value_name = "FLOW|IMAGE")]
+    pub(crate) image: String,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArguments,
+    /// How to print what was found.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FeedArguments {
+    /// A flow, a folder that holds one, or the URL of a feed's index.
+    #[arg(default_value = ".", value_name = "FLOW|URL")]
+    pub(crate) feed: String,
+    /// Look for this package, too.
+    #[arg(long, value_name = "NAME", value_parser = package_name)]
+    pub(crate) package: Option<String>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArguments,
+    /// How to print what was found.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+/// Who we are to feeds and registries. A token for feeds comes in FLOWGATE_FEED_TOKEN, for a
+/// command line can be read by every user of a machine.
+#[derive(Debug, clap::Args)]
+pub(crate) struct IdentityArguments {
+    /// The client id of the Azure identity to use, where it is not the machine's only one.
+    #[arg(long = "identity", value_name = "CLIENT_ID")]
+    pub(crate) client_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people.
+    Text,
+    /// One JSON object (its schema is in docs/).
+    Json,
+}
+
+fn package_name(name: &str) -> Result<String, String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    match name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_word) {
+        true => Ok(name.to_owned()),
+        false => Err("not the name of a package".to_owned()),
     }
 }
 

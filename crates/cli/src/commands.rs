@@ -1,10 +1,17 @@
 //! One file per command.
 
+use std::path::{Path, PathBuf};
+
+use flowgate_check::workspace::{self, Target, Unit};
+use flowgate_flow::load::Disk;
+
 use crate::args::Command;
 
 #[cfg(feature = "action")]
 mod action;
 mod check;
+mod doctor;
+mod environment;
 mod graph;
 mod rule;
 mod run;
@@ -37,12 +44,29 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Run(arguments) => run::run(&arguments.with_all_inputs()),
+        Command::Environment { command } => environment::run(&command),
+        Command::Doctor { command } => doctor::run(&command),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Rule { name } => rule::run(name.as_deref()),
         #[cfg(feature = "lsp")]
         Command::Lsp => block_on(flowgate_lsp::serve()),
         #[cfg(feature = "action")]
         Command::Action => action::run(),
+    }
+}
+
+/// The one flow at a path, for a command that takes no more. `named` is the path as the user wrote it.
+fn one_flow(path: &Path, named: &str) -> Result<PathBuf, Failure> {
+    let found = workspace::targets(&Disk, path).map_err(|error| Failure::usage(error.with_path(named)))?;
+    match found.targets.as_slice() {
+        [Target { unit: Unit::Flow(flow), .. }] => Ok(flow.clone()),
+        [] => Err(Failure::usage(format!("{named}: no flow.dag.yaml was found"))),
+        [_] => Err(Failure::usage(format!("{named}: not a flow"))),
+        many => {
+            let hint = "name one of them, for example its flow.dag.yaml".to_owned();
+            let message = format!("{named}: there are {} flows, and this takes one at a time", many.len());
+            Err(Failure { hint: Some(hint), ..Failure::usage(message) })
+        }
     }
 }
 

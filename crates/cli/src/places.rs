@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use flowgate_runtime::backend::process::ProcessOptions;
 use flowgate_runtime::engines::Engines;
+use flowgate_runtime::identity::IdentityOptions;
+use flowgate_runtime::secret::Secret;
 
 use crate::commands::Failure;
 
@@ -35,6 +37,8 @@ pub(crate) struct Places {
     pub(crate) working_directory: PathBuf,
     /// The engines of this machine.
     pub(crate) engines: Engines,
+    /// Docker's `config.json`, where `docker login` writes.
+    pub(crate) docker_config: Option<PathBuf>,
 }
 
 impl Places {
@@ -47,7 +51,18 @@ impl Places {
         let env = std::env::vars_os().filter(|(name, _)| installer_may_see(name)).collect();
         let process = ProcessOptions { cache_dir: cache_dir()?, python: python(&search), uv: find(&search, "uv"), env };
         let docker_endpoint = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-        Ok(Self { working_directory, engines: Engines { docker_endpoint, process } })
+        let docker_config = std::env::var_os("DOCKER_CONFIG")
+            .filter(|folder| !folder.is_empty())
+            .map(PathBuf::from)
+            .or_else(|| std::env::home_dir().map(|home| home.join(".docker")))
+            .map(|folder| folder.join("config.json"));
+        Ok(Self { working_directory, engines: Engines { docker_endpoint, process }, docker_config })
+    }
+
+    /// What is known of who we are: `FLOWGATE_FEED_TOKEN`, and the identity that the user named.
+    pub(crate) fn identity(client_id: Option<String>) -> IdentityOptions {
+        let token = std::env::var("FLOWGATE_FEED_TOKEN").ok().filter(|token| !token.trim().is_empty());
+        IdentityOptions { feed_token: token.map(|token| Secret::new(token.trim())), client_id, ..Default::default() }
     }
 
     /// The variables of this process that are text: a workflow's inputs and its event.

@@ -14,6 +14,11 @@ pub fn terminal(text: &str) -> String {
     out
 }
 
+/// For one line of a terminal: as [`terminal`], and line breaks become blanks.
+pub fn line(text: &str) -> String {
+    terminal(&text.replace(['\n', '\r'], " "))
+}
+
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')

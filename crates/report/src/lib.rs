@@ -4,8 +4,10 @@
 //! versioned; the core types are never serialized. Whatever came from a file or a runtime is
 //! escaped for the place that it goes to ([`escape`]).
 
+pub mod base_image;
 pub mod check;
 pub mod docs;
 pub mod escape;
+pub mod feed;
 pub mod graph;
 pub mod run;

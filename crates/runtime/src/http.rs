@@ -6,14 +6,17 @@ use std::time::Duration;
 /// How long a connection may take, name and TLS included.
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 /// How long a server may be silent.
-const READ_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const READ_WITHIN: Duration = Duration::from_secs(60);
+
+/// How we name ourselves.
+pub(crate) const USER_AGENT: &str = concat!("flowgate/", env!("CARGO_PKG_VERSION"));
 
 /// A client to be adapted. Redirects are not followed: a credential is for the host that it was
 /// meant for.
 pub(crate) fn builder() -> reqwest::ClientBuilder {
     use_ring();
     reqwest::Client::builder()
-        .user_agent(concat!("flowgate/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_WITHIN)
         .read_timeout(READ_WITHIN)
@@ -48,4 +51,11 @@ pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// True where TLS itself failed: a certificate that is not trusted, or another protocol.
+pub(crate) fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    // An I/O error's source is the source of what it wraps, not that itself.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| is_tls(wrapped)) || error.source().is_some_and(is_tls)
 }

@@ -229,15 +229,16 @@ fn is_fresh(token: &Token) -> bool {
     token.expires.is_none_or(|expires| expires > SystemTime::now() + MARGIN)
 }
 
-/// The cause on one line, without the crate's advice.
+/// What the innermost part of Azure's crate says, on one line: the outer parts add who said it, and
+/// advice.
 fn reason(error: &azure_core::Error) -> String {
-    let text = error.to_string();
-    let text = text.split("To troubleshoot, visit").next().unwrap_or_default();
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let text = match text.split_once(" authentication failed. ") {
-        Some((_, cause)) => cause,
-        None => text.as_str(),
-    };
+    let mut innermost = error;
+    let mut next: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+    while let Some(error) = next {
+        innermost = error.downcast_ref().unwrap_or(innermost);
+        next = error.source();
+    }
+    let text = innermost.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     text.chars().take(MAX_REASON).collect()
 }
 

@@ -23,6 +23,8 @@ pub mod engines;
 pub mod error;
 pub mod event;
 #[cfg(feature = "network")]
+pub mod feed;
+#[cfg(feature = "network")]
 mod http;
 #[cfg(feature = "network")]
 pub mod identity;
@@ -30,6 +32,8 @@ pub mod log;
 pub mod outcome;
 pub mod pack;
 pub mod plan;
+#[cfg(feature = "network")]
+pub mod registry;
 pub mod runner;
 #[cfg(feature = "docker")]
 mod satisfies;

@@ -7,8 +7,15 @@ use super::{engine, rootfs};
 use crate::command::{Result, find, output, say};
 
 /// Programs that the test bed calls, each with the package that brings it.
-const PROGRAMS: &[(&str, &str)] =
-    &[("docker", "docker.io"), ("iptables", "iptables"), ("git", "git"), ("setsid", "util-linux"), ("tar", "tar")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("docker", "docker.io"),
+    ("iptables", "iptables"),
+    ("git", "git"),
+    ("setsid", "util-linux"),
+    ("ip", "iproute2"),
+    ("openssl", "openssl"),
+    ("tar", "tar"),
+];
 
 /// Packages without a program of their own: for Python's `venv`, and for package indexes.
 const OTHERS: &[&str] = &["python3-venv", "ca-certificates"];

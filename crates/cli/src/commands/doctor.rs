@@ -1,0 +1,60 @@
+//! `flowgate doctor`.
+
+use std::path::Path;
+
+use flowgate_flow::feed::{is_feed, is_index};
+use flowgate_flow::load::{self, Disk};
+use flowgate_report::feed::{json, terminal};
+use flowgate_runtime::feed::diagnose;
+use flowgate_runtime::identity::Identity;
+use flowgate_runtime::outcome::ExitReason;
+
+use super::{Failure, block_on, one_flow, print};
+use crate::args::{DoctorCommand, FeedArguments, ReportFormat};
+use crate::places::Places;
+
+pub(super) fn run(command: &DoctorCommand) -> Result<u8, Failure> {
+    match command {
+        DoctorCommand::Feed(arguments) => feed(arguments),
+    }
+}
+
+fn feed(arguments: &FeedArguments) -> Result<u8, Failure> {
+    let places = Places::of_this_process()?;
+    let urls = urls(&arguments.feed, &places.working_directory)?;
+    if urls.is_empty() {
+        anstream::eprintln!("note: the flow's requirements name no private feed");
+    }
+    let identity = Identity::new(Places::identity(arguments.identity.client_id.clone()));
+    let diagnoses = block_on(async {
+        let mut diagnoses = Vec::new();
+        for url in &urls {
+            diagnoses.push(diagnose(url, arguments.package.as_deref(), &identity).await);
+        }
+        diagnoses
+    })?;
+    print(&match arguments.format {
+        ReportFormat::Text => terminal::render(&diagnoses),
+        ReportFormat::Json => json::render(&diagnoses).map_err(|error| Failure::infrastructure(error.to_string()))?,
+    })?;
+    let is_usable = diagnoses.iter().all(|diagnosis| diagnosis.is_usable());
+    Ok(if is_usable { ExitReason::Passed } else { ExitReason::Environment }.code())
+}
+
+/// The URL that was named, or those of a flow's requirements, each once.
+fn urls(named: &str, base: &Path) -> Result<Vec<String>, Failure> {
+    let path = base.join(named);
+    if !path.exists() && (named.contains("://") || is_feed(named)) {
+        return Ok(vec![named.to_owned()]);
+    }
+    let project = load::load_project(&Disk, &one_flow(&path, named)?);
+    let lines = project.requirements.iter().flat_map(|file| &file.requirements.lines);
+    let options = lines.flat_map(|line| &line.options).filter(|option| is_index(option));
+    let mut urls: Vec<String> = Vec::new();
+    for url in options.filter_map(|option| option.value.as_ref()).filter(|url| is_feed(&url.value)) {
+        if !urls.contains(&url.value) {
+            urls.push(url.value.clone());
+        }
+    }
+    Ok(urls)
+}

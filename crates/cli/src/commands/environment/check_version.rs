@@ -1,0 +1,76 @@
+//! `flowgate environment check-version`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flowgate_check::{Facts, Finding};
+use flowgate_flow::Project;
+use flowgate_flow::base_image::{is_microsofts, versions};
+use flowgate_flow::config::CheckConfig;
+use flowgate_flow::load::{self, Disk, Memory};
+use flowgate_report::base_image::{VersionReport, json, terminal};
+use flowgate_runtime::identity::Identity;
+use flowgate_runtime::registry::Registries;
+
+use crate::args::{CheckVersionArguments, ReportFormat};
+use crate::commands::{Failure, block_on, one_flow, print};
+use crate::places::Places;
+
+/// The rules that look at the base image.
+const RULES: [&str; 3] = ["malformed-base-image", "unpinned-base-image", "known-bad-base-image"];
+
+pub(super) fn run(arguments: &CheckVersionArguments) -> Result<u8, Failure> {
+    let places = Places::of_this_process()?;
+    let (project, config) = project(&arguments.image, &places.working_directory)?;
+    let image = project.flow.as_ref().and_then(|file| file.flow.environment.as_ref()?.image.as_ref());
+    let Some(image) = image.map(|image| image.value.clone()) else {
+        anstream::eprintln!("note: the flow names no base image");
+        return Ok(0);
+    };
+    let identity = Arc::new(Identity::new(Places::identity(arguments.identity.client_id.clone())));
+    let registries = Registries::new(places.docker_config.clone(), identity);
+    let (tags, digest) = block_on(async { (registries.tags(&image).await, registries.digest(&image).await) })?;
+
+    let unknown = tags.as_ref().err().or(digest.as_ref().err()).map(|error| match &error.hint {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    });
+    let versions = tags.ok().map(|tags| versions(&tags));
+    let mut report = VersionReport {
+        frozen: is_microsofts(&image),
+        digest: digest.ok(),
+        versions,
+        unknown,
+        image,
+        ..Default::default()
+    };
+    let mut facts = Facts::default();
+    // The rules know the versions of Microsoft's image only.
+    facts.newest_base_image = report.versions.as_ref().filter(|_| report.frozen).and_then(|all| all.first().cloned());
+    report.findings = findings(&project, &config, &facts);
+    print(&match arguments.format {
+        ReportFormat::Text => terminal::render(&report),
+        ReportFormat::Json => json::render(&report).map_err(|error| Failure::infrastructure(error.to_string()))?,
+    })?;
+    Ok(0)
+}
+
+/// The flow, or one that holds nothing but the named image.
+fn project(named: &str, base: &Path) -> Result<(Project, CheckConfig), Failure> {
+    let path = base.join(named);
+    if path.exists() {
+        let flow = one_flow(&path, named)?;
+        let folder = flow.parent().unwrap_or(base);
+        let config = flowgate_check::config::load(&Disk, folder).map_err(|error| Failure::usage(error.to_string()))?;
+        return Ok((load::load_project(&Disk, &flow), config.config.check.clone()));
+    }
+    let text = format!("environment:\n  image: {}\n", serde_json::Value::from(named));
+    let flow = PathBuf::from("/flow.dag.yaml");
+    let files = Memory { files: [(flow.clone(), text.into_bytes())].into() };
+    Ok((load::load_project(&files, &flow), CheckConfig::default()))
+}
+
+fn findings(project: &Project, config: &CheckConfig, facts: &Facts) -> Vec<Finding> {
+    let findings = flowgate_check::check(project, config, facts);
+    findings.into_iter().filter(|finding| RULES.contains(&finding.rule)).collect()
+}

@@ -1,0 +1,223 @@
+//! Identities and the doctor of private feeds, against a fake of Azure with Azure's hosts.
+
+#![cfg(unix)]
+
+use std::os::unix::fs::PermissionsExt;
+
+use expect_test::expect;
+use flowgate_runtime::identity::{Identity, IdentityOptions, OidcRequest, Resource, Source};
+use flowgate_runtime::registry::{LoginSource, Registries};
+use flowgate_runtime::secret::Secret;
+use flowgate_tests::azure::{Azure, in_own_network};
+
+const TOOLS: &str = "https://{private}@pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/";
+
+#[test]
+fn the_doctor_tells_where_the_way_ends() {
+    in_own_network("the_doctor_tells_where_the_way_ends", |azure| {
+        let (code, out) = azure.run(&["doctor", "feed", TOOLS, "--package", "contoso_tools"], &[]);
+        expect![[r#"
+            https://{private}@pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/
+              passed  url       feed `tools` of the organisation `contoso`
+              passed  dns       `pkgs.dev.azure.com` has 1 address
+              passed  tls       connected; the certificate is trusted
+              passed  identity  managed identity, valid until 2100-01-01T00:00:00Z
+              passed  index     the feed answers
+              passed  package   `contoso_tools`: 1 link
+            the feed can be used
+        "#]]
+        .assert_eq(&out);
+        assert_eq!(code, Some(0));
+
+        let feed = |rest: &str| format!("https://{{private}}@pkgs.dev.azure.com/{rest}/pypi/simple/");
+        let host =
+            |name: &str| format!("https://{{private}}@{name}.pkgs.visualstudio.com/_packaging/tools/pypi/simple/");
+        let cases: [(&[&str], &str, &str); 11] = [
+            (&["https://{private}pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/"], "url", "malformed"),
+            (&["https://pypi.org/simple/"], "url", "malformed"),
+            (&[&host("nobody")], "dns", "unknown-host"),
+            (&[&host("silent")], "tls", "unreachable"),
+            (&[&host("impostor")], "tls", "certificate"),
+            (&[TOOLS, "--identity", "another"], "identity", "no-identity"),
+            (&["https://pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/"], "index", "unauthorized"),
+            (&[&feed("stranger/_packaging/tools")], "index", "unauthorized"),
+            (&[&feed("contoso/_packaging/locked")], "index", "forbidden"),
+            (&[&feed("contoso/_packaging/none")], "index", "no-feed"),
+            (&[TOOLS, "--package", "none"], "package", "no-package"),
+        ];
+        let mut shown = String::new();
+        for (arguments, step, fault) in cases {
+            let all = [&["doctor", "feed", "--format", "json"], arguments].concat();
+            let (code, out) = azure.run(&all, &[]);
+            let report: serde_json::Value = serde_json::from_str(&out).expect(&out);
+            let last = report["feeds"][0]["steps"].as_array().and_then(|steps| steps.last()).expect(&out);
+            assert_eq!((&last["step"], &last["fault"]), (&step.into(), &fault.into()), "{out}");
+            assert_eq!((code, &report["feeds"][0]["usable"]), (Some(4), &false.into()), "{out}");
+            // The words of a resolver are the system's.
+            if step != "dns" {
+                shown +=
+                    &format!("{}\n    {}\n", last["message"].as_str().expect(&out), last["help"].as_str().expect(&out));
+            }
+        }
+        expect![[r#"
+            there is no `@` between `{private}` and the host: pip takes both for the host's name
+                write `{private}@`
+            `pypi.org` names no Azure DevOps feed
+                it reads `https://{private}@pkgs.dev.azure.com/<organisation>/_packaging/<feed>/pypi/simple/`
+            `silent.pkgs.visualstudio.com` does not answer: Connection refused (os error 111)
+                check the network, and whether a firewall lets this machine out
+            `impostor.pkgs.visualstudio.com` is not trusted: invalid peer certificate: certificate not valid for name "impostor.pkgs.visualstudio.com"; certificate is only valid for DnsName("pkgs.dev.azure.com"), DnsName("login.microsoftonline.com"), DnsName("token.actions.githubusercontent.com") or DnsName("contoso.azurecr.io")
+                where a proxy of your organisation signs for it, name its certificates in SSL_CERT_FILE
+            no identity was found: workload identity: environment variable AZURE_TENANT_ID not set; managed identity: The requested identity has not been assigned to this resource
+                give a token in FLOWGATE_FEED_TOKEN, sign in with `az login`, or run where Azure gives an identity
+            401: the feed is private, and the URL asks for no token
+                write `https://{private}@pkgs.dev.azure.com...`
+            401: the token from managed identity is not accepted
+                add this identity to the users of the organisation `stranger`, which must be of the same tenant
+            403: the identity is accepted, and may not read this feed: User 'a' lacks permission to complete this action. You need to have 'ReadPackages'.
+                give it access to the organisation `contoso`, and the role Feed Reader on `locked`
+            404: there is no such organisation, project or feed: The feed with ID 'none' doesn't exist.
+                compare each name in the URL with `Connect to feed` in Azure DevOps
+            404: the feed has no such package: The package 'none' was not found.
+                check its name; for a package of the public index, let the feed have it as an upstream source
+        "#]].assert_eq(&shown);
+    });
+}
+
+#[test]
+fn the_doctor_reads_a_flow() {
+    in_own_network("the_doctor_reads_a_flow", |azure| {
+        let flow = azure.folder().join("flow");
+        std::fs::create_dir(&flow).expect("a folder");
+        std::fs::write(flow.join("flow.dag.yaml"), "environment:\n  python_requirements_txt: requirements.txt\n")
+            .expect("a file");
+        std::fs::write(
+            flow.join("requirements.txt"),
+            format!("-i {TOOLS}\n--extra-index-url {TOOLS}\ncontoso-tools\n"),
+        )
+        .expect("a file");
+        let (code, out) = azure.run(&["doctor", "feed", "flow"], &[]);
+        expect![[r#"
+            https://{private}@pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/
+              passed  url       feed `tools` of the organisation `contoso`
+              passed  dns       `pkgs.dev.azure.com` has 1 address
+              passed  tls       connected; the certificate is trusted
+              passed  identity  managed identity, valid until 2100-01-01T00:00:00Z
+              passed  index     1 link
+            the feed can be used
+        "#]]
+        .assert_eq(&out);
+        assert_eq!(code, Some(0));
+
+        std::fs::write(flow.join("requirements.txt"), "contoso-tools\n").expect("a file");
+        let (code, out) = azure.run(&["doctor", "feed", "flow"], &[]);
+        assert_eq!((code, out.as_str()), (Some(0), "note: the flow's requirements name no private feed\n"));
+        let (code, out) = azure.run(&["doctor", "feed", "nowhere"], &[]);
+        assert_eq!(code, Some(2), "{out}");
+    });
+}
+
+/// The doctor's word about the identity.
+fn identity(azure: &Azure, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let all = [&["doctor", "feed", "--format", "json", TOOLS], arguments].concat();
+    let (_, out) = azure.run(&all, variables);
+    let report: serde_json::Value = serde_json::from_str(&out).expect(&out);
+    let steps = report["feeds"][0]["steps"].as_array().expect(&out);
+    let step = steps.iter().find(|step| step["step"] == "identity").expect(&out);
+    assert_eq!(report["feeds"][0]["usable"], step["ended"] == "passed", "{out}");
+    step["message"].as_str().expect(&out).to_owned()
+}
+
+#[test]
+fn each_way_to_an_identity() {
+    in_own_network("each_way_to_an_identity", |azure| {
+        assert_eq!(identity(azure, &[], &[("FLOWGATE_FEED_TOKEN", "fake-feed-token")]), "the given token");
+        let machine = "managed identity, valid until 2100-01-01T00:00:00Z";
+        assert_eq!(identity(azure, &[], &[]), machine);
+        assert_eq!(identity(azure, &["--identity", "assigned"], &[]), machine);
+        let app_service =
+            [("IDENTITY_ENDPOINT", "https://pkgs.dev.azure.com/msi/token"), ("IDENTITY_HEADER", "fake-header")];
+        assert_eq!(identity(azure, &["--identity", "assigned"], &app_service), machine);
+
+        let pod = azure.folder().join("pod-token");
+        std::fs::write(&pod, "fake-pod-token").expect("a file");
+        let pod = pod.to_str().expect("text");
+        let workload =
+            |client| [("AZURE_CLIENT_ID", client), ("AZURE_TENANT_ID", "tenant"), ("AZURE_FEDERATED_TOKEN_FILE", pod)];
+        let said = identity(azure, &[], &workload("app"));
+        assert!(said.starts_with("workload identity, valid until "), "{said}");
+        // One that Azure refuses is said, and the next way is tried.
+        assert_eq!(identity(azure, &[], &workload("other")), machine);
+    });
+}
+
+#[test]
+fn azure_cli_is_the_last_way_and_a_named_identity_is_never_replaced_by_it() {
+    in_own_network("azure_cli_is_the_last_way_and_a_named_identity_is_never_replaced_by_it", |azure| {
+        // A fake `az`, for the real one wants a person to sign in.
+        let az = azure.folder().join("bin/az");
+        std::fs::create_dir_all(az.parent().expect("a folder")).expect("a folder");
+        let answer = r#"{"accessToken":"fake-feed-token","expires_on":4102444800,"tokenType":"Bearer"}"#;
+        std::fs::write(&az, format!("#!/bin/sh\necho '{answer}'\n")).expect("a file");
+        std::fs::set_permissions(&az, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        let elsewhere = [
+            ("IDENTITY_ENDPOINT", "https://silent.pkgs.visualstudio.com/msi/token"),
+            ("IDENTITY_HEADER", "fake-header"),
+        ];
+        assert_eq!(identity(azure, &[], &elsewhere), "Azure CLI, valid until 2100-01-01T00:00:00Z");
+        expect!["no identity was found: workload identity: environment variable AZURE_TENANT_ID not set; managed identity: `silent.pkgs.visualstudio.com` does not answer: Connection refused (os error 111)"].assert_eq(&identity(azure, &["--identity", "assigned"], &elsewhere));
+    });
+}
+
+#[test]
+fn a_workflows_token_is_exchanged() {
+    in_own_network("a_workflows_token_is_exchanged", |_| {
+        let asked = |request_token: &str| {
+            let oidc = OidcRequest {
+                url: "https://token.actions.githubusercontent.com/token?api-version=2.0".to_owned(),
+                token: Secret::new(request_token),
+            };
+            // Named, so that the machine's identity is none of it.
+            let (client_id, tenant_id) = (Some("app".to_owned()), Some("tenant".to_owned()));
+            let identity = Identity::new(IdentityOptions { oidc: Some(oidc), client_id, tenant_id, feed_token: None });
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async move { identity.token(Resource::PackageFeed).await })
+        };
+        let token = asked("fake-request-token").expect("a token");
+        assert_eq!((token.source, token.secret.expose()), (Source::Oidc, "fake-feed-token"));
+        assert!(!format!("{token:?}").contains("fake-"), "{token:?}");
+        let error = asked("fake-other-token").expect_err("no token").to_string();
+        assert!(error.contains("GitHub's issuer answers 403"), "{error}");
+        assert!(!error.contains("fake-"), "{error}");
+    });
+}
+
+#[test]
+fn an_identity_opens_an_azure_registry() {
+    in_own_network("an_identity_opens_an_azure_registry", |azure| {
+        let image = "contoso.azurecr.io/flows:20240411.v4";
+        let (code, out) = azure.run(&["environment", "check-version", image], &[]);
+        expect![[r#"
+            contoso.azurecr.io/flows:20240411.v4
+              digest   sha256:0000000000000000000000000000000000000000000000000000000000000000
+              newest   20240411.v10 of 2 versions
+        "#]]
+        .assert_eq(&out);
+        assert_eq!(code, Some(0));
+        let (code, out) = azure.run(&["environment", "check-version", image, "--identity", "another"], &[]);
+        expect![[r#"
+            contoso.azurecr.io/flows:20240411.v4
+              digest   unknown
+              newest   unknown
+              because  `contoso.azurecr.io` refuses the sign-in, asked as nobody (no identity was found: workload identity: environment variable AZURE_TENANT_ID not set; managed identity: The requested identity has not been assigned to this resource); sign in with `docker login contoso.azurecr.io`
+        "#]].assert_eq(&out);
+        assert_eq!(code, Some(0));
+        // The feed's token is for feeds.
+        let options =
+            IdentityOptions { feed_token: Some(Secret::new("fake-feed-token")), ..IdentityOptions::default() };
+        let registries = Registries::new(None, std::sync::Arc::new(Identity::new(options)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (_, source) = runtime.block_on(registries.login("contoso.azurecr.io")).expect("a login");
+        assert_eq!(source, LoginSource::Identity(Source::ManagedIdentity));
+    });
+}

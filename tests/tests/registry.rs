@@ -1,0 +1,230 @@
+//! Base images in a real registry: tags, digests, credentials.
+
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+
+use expect_test::expect;
+use flowgate_tests::{Folder, command, skip};
+use oci_client::client::{ClientConfig, ClientProtocol, Config, ImageLayer};
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference};
+
+const USER: &str = "someone";
+const PASSWORD: &str = "open sesame";
+/// The line of `htpasswd -B` for both.
+const HTPASSWD: &str = "someone:$2b$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW\n";
+const REPOSITORY: &str = "azureml/promptflow/promptflow-runtime-stable";
+
+/// Debian's registry on a free port of the loopback device, until it is dropped.
+struct Registry {
+    process: Child,
+    address: String,
+    folder: Folder,
+}
+
+impl Registry {
+    /// `None`, and said, where there is none on this machine.
+    fn start(protected: bool) -> Option<Self> {
+        let folder = Folder::new("registry");
+        let root = folder.path().display();
+        let auth = format!("auth: {{htpasswd: {{realm: tests, path: {root}/htpasswd}}}}\n");
+        let auth = if protected { auth } else { String::new() };
+        folder.write("htpasswd", HTPASSWD);
+        folder.write(
+            "config.yml",
+            format!(
+                "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}/data}}}}\nhttp: {{addr: 127.0.0.1:0}}\n{auth}"
+            ),
+        );
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(folder.path().join("config.yml")).stdout(Stdio::null()).stderr(Stdio::piped());
+        let Ok(mut process) = command.spawn() else {
+            skip("no docker-registry in PATH");
+            return None;
+        };
+        let mut lines = BufReader::new(process.stderr.take().expect("its log")).lines().map_while(Result::ok);
+        let address = lines.find_map(|line| Some(line.split_once("listening on ")?.1.split('"').next()?.to_owned()));
+        let address = address.expect("where it listens");
+        // Else it blocks when nobody reads its log.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self { process, address, folder })
+    }
+
+    fn image(&self, tag: &str) -> String {
+        format!("{}/{REPOSITORY}:{tag}", self.address)
+    }
+
+    /// Pushes an image of nothing under each tag.
+    fn push(&self, tags: &[&str], auth: &RegistryAuth) {
+        // The client wants to know whose cryptography it uses, plain HTTP or not.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        for tag in tags {
+            let client = Client::try_from(config_of(&config)).expect("a client");
+            let image: Reference = self.image(tag).parse().expect("a name");
+            let layers = [ImageLayer::oci_v1(b"nothing".to_vec(), None)];
+            let config = Config::oci_v1(format!("{{\"tag\":\"{tag}\"}}").into_bytes(), None);
+            runtime.block_on(client.push(&image, &layers, config, auth, None)).expect("pushed");
+        }
+    }
+
+    /// The output of `flowgate environment check-version`, with the registry's port as `PORT`.
+    fn check(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+        let arguments = [&["environment", "check-version"], arguments].concat();
+        let mut command = command(self.folder.path(), &arguments);
+        let path = std::env::var("PATH").expect("PATH");
+        let path = format!("{}:{path}", self.folder.path().join("bin").display());
+        command.env("DOCKER_CONFIG", self.folder.path()).env("PATH", path).envs(variables.iter().copied());
+        let output = command.output().expect("flowgate starts");
+        let out = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{out}");
+        assert!(!out.contains(PASSWORD), "{out}");
+        let port = self.address.rsplit(':').next().expect("a port");
+        out.replace(port, "PORT")
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn config_of(config: &ClientConfig) -> ClientConfig {
+    ClientConfig { protocol: config.protocol.clone(), ..ClientConfig::default() }
+}
+
+#[test]
+fn versions_are_read_from_a_registry() {
+    let Some(registry) = Registry::start(false) else { return };
+    registry.push(&["20240411.v4", "latest", "20240411.v10", "20231011.v2", "v1"], &RegistryAuth::Anonymous);
+    expect![[r#"
+        127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:20231011.v2
+          digest   sha256:0dd9779a340171515480cb4e9fd368406520a950488e496ff62aac2f2a27a556
+          newest   20240411.v10 of 3 versions
+    "#]]
+    .assert_eq(&registry.check(&[&registry.image("20231011.v2")], &[]));
+    expect![[r#"
+        127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:20200101.v1
+          digest   unknown
+          newest   20240411.v10 of 3 versions
+          because  `127.0.0.1:PORT` has no `20200101.v1` in `azureml/promptflow/promptflow-runtime-stable`
+    "#]]
+    .assert_eq(&registry.check(&[&registry.image("20200101.v1")], &[]));
+    expect![[r#"
+        127.0.0.1:PORT/azureml/other/other-runtime-stable:x
+          digest   unknown
+          newest   unknown
+          because  `127.0.0.1:PORT` has no repository `azureml/other/other-runtime-stable`
+    "#]]
+    .assert_eq(&registry.check(&[&registry.image("x").replace("promptflow", "other")], &[]));
+    let flow = format!("environment:\n  image: {}\n", registry.image("latest"));
+    registry.folder.write("flow/flow.dag.yaml", flow);
+    expect![[r#"
+        127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:latest
+          digest   sha256:e9c829011d979d653be52a598f1e5fea7b1ce14b8c9dd34003977cd4b276117f
+          newest   20240411.v10 of 3 versions
+          warning  [unpinned-base-image] the tag `latest` names another image each time
+                   help: name a version, or a digest
+    "#]]
+    .assert_eq(&registry.check(&["flow"], &[]));
+    expect![[r#"
+        {
+          "version": 1,
+          "image": "127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:latest",
+          "digest": "sha256:e9c829011d979d653be52a598f1e5fea7b1ce14b8c9dd34003977cd4b276117f",
+          "newest": "20240411.v10",
+          "versions": [
+            "20240411.v10",
+            "20240411.v4",
+            "20231011.v2"
+          ],
+          "unknown": null,
+          "frozen": false,
+          "findings": [
+            {
+              "rule": "unpinned-base-image",
+              "level": "warning",
+              "message": "the tag `latest` names another image each time",
+              "help": "name a version, or a digest"
+            }
+          ]
+        }
+    "#]]
+    .assert_eq(&registry.check(&["flow", "--format", "json"], &[]));
+}
+
+#[test]
+fn credentials_come_from_dockers_configuration() {
+    let Some(registry) = Registry::start(true) else { return };
+    let auth = RegistryAuth::Basic(USER.to_owned(), PASSWORD.to_owned());
+    registry.push(&["20240411.v4"], &auth);
+    let image = registry.image("20240411.v4");
+
+    let refused = registry.check(&[&image], &[]);
+    expect![[r#"
+        127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:20240411.v4
+          digest   unknown
+          newest   unknown
+          because  `127.0.0.1:PORT` refuses `azureml/promptflow/promptflow-runtime-stable` (401), asked as nobody; sign in with `docker login 127.0.0.1:PORT`
+    "#]].assert_eq(&refused);
+    // `someone:open sesame`, as `docker login` writes it.
+    let address = &registry.address;
+    registry
+        .folder
+        .write("config.json", format!("{{\"auths\":{{\"{address}\":{{\"auth\":\"c29tZW9uZTpvcGVuIHNlc2FtZQ==\"}}}}}}"));
+    let allowed = registry.check(&[&image], &[]);
+    expect![[r#"
+        127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:20240411.v4
+          digest   sha256:66dfcdf1526424e21b9ec0daa93a74f38c24f01c03ecfbde82d085d713540e8c
+          newest   20240411.v4 of 1 version
+    "#]]
+    .assert_eq(&allowed);
+
+    let helper = registry.folder.path().join("bin/docker-credential-test");
+    registry.folder.write(
+        "bin/docker-credential-test",
+        format!("#!/bin/sh\ncat >/dev/null\necho '{{\"Username\":\"{USER}\",\"Secret\":\"{PASSWORD}\"}}'\n"),
+    );
+    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    registry.folder.write("config.json", format!("{{\"credHelpers\":{{\"{address}\":\"test\"}}}}"));
+    assert_eq!(registry.check(&[&image], &[]), allowed);
+
+    // A helper that says that it has none is no error; one that fails is, and its words stay unseen.
+    registry.folder.write(
+        "bin/docker-credential-test",
+        "#!/bin/sh\ncat >/dev/null\necho 'credentials not found in native keychain'\nexit 1\n",
+    );
+    assert_eq!(registry.check(&[&image], &[]), refused);
+    registry
+        .folder
+        .write("bin/docker-credential-test", format!("#!/bin/sh\ncat >/dev/null\necho '{PASSWORD}'\nexit 1\n"));
+    expect![[r#"
+        127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:20240411.v4
+          digest   unknown
+          newest   unknown
+          because  `docker-credential-test` gives no credential; sign in again with `docker login 127.0.0.1:PORT`
+    "#]]
+    .assert_eq(&registry.check(&[&image], &[]));
+}
+
+#[test]
+fn what_is_not_known_is_said_and_is_no_error() {
+    let Some(mut registry) = Registry::start(false) else { return };
+    registry.process.kill().expect("killed");
+    registry.process.wait().expect("gone");
+    expect![[r#"
+        127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:20231011.v2
+          digest   unknown
+          newest   unknown
+          because  `127.0.0.1:PORT` does not answer: Connection refused (os error 111)
+    "#]]
+    .assert_eq(&registry.check(&[&registry.image("20231011.v2")], &[]));
+    registry.folder.write("flow/flow.dag.yaml", "nodes: []\n");
+    assert_eq!(registry.check(&["flow"], &[]), "note: the flow names no base image\n");
+}
