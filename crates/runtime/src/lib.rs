@@ -25,9 +25,13 @@ pub mod event;
 #[cfg(feature = "network")]
 pub mod feed;
 #[cfg(feature = "network")]
+pub mod gate;
+#[cfg(feature = "network")]
 mod http;
 #[cfg(feature = "network")]
 pub mod identity;
+#[cfg(feature = "network")]
+pub mod installer;
 pub mod log;
 pub mod outcome;
 pub mod pack;

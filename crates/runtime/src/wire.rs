@@ -103,6 +103,24 @@ pub enum WireError {
 /// # Errors
 /// See [`WireError`].
 pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Frame, WireError> {
+    let (kind, size, channel) = read_head(stream, MAX_FRAME).await?;
+    let Some(kind) = Kind::from_byte(kind) else {
+        return Err(WireError::Malformed(format!("a frame of the unknown kind {kind:#04x}")));
+    };
+    Ok(Frame { kind, channel, payload: read_payload(stream, size).await? })
+}
+
+/// The same, for the frames of another protocol: kind, channel and payload.
+#[cfg(feature = "network")]
+pub(crate) async fn read_raw(
+    stream: &mut (impl AsyncRead + Unpin),
+    max_frame: usize,
+) -> Result<(u8, u32, Vec<u8>), WireError> {
+    let (kind, size, channel) = read_head(stream, max_frame).await?;
+    Ok((kind, channel, read_payload(stream, size).await?))
+}
+
+async fn read_head(stream: &mut (impl AsyncRead + Unpin), max_frame: usize) -> Result<(u8, usize, u32), WireError> {
     let mut head = [0; 4 + HEAD];
     let mut have = 0;
     while have < head.len() {
@@ -115,20 +133,20 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Frame, WireEr
     }
     let [a, b, c, d, kind, e, f, g, h] = head;
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    if !(HEAD..=MAX_FRAME).contains(&length) {
+    if !(HEAD..=max_frame).contains(&length) {
         return Err(WireError::Malformed(format!("a frame of kind {kind:#04x} that announces {length} bytes")));
     }
-    let Some(kind) = Kind::from_byte(kind) else {
-        return Err(WireError::Malformed(format!("a frame of the unknown kind {kind:#04x}")));
-    };
-    let size = length - HEAD;
+    Ok((kind, length - HEAD, u32::from_be_bytes([e, f, g, h])))
+}
+
+async fn read_payload(stream: &mut (impl AsyncRead + Unpin), size: usize) -> Result<Vec<u8>, WireError> {
     // Room grows with what arrives, so that a length costs its sender as much as it costs us.
     let mut payload = Vec::with_capacity(size.min(FIRST_ROOM));
     let taken = stream.take(size as u64).read_to_end(&mut payload).await.map_err(WireError::Broken)?;
     if taken < size {
         return Err(WireError::Broken(io::ErrorKind::UnexpectedEof.into()));
     }
-    Ok(Frame { kind, channel: u32::from_be_bytes([e, f, g, h]), payload })
+    Ok(payload)
 }
 
 /// Writes one frame.
@@ -136,16 +154,26 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Frame, WireEr
 /// # Errors
 /// The stream's; a payload that no frame can hold is [`io::ErrorKind::InvalidInput`].
 pub async fn write(stream: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> io::Result<()> {
-    let length = frame.payload.len() + HEAD;
+    write_raw(stream, frame.kind as u8, frame.channel, &frame.payload).await
+}
+
+/// The same, for the frames of another protocol.
+pub(crate) async fn write_raw(
+    stream: &mut (impl AsyncWrite + Unpin),
+    kind: u8,
+    channel: u32,
+    payload: &[u8],
+) -> io::Result<()> {
+    let length = payload.len() + HEAD;
     if length > MAX_FRAME {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let mut head = [0; 4 + HEAD];
     head[..4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-    head[4] = frame.kind as u8;
-    head[5..].copy_from_slice(&frame.channel.to_be_bytes());
+    head[4] = kind;
+    head[5..].copy_from_slice(&channel.to_be_bytes());
     stream.write_all(&head).await?;
-    stream.write_all(&frame.payload).await?;
+    stream.write_all(payload).await?;
     stream.flush().await
 }
 

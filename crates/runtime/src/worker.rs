@@ -21,7 +21,12 @@ pub fn arguments() -> [&'static str; 4] {
 
 /// The first bytes on the worker's standard input, before any frame.
 pub(crate) fn preamble() -> Vec<u8> {
-    let source = json!(MODULES).to_string().into_bytes();
+    preamble_of(&MODULES)
+}
+
+/// The same for other modules, of which the last has a `main`.
+pub(crate) fn preamble_of(modules: &[(&str, &str)]) -> Vec<u8> {
+    let source = json!(modules).to_string().into_bytes();
     let mut bytes = u32::try_from(source.len()).unwrap_or(u32::MAX).to_be_bytes().to_vec();
     bytes.extend(source);
     bytes

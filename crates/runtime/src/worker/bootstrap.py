@@ -17,4 +17,4 @@ if size > 1048576:
 for name, source in json.loads(take(size).decode()):
     sys.modules[name] = types.ModuleType(name)
     exec(compile(source, "<" + name + ">", "exec"), sys.modules[name].__dict__)
-sys.modules["flowgate_worker"].main()
+sys.modules[name].main()

@@ -1,0 +1,364 @@
+//! Pages of an index: HTML (PEP 503) and JSON (PEP 691), read and written.
+
+use html5gum::{StartTag, Token, Tokenizer};
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// The media type of PEP 691's JSON.
+pub(super) const JSON: &str = "application/vnd.pypi.simple.v1+json";
+/// What is asked for, the best first.
+pub(super) const ACCEPT: &str =
+    "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01";
+/// The version of the repository API that is written.
+const API_VERSION: &str = "1.0";
+/// Files of one page: the largest project of the public index has a tenth of it.
+const MAX_FILES: usize = 200_000;
+
+/// One file that a page names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) filename: String,
+    /// Absolute, without a fragment.
+    pub(super) url: Url,
+    /// In lower-case hexadecimal.
+    pub(super) sha256: Option<String>,
+    /// Another hash, `name=value`: an installer checks it, the gate cannot.
+    pub(super) other_hash: Option<String>,
+    pub(super) requires_python: Option<String>,
+    /// The reason, which may be empty.
+    pub(super) yanked: Option<String>,
+    /// Whether `<url>.metadata` is there (PEP 658), and its sha256.
+    pub(super) metadata: Option<Option<String>>,
+}
+
+/// Reads a page. What names no file is left out.
+///
+/// # Errors
+/// Why that is no page of an index, as a lower-case fragment.
+pub(super) fn read(base: &Url, content_type: &str, body: &[u8]) -> Result<Vec<Entry>, String> {
+    let kind = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let entries = match kind.as_str() {
+        "application/json" => return Err("it is JSON of another kind".to_owned()),
+        JSON => read_json(base, body)?,
+        "text/html" | "application/xhtml+xml" | "application/vnd.pypi.simple.v1+html" | "" => read_html(base, body),
+        _ => return Err(format!("its type is `{}`", crate::wire::clip(kind, 60))),
+    };
+    if entries.len() > MAX_FILES {
+        return Err(format!("it names more than {MAX_FILES} files"));
+    }
+    Ok(entries)
+}
+
+#[derive(Deserialize)]
+struct JsonPage {
+    files: Vec<JsonFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct JsonFile {
+    filename: String,
+    url: String,
+    #[serde(default)]
+    hashes: Hashes,
+    #[serde(default)]
+    requires_python: Option<String>,
+    #[serde(default)]
+    yanked: Option<Flag<String>>,
+    #[serde(default, alias = "data-dist-info-metadata", alias = "dist-info-metadata")]
+    core_metadata: Option<Flag<Hashes>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Hashes {
+    #[serde(default)]
+    sha256: Option<String>,
+    #[serde(flatten)]
+    others: std::collections::BTreeMap<String, serde_json::Value>,
+}
+
+/// `true`, `false`, or something that says more.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Flag<T> {
+    Plain(bool),
+    More(T),
+}
+
+fn read_json(base: &Url, body: &[u8]) -> Result<Vec<Entry>, String> {
+    // `core-metadata` and its older name may both be there, which serde takes for a duplicate.
+    let mut page: serde_json::Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    for file in page.get_mut("files").and_then(|files| files.as_array_mut()).into_iter().flatten() {
+        let Some(file) = file.as_object_mut() else { continue };
+        let older = [file.remove("dist-info-metadata"), file.remove("data-dist-info-metadata")];
+        if !file.contains_key("core-metadata")
+            && let Some(older) = older.into_iter().flatten().next()
+        {
+            file.insert("core-metadata".to_owned(), older);
+        }
+    }
+    let page: JsonPage = serde_json::from_value(page).map_err(|error| error.to_string())?;
+    let entries = page.files.into_iter().filter_map(|file| {
+        let mut url = base.join(&file.url).ok()?;
+        url.set_fragment(None);
+        let other_hash = file
+            .hashes
+            .others
+            .iter()
+            .find_map(|(name, value)| Some(format!("{name}={}", value.as_str()?)))
+            .filter(|text| is_plain(text));
+        Some(Entry {
+            filename: filename(&file.filename)?,
+            url,
+            sha256: file.hashes.sha256.and_then(|hash| sha256(&hash)),
+            other_hash,
+            requires_python: file.requires_python,
+            yanked: match file.yanked {
+                Some(Flag::More(reason)) => Some(reason),
+                Some(Flag::Plain(true)) => Some(String::new()),
+                _ => None,
+            },
+            metadata: match file.core_metadata {
+                Some(Flag::More(hashes)) => Some(hashes.sha256.and_then(|hash| sha256(&hash))),
+                Some(Flag::Plain(true)) => Some(None),
+                _ => None,
+            },
+        })
+    });
+    Ok(entries.collect())
+}
+
+fn read_html(base: &Url, body: &[u8]) -> Vec<Entry> {
+    let mut base = base.clone();
+    let mut entries = Vec::new();
+    for Ok(token) in Tokenizer::new(body) {
+        let Token::StartTag(tag) = token else { continue };
+        match tag.name.as_slice() {
+            b"base" => {
+                if let Some(url) = attribute(&tag, "href").and_then(|href| base.join(&href).ok()) {
+                    base = url;
+                }
+            }
+            b"a" => entries.extend(anchor(&base, &tag)),
+            _ => {}
+        }
+    }
+    entries
+}
+
+fn anchor(base: &Url, tag: &StartTag<()>) -> Option<Entry> {
+    let mut url = base.join(attribute(tag, "href")?.trim()).ok()?;
+    let fragment = url.fragment().unwrap_or("").to_owned();
+    url.set_fragment(None);
+    let (hash, value) = fragment.split('&').next().unwrap_or("").split_once('=').unwrap_or_default();
+    let last = url.path_segments()?.next_back()?.to_owned();
+    let metadata = attribute(tag, "data-core-metadata").or_else(|| attribute(tag, "data-dist-info-metadata"));
+    Some(Entry {
+        filename: filename(&percent_decode_str(&last).decode_utf8().ok()?)?,
+        url,
+        sha256: if hash == "sha256" { sha256(value) } else { None },
+        other_hash: (hash != "sha256" && !value.is_empty() && is_plain(&fragment)).then(|| format!("{hash}={value}")),
+        requires_python: attribute(tag, "data-requires-python"),
+        yanked: attribute(tag, "data-yanked"),
+        metadata: metadata.filter(|text| text != "false").map(|text| text.strip_prefix("sha256=").and_then(sha256)),
+    })
+}
+
+fn attribute(tag: &StartTag<()>, name: &str) -> Option<String> {
+    let value = tag.attributes.get(name.as_bytes())?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// The name of an archive; `None` for what is no name of one, such as a link to another page.
+pub(super) fn filename(text: &str) -> Option<String> {
+    let archive = [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz"].iter().any(|end| text.ends_with(end));
+    let plain = text.len() <= 200
+        && !text.starts_with(['.', '-'])
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+!".contains(c));
+    (archive && plain).then(|| text.to_owned())
+}
+
+fn sha256(text: &str) -> Option<String> {
+    (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| text.to_ascii_lowercase())
+}
+
+fn is_plain(hash: &str) -> bool {
+    hash.len() <= 200 && hash.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"=_-".contains(&byte))
+}
+
+/// What a page says of one file, with the gate's own URL for it.
+pub(super) struct Offer<'e> {
+    pub(super) entry: &'e Entry,
+    /// Relative to the gate's root: `/f/1/a.whl`.
+    pub(super) path: String,
+}
+
+#[derive(Serialize)]
+struct WrittenPage<'p> {
+    meta: Meta,
+    name: &'p str,
+    files: Vec<WrittenFile<'p>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Meta {
+    api_version: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct WrittenFile<'p> {
+    filename: &'p str,
+    url: &'p str,
+    hashes: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requires_python: Option<&'p str>,
+    yanked: serde_json::Value,
+    core_metadata: serde_json::Value,
+}
+
+/// A page as JSON.
+pub(super) fn write_json(project: &str, offers: &[Offer<'_>]) -> Vec<u8> {
+    let files = offers.iter().map(|Offer { entry, path }| {
+        let hashes = hashes(entry).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        WrittenFile {
+            filename: &entry.filename,
+            url: path,
+            hashes,
+            requires_python: entry.requires_python.as_deref(),
+            yanked: entry.yanked.as_ref().map_or(false.into(), |reason| match reason.as_str() {
+                "" => true.into(),
+                reason => reason.into(),
+            }),
+            core_metadata: match &entry.metadata {
+                None => false.into(),
+                Some(None) => true.into(),
+                Some(Some(hash)) => serde_json::json!({ "sha256": hash }),
+            },
+        }
+    });
+    let page = WrittenPage { meta: Meta { api_version: API_VERSION }, name: project, files: files.collect() };
+    serde_json::to_vec(&page).unwrap_or_default()
+}
+
+fn hashes(entry: &Entry) -> Vec<(&str, &str)> {
+    let other = entry.other_hash.as_deref().and_then(|text| text.split_once('='));
+    entry.sha256.as_deref().map(|hash| ("sha256", hash)).into_iter().chain(other).collect()
+}
+
+/// A page as HTML.
+pub(super) fn write_html(project: &str, offers: &[Offer<'_>]) -> Vec<u8> {
+    use std::fmt::Write;
+    let mut text = format!(
+        "<!DOCTYPE html>\n<html><head><meta name=\"pypi:repository-version\" content=\"{API_VERSION}\"><title>{project}</title></head><body>\n"
+    );
+    for Offer { entry, path } in offers {
+        let fragment = hashes(entry).first().map_or(String::new(), |(name, value)| format!("#{name}={value}"));
+        let _ = write!(text, "<a href=\"{path}{fragment}\"");
+        if let Some(python) = &entry.requires_python {
+            let _ = write!(text, " data-requires-python=\"{}\"", escape(python));
+        }
+        if let Some(reason) = &entry.yanked {
+            let _ = write!(text, " data-yanked=\"{}\"", escape(reason));
+        }
+        if let Some(hash) = &entry.metadata {
+            let value = hash.as_ref().map_or("true".to_owned(), |hash| format!("sha256={hash}"));
+            let _ = write!(text, " data-core-metadata=\"{value}\" data-dist-info-metadata=\"{value}\"");
+        }
+        let _ = writeln!(text, ">{}</a><br>", entry.filename);
+    }
+    text.push_str("</body></html>\n");
+    text.into_bytes()
+}
+
+/// A text within a tag or an attribute.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#x27;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn base() -> Url {
+        Url::parse("https://host/simple/pkg/").unwrap()
+    }
+
+    const HASH: &str = "9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08";
+
+    fn same_both_ways(entries: &[Entry]) {
+        let offers: Vec<Offer<'_>> = entries.iter().map(|entry| Offer { entry, path: entry.url.to_string() }).collect();
+        assert_eq!(read(&base(), JSON, &write_json("pkg", &offers)).unwrap(), entries);
+        assert_eq!(read(&base(), "text/html", &write_html("pkg", &offers)).unwrap(), entries);
+    }
+
+    #[test]
+    fn a_page_in_html_is_read_as_pip_reads_it() {
+        let page = format!(
+            "<html><head><base href='../../files/'></head><body><a href=\"..\">up</a>\
+             <A HREF='pkg-1.0%2Blocal-py3-none-any.whl#sha256={HASH}' data-requires-python='&gt;=3.8,&lt;4' data-dist-info-metadata=true>x</A>\
+             <a href=\"https://other/pkg-1.0.tar.gz?sig=1&amp;x=2#md5=abc\" data-yanked=\"it &quot;broke&quot;\">pkg-1.0.tar.gz</a>\
+             <!-- <a href='pkg-2.0.zip'></a> --><a href='javascript:pkg.zip'></a>"
+        );
+        let entries = read(&base(), "text/html; charset=utf-8", page.as_bytes()).unwrap();
+        assert_eq!(entries.len(), 2, "{entries:?}");
+        assert_eq!(entries[0].url.as_str(), "https://host/files/pkg-1.0%2Blocal-py3-none-any.whl");
+        assert_eq!(entries[0].filename, "pkg-1.0+local-py3-none-any.whl");
+        assert_eq!(entries[0].sha256, Some(HASH.to_ascii_lowercase()));
+        assert_eq!(entries[0].requires_python.as_deref(), Some(">=3.8,<4"));
+        assert_eq!(entries[0].metadata, Some(None));
+        assert_eq!(entries[1].url.as_str(), "https://other/pkg-1.0.tar.gz?sig=1&x=2");
+        assert_eq!(entries[1].other_hash.as_deref(), Some("md5=abc"));
+        assert_eq!(entries[1].yanked.as_deref(), Some("it \"broke\""));
+        same_both_ways(&entries);
+    }
+
+    #[test]
+    fn a_page_in_json_is_read() {
+        let page = serde_json::json!({"meta": {"api-version": "1.4"}, "name": "pkg", "files": [
+            {"filename": "pkg-1.0-py3-none-any.whl", "url": "/f/pkg-1.0-py3-none-any.whl", "hashes": {"sha256": HASH},
+             "core-metadata": {"sha256": HASH}, "data-dist-info-metadata": {"sha256": HASH}, "yanked": false, "size": 1},
+            {"filename": "pkg-0.9.tar.gz", "url": "pkg-0.9.tar.gz", "hashes": {}, "yanked": "old", "requires-python": null},
+            {"filename": "../../etc/passwd.zip", "url": "x.zip", "hashes": {}},
+        ]});
+        let entries = read(&base(), JSON, page.to_string().as_bytes()).unwrap();
+        assert_eq!(entries.len(), 2);
+        assert_eq!(entries[0].metadata, Some(Some(HASH.to_ascii_lowercase())));
+        assert_eq!(entries[1].yanked.as_deref(), Some("old"));
+        assert_eq!(entries[1].url.as_str(), "https://host/simple/pkg/pkg-0.9.tar.gz");
+        same_both_ways(&entries);
+        assert!(read(&base(), "application/json", b"{}").is_err());
+        assert_eq!(read(&base(), "image/png", b"").unwrap_err(), "its type is `image/png`");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_page_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300), json in any::<bool>()) {
+            let _ = read(&base(), if json { JSON } else { "text/html" }, &bytes);
+        }
+
+        #[test]
+        fn no_text_leaves_its_attribute(text in "[ -~]{0,40}") {
+            let entry = Entry {
+                filename: "a-1.zip".to_owned(), url: Url::parse("https://h/a-1.zip").unwrap(), sha256: None, other_hash: None,
+                requires_python: Some(text.clone()), yanked: Some(text), metadata: None,
+            };
+            same_both_ways(&[entry]);
+        }
+    }
+}

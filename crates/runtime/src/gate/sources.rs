@@ -1,0 +1,116 @@
+//! Which indexes the options of a requirements file name, in pip's order.
+
+use flowgate_flow::requirements::{self, OptionKind};
+
+use super::policy::{GatePolicy, Index, PUBLIC_INDEX};
+use super::trouble::Trouble;
+
+/// What an installer is to be asked with.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    /// The indexes in order; none where `--no-index` is said.
+    pub(super) indexes: Vec<Index>,
+    /// The other options, with their values.
+    pub(crate) options: Vec<(String, Option<String>)>,
+}
+
+impl Sources {
+    /// Reads option lines as pip does: an index replaces all that were named before it, one more
+    /// is added to them, and `--no-index` ends both for good.
+    pub(crate) fn read(policy: &GatePolicy, lines: &[String]) -> Result<Self, Trouble> {
+        let mut urls = vec![PUBLIC_INDEX.to_owned()];
+        let (mut none, mut options) = (false, Vec::new());
+        let file = requirements::read(&lines.join("\n"));
+        for line in &file.lines {
+            let values = |kind| {
+                line.options.iter().filter(move |option| option.kind == kind).filter_map(|option| option.value.as_ref())
+            };
+            if let Some(refusal) = &line.refusal {
+                return Err(refused(
+                    &format!("`{}`", quoted(&line.text)),
+                    &format!("pip does not take it: {refusal:?}"),
+                ));
+            }
+            none |= line.options.iter().any(|option| option.kind == OptionKind::NoIndex);
+            if let Some(url) = values(OptionKind::IndexUrl).next_back() {
+                urls = vec![url.value.clone()];
+            }
+            urls.extend(values(OptionKind::ExtraIndexUrl).map(|url| url.value.clone()));
+            for option in &line.options {
+                let value = option.value.as_ref().map(|value| value.value.clone());
+                match option.kind {
+                    OptionKind::Other => options.push((option.name.value.clone(), value)),
+                    OptionKind::FindLinks => {
+                        let why = "archives come from an index: a page of links is none, and a folder is not there";
+                        return Err(refused("`--find-links`", why));
+                    }
+                    OptionKind::Editable => {
+                        return Err(refused("`--editable`", "only archives of an index can be installed"));
+                    }
+                    // An index is reached over TLS or, where the policy says http, without: no middle way.
+                    OptionKind::TrustedHost => {
+                        return Err(refused("`--trusted-host`", "certificates are looked at for every host"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if none {
+            urls.clear();
+        }
+        let indexes = urls.iter().map(|url| policy.index(url)).collect::<Result<_, _>>()?;
+        Ok(Self { indexes, options })
+    }
+}
+
+fn refused(place: &str, why: &str) -> Trouble {
+    Trouble::refused(place, why)
+}
+
+fn quoted(text: &str) -> String {
+    crate::wire::clip(flowgate_flow::credential::mask(text).into_owned(), 200)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Feed;
+
+    fn read(lines: &[&str]) -> Result<Vec<String>, String> {
+        let policy = GatePolicy::public()
+            .with(Feed::new("https://one.example/simple/").unwrap())
+            .with(Feed::new("https://two.example/simple/").unwrap());
+        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        Sources::read(&policy, &lines)
+            .map(|sources| sources.indexes.iter().map(|index| index.url.to_string()).collect())
+            .map_err(|trouble| trouble.to_string())
+    }
+
+    #[test]
+    fn indexes_are_counted_as_pip_counts_them() {
+        let (one, two) = ("https://one.example/simple/", "https://two.example/simple/");
+        assert_eq!(read(&[]).unwrap(), [PUBLIC_INDEX]);
+        assert_eq!(read(&["--pre", "--extra-index-url https://one.example/simple"]).unwrap(), [PUBLIC_INDEX, one]);
+        assert_eq!(
+            read(&["--extra-index-url https://one.example/simple", "-i https://two.example/simple"]).unwrap(),
+            [two]
+        );
+        assert_eq!(
+            read(&["-i https://two.example/simple/ --extra-index-url=https://one.example/simple"]).unwrap(),
+            [two, one]
+        );
+        assert_eq!(read(&["--no-index", "-i https://one.example/simple"]).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn what_the_gate_cannot_mean_is_refused() {
+        for line in [
+            "-f https://one.example/x",
+            "-e git+https://h/x",
+            "--trusted-host one.example",
+            "-i https://three.example/simple/",
+        ] {
+            assert!(read(&[line]).unwrap_err().contains("was refused: "), "{line}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+"""Runs an installer where there is no network: its requests go over the stream, as PROTOCOL.md describes."""
+
+import asyncio
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import struct
+import sys
+import tempfile
+
+PROTOCOL = 1
+RUN, RESPONSE, BODY, END = 0x01, 0x02, 0x03, 0x04
+HELLO, REQUEST, ACK, CANCEL, OUTPUT, EXITED, FATAL = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x8F
+MAX_FRAME = 1024 * 1024
+MAX_HEAD = 16 * 1024
+MAX_CONNECTIONS = 256
+MAX_STREAMS = 64
+CHUNK = 64 * 1024
+LAST_WORDS = 5  # seconds for output that is still on its way when the installer has ended
+PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large", 503: "Too Many Connections"}
+
+
+def send(kind, channel=0, payload=b""):
+    """Writes a frame whole. It may wait for the host, which always reads."""
+    data = memoryview(struct.pack(">IBI", 5 + len(payload), kind, channel) + payload)
+    while data:
+        try:
+            data = data[os.write(1, data) :]
+        except BlockingIOError:  # where both directions are one file, the reader made it so
+            select.select([], [1], [])
+
+
+def send_json(kind, channel, body):
+    send(kind, channel, json.dumps(body).encode("ascii"))
+
+
+def installed():
+    """What is installed: normalised name to version, the one that an import finds."""
+    importlib.invalidate_caches()
+    packages = {}
+    for distribution in importlib.metadata.distributions():
+        with contextlib.suppress(Exception):  # half a package, without metadata
+            name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+            packages.setdefault(name, str(distribution.version))
+    return packages
+
+
+class Streams:
+    """The requests that wait for the host, by number."""
+
+    def __init__(self):
+        self.last = 0
+        self.queues = {}
+        self.free = asyncio.Semaphore(MAX_STREAMS)
+
+    async def open(self, request):
+        await self.free.acquire()
+        self.last += 1
+        self.queues[self.last] = queue = asyncio.Queue()  # bounded by the window
+        send_json(REQUEST, self.last, request)
+        return self.last, queue
+
+    def receive(self, kind, number, payload):
+        queue = self.queues.get(number)
+        if queue is not None:
+            queue.put_nowait((kind, payload))
+            if kind == END:
+                del self.queues[number]
+                self.free.release()
+
+
+class Loopback:
+    """The index that an installer sees."""
+
+    def __init__(self, streams):
+        self.streams = streams
+        self.connections = 0
+
+    async def serve(self, reader, writer):
+        self.connections += 1
+        try:
+            if self.connections > MAX_CONNECTIONS:
+                return self.refuse(writer, 503)
+            while await self.answer(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        except asyncio.LimitOverrunError:
+            self.refuse(writer, 431)
+        finally:
+            self.connections -= 1
+            with contextlib.suppress(Exception):
+                writer.close()
+
+    @staticmethod
+    def refuse(writer, status):
+        writer.write(f"HTTP/1.1 {status} {PHRASES[status]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+
+    async def answer(self, reader, writer):
+        """Answers one request; false where no other may follow on this connection."""
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
+        words = first.split(" ")
+        if len(words) != 3:
+            return self.refuse(writer, 400)
+        method, target, version = words
+        headers = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            headers[name.strip().lower()] = value.strip()
+        body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        keep = version == "HTTP/1.1" and "close" not in headers.get("connection", "").lower()
+        keep = keep and not body and method != "CONNECT"
+        request = {"method": method, "target": target, "accept": headers.get("accept", ""), "body": body}
+        number, queue = await self.streams.open(request)
+        try:
+            return await self.relay(number, queue, writer, method, keep) and keep
+        except ConnectionError:
+            if number in self.streams.queues:
+                send(CANCEL, number)
+            raise
+
+    @staticmethod
+    async def relay(number, queue, writer, method, keep):
+        kind, payload = await queue.get()
+        if kind != RESPONSE:
+            return False
+        head = json.loads(payload)
+        lines = [f"HTTP/1.1 {head['status']} {head['reason']}", f"Content-Type: {head['content_type']}"]
+        length, chunked = head["length"], head["length"] is None and method != "HEAD"
+        if length is not None:
+            lines.append(f"Content-Length: {length}")
+        if chunked:
+            lines.append("Transfer-Encoding: chunked")
+        lines.append("Connection: keep-alive" if keep else "Connection: close")
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace"))
+        while True:
+            kind, payload = await queue.get()
+            if kind == END:
+                if payload:  # broken off: the connection ends before its body does
+                    return False
+                if chunked:
+                    writer.write(b"0\r\n\r\n")
+                await writer.drain()
+                return True
+            writer.write(b"%x\r\n%b\r\n" % (len(payload), payload) if chunked else payload)
+            await writer.drain()
+            send(ACK, number, struct.pack(">I", len(payload)))
+
+
+class Job:
+    """An installer, with a folder of its own."""
+
+    def __init__(self):
+        self.child = None
+        self.work = None
+
+    async def run(self, request):
+        end = {"exit": None, "signal": None, "detail": ""}
+        try:
+            self.work = tempfile.mkdtemp(prefix="flowgate-")
+            for name, text in request["files"].items():
+                with open(os.path.join(self.work, name), "w", encoding="utf-8") as file:
+                    file.write(text)
+            argv = [word.replace("{work}", self.work) for word in request["argv"]]
+            environment = {name: value.replace("{work}", self.work) for name, value in request["env"].items()}
+            environment["PATH"] = os.environ.get("PATH", os.defpath)
+            self.child = await asyncio.create_subprocess_exec(
+                *argv,
+                cwd=self.work,
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+            outputs = [asyncio.ensure_future(pass_on(1, self.child.stdout)), asyncio.ensure_future(pass_on(2, self.child.stderr))]
+            code = await self.child.wait()
+            self.kill()
+            _, late = await asyncio.wait(outputs, timeout=LAST_WORDS)
+            for output in late:
+                output.cancel()
+            end["exit" if code >= 0 else "signal"] = abs(code)
+        except OSError as error:
+            end["detail"] = str(error)
+        self.clear()
+        send_json(EXITED, 0, {**end, "packages": installed()})
+
+    def kill(self):
+        if self.child is not None:
+            with contextlib.suppress(OSError):
+                os.killpg(self.child.pid, signal.SIGKILL)
+
+    def clear(self):
+        self.kill()
+        if self.work is not None:
+            shutil.rmtree(self.work, ignore_errors=True)
+        self.child = self.work = None
+
+
+async def pass_on(number, stream):
+    while True:
+        data = await stream.read(CHUNK)
+        if not data:
+            return
+        send(OUTPUT, 0, bytes([number]) + data)
+
+
+async def read_frame(reader):
+    length, kind, channel = struct.unpack(">IBI", await reader.readexactly(9))
+    if not 5 <= length <= MAX_FRAME:
+        raise ValueError(f"a frame of {length} bytes")
+    return kind, channel, await reader.readexactly(length - 5)
+
+
+async def obey(reader, streams, job):
+    running = None
+    while True:
+        kind, channel, payload = await read_frame(reader)
+        if kind in (RESPONSE, BODY, END):
+            streams.receive(kind, channel, payload)
+        elif kind == RUN and (running is None or running.done()):
+            running = asyncio.ensure_future(job.run(json.loads(payload)))
+        else:
+            raise ValueError(f"a frame of kind {kind} that is not due")
+
+
+async def start():
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=2 * MAX_FRAME)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0, "rb", 0))
+    streams, job = Streams(), Job()
+    loopback = Loopback(streams)
+    server = await asyncio.start_server(loopback.serve, "127.0.0.1", 0, limit=MAX_HEAD)
+    pip = importlib.util.find_spec("pip") is not None
+    hello = {
+        "protocol": PROTOCOL,
+        "port": server.sockets[0].getsockname()[1],
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "executable": sys.executable,
+        "uv": shutil.which("uv"),
+        "pip": importlib.metadata.version("pip") if pip else None,
+        "packages": installed(),
+    }
+    send_json(HELLO, 0, hello)
+    try:
+        await obey(reader, streams, job)
+    finally:
+        job.clear()
+
+
+def main():
+    try:
+        asyncio.run(start())
+    except asyncio.IncompleteReadError:  # the host has gone
+        os._exit(0)
+    except Exception as error:
+        send_json(FATAL, 0, {"message": f"{type(error).__name__}: {error}"[:1000]})
+        os._exit(2)

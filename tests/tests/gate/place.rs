@@ -1,0 +1,109 @@
+//! A Python of its own to install into, reached over a stream as one in a container would be.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowgate_runtime::RuntimeError;
+use flowgate_runtime::gate::Gate;
+use flowgate_runtime::installer::{InstallRequest, Installed, Installer, arguments};
+use flowgate_runtime::log::LogTail;
+use tokio::process::Child;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Which installer a place has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum With {
+    Pip,
+    Uv,
+}
+
+/// A virtual environment, and the agent in it.
+pub(crate) struct Place {
+    pub(crate) installer: Installer,
+    pub(crate) lines: Vec<String>,
+    python: PathBuf,
+    _folder: tempfile::TempDir,
+    _child: Child,
+}
+
+impl Place {
+    /// One that has nothing else. None where there is no uv to have.
+    pub(crate) async fn new(with: With) -> Option<Self> {
+        let uv = match with {
+            With::Uv => Some(find("uv")?),
+            With::Pip => None,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let venv = folder.path().join("venv");
+        let mut command = Command::new(find("python3").unwrap());
+        command.args(["-I", "-m", "venv"]).args(uv.as_ref().map(|_| "--without-pip")).arg(&venv);
+        assert!(command.status().unwrap().success());
+        let bin = venv.join("bin");
+        let mut path = vec![bin.clone()];
+        if let Some(uv) = uv {
+            let tools = folder.path().join("tools");
+            std::fs::create_dir(&tools).unwrap();
+            std::os::unix::fs::symlink(std::fs::canonicalize(uv).unwrap(), tools.join("uv")).unwrap();
+            path.push(tools);
+        }
+        path.extend([PathBuf::from("/usr/bin"), PathBuf::from("/bin")]);
+        let python = bin.join("python");
+        let mut child = tokio::process::Command::new(&python)
+            .args(arguments())
+            .env_clear()
+            .env("PATH", std::env::join_paths(path).unwrap())
+            // What a base image may have set: none of it reaches an installer.
+            .env("PIP_INDEX_URL", "http://127.0.0.1:9/none/")
+            .env("UV_INDEX_URL", "http://127.0.0.1:9/none/")
+            .env("PLACE_SECRET", "of-the-place")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = LogTail::default();
+        tokio::spawn(log.clone().fill(child.stderr.take().unwrap()));
+        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let installer = Installer::start(stdout, stdin, log, MINUTE).await.unwrap();
+        Some(Self { installer, lines: Vec::new(), python, _folder: folder, _child: child })
+    }
+
+    /// Installs what `lines` of a requirements file say.
+    pub(crate) async fn install(&mut self, gate: &Arc<Gate>, lines: &[&str]) -> Result<Installed, RuntimeError> {
+        let (options, requirements): (Vec<_>, Vec<_>) =
+            lines.iter().map(|line| (*line).to_owned()).partition(|line: &String| line.starts_with('-'));
+        self.request(gate, InstallRequest { requirements, options, ..InstallRequest::default() }).await
+    }
+
+    pub(crate) async fn request(
+        &mut self,
+        gate: &Arc<Gate>,
+        request: InstallRequest,
+    ) -> Result<Installed, RuntimeError> {
+        let lines = &mut self.lines;
+        let mut keep = |line: &str| lines.push(line.to_owned());
+        let run = self.installer.run(&request, gate, &mut keep);
+        tokio::time::timeout(5 * MINUTE, run).await.unwrap()
+    }
+
+    /// What a program prints there.
+    pub(crate) fn python(&self, program: &str) -> String {
+        run(Command::new(&self.python).args(["-I", "-c", program]))
+    }
+}
+
+/// A program of the search path.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Runs a command to its end, and gives what it printed.
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
