@@ -5,19 +5,21 @@ mod base;
 mod engine;
 mod neovim;
 mod packages;
+mod pypiserver;
 mod registry;
 mod rootfs;
 mod uv;
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use crate::command::{Result, at, root};
 
 /// Debian's own Python, so that what is compiled here is what runs in the base image.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Where the test bed keeps its own files. Its programs, Neovim and uv, are in `bin` below it.
+/// Where the test bed keeps its own files. Its programs (Neovim, uv, pypiserver) are in `bin` below it.
 pub(crate) fn folder() -> Result<PathBuf> {
     let folder = root().join("target/testbed");
     std::fs::create_dir_all(&folder).map_err(at(&folder))?;
@@ -35,8 +37,20 @@ pub(crate) fn make() -> Result<()> {
     lock.lock().map_err(at(&path))?;
     packages::install()?;
     uv::make(&folder)?;
+    pypiserver::make(&folder)?;
     engine::start(&folder)?;
     base::make(&folder)?;
     registry::make(&folder)?;
     neovim::make(&folder)
+}
+
+/// Has a program stand in `bin`, in the place of one that may be gone.
+fn link(program: &Path, link: &Path) -> Result<()> {
+    if let Some(bin) = link.parent() {
+        std::fs::create_dir_all(bin).map_err(at(bin))?;
+    }
+    if link.symlink_metadata().is_ok() {
+        std::fs::remove_file(link).map_err(at(link))?;
+    }
+    symlink(program, link).map_err(at(link))
 }

@@ -64,7 +64,6 @@ pub struct Installed {
 pub struct Installer {
     hello: Hello,
     channel: Channel,
-    log: LogTail,
 }
 
 impl Installer {
@@ -109,7 +108,7 @@ impl Installer {
         if hello.protocol != frames::PROTOCOL {
             return Err(fail(format!("it speaks version {} of the protocol", hello.protocol)));
         }
-        Ok(Self { hello, channel, log: LogTail::default() })
+        Ok(Self { hello, channel })
     }
 
     /// What is installed, as the place itself says: normalised name to version.
@@ -146,9 +145,10 @@ impl Installer {
         };
         let run = command::run(&self.hello, &order);
         let before = self.packages();
-        let mut said = Lines { log: self.log.clone(), progress, open: Vec::new() };
+        let tail = LogTail::default();
+        let mut said = Lines { log: tail.clone(), progress, open: Vec::new() };
         let exited = self.channel.run(Outgoing::run(&run), &session, &mut |bytes| said.push(bytes)).await;
-        let log = self.log.text();
+        let log = tail.text();
         let fail = |cause: String| failure(&format!("{installer} {cause}"), &session, log.clone());
         let exited = exited.map_err(|cause| fail(format!("was lost: {cause}")))?;
         match (exited.exit, exited.signal) {

@@ -1,6 +1,6 @@
 //! A Python of its own to install into, reached over a stream as one in a container would be.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,16 +38,17 @@ impl Place {
         };
         let folder = tempfile::tempdir().unwrap();
         let venv = folder.path().join("venv");
-        let mut command = Command::new(find("python3").unwrap());
-        command.args(["-I", "-m", "venv"]).args(uv.as_ref().map(|_| "--without-pip")).arg(&venv);
-        assert!(command.status().unwrap().success());
+        make_venv(&venv, &["--without-pip"]);
         let bin = venv.join("bin");
         let mut path = vec![bin.clone()];
-        if let Some(uv) = uv {
-            let tools = folder.path().join("tools");
-            std::fs::create_dir(&tools).unwrap();
-            std::os::unix::fs::symlink(std::fs::canonicalize(uv).unwrap(), tools.join("uv")).unwrap();
-            path.push(tools);
+        match uv {
+            Some(uv) => {
+                let tools = folder.path().join("tools");
+                std::fs::create_dir(&tools).unwrap();
+                std::os::unix::fs::symlink(std::fs::canonicalize(uv).unwrap(), tools.join("uv")).unwrap();
+                path.push(tools);
+            }
+            None => add_pip(&venv),
         }
         path.extend([PathBuf::from("/usr/bin"), PathBuf::from("/bin")]);
         let python = bin.join("python");
@@ -96,6 +97,29 @@ impl Place {
     }
 }
 
+fn make_venv(venv: &Path, options: &[&str]) {
+    run(Command::new(find("python3").unwrap()).args(["-I", "-m", "venv"]).args(options).arg(venv));
+}
+
+/// Copies the pip that Python brings: to have it unpacked and compiled takes longer than all else.
+fn add_pip(venv: &Path) {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("venv-with-pip");
+    let (lock, ready) = (home.with_extension("lock"), home.join("ready"));
+    let lock = std::fs::File::create(lock).unwrap();
+    lock.lock().unwrap();
+    if !ready.is_file() {
+        let _ = std::fs::remove_dir_all(&home);
+        make_venv(&home, &[]);
+        std::fs::write(&ready, "").unwrap();
+    }
+    drop(lock);
+    let packages = |venv: &Path| {
+        let python = std::fs::read_dir(venv.join("lib")).unwrap().next().unwrap().unwrap().path();
+        python.join("site-packages")
+    };
+    run(Command::new("cp").arg("-R").arg(packages(&home)).arg(packages(venv).parent().unwrap()));
+}
+
 /// A program of the search path.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
@@ -106,4 +130,24 @@ pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Makes a wheel of one module, and gives its path.
+pub(crate) fn wheel(folder: &Path, name: &str, version: &str, source: &str, requires: &[&str]) -> PathBuf {
+    const PROGRAM: &str = r#"
+import sys, zipfile
+folder, name, version, source, *requires = sys.argv[1:]
+path = f"{folder}/{name}-{version}-py3-none-any.whl"
+info = f"{name}-{version}.dist-info"
+metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(f"Requires-Dist: {r}\n" for r in requires)
+with zipfile.ZipFile(path, "w") as archive:
+    archive.writestr(f"{name}.py", source)
+    archive.writestr(f"{info}/METADATA", metadata)
+    archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    archive.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+print(path)
+"#;
+    let mut command = Command::new(find("python3").unwrap());
+    command.args(["-I", "-c", PROGRAM]).arg(folder).args([name, version, source]).args(requires);
+    PathBuf::from(run(&mut command))
 }

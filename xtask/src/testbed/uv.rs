@@ -1,13 +1,11 @@
 //! uv, which installs Python packages many times faster than pip: for the base image, and for the
 //! environments that tests make.
 
-use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::PYTHON;
-use crate::command::{Result, at, find, output, remove, say};
+use crate::command::{Result, find, output, remove, say};
 
 /// Where it stands in the test bed's folder.
 pub(crate) fn path(folder: &Path) -> PathBuf {
@@ -27,12 +25,7 @@ pub(crate) fn make(folder: &Path) -> Result<()> {
         Some(uv) => uv,
         None => install(&folder.join("uv"))?,
     };
-    let bin = folder.join("bin");
-    fs::create_dir_all(&bin).map_err(at(&bin))?;
-    if link.symlink_metadata().is_ok() {
-        fs::remove_file(&link).map_err(at(&link))?;
-    }
-    symlink(uv, &link).map_err(at(&link))
+    super::link(&uv, &link)
 }
 
 fn install(home: &Path) -> Result<PathBuf> {

@@ -172,7 +172,7 @@ impl Resolve for Checked {
         let private = self.policy.is_private(&host);
         Box::pin(async move {
             let found = resolver.resolve(&host).await;
-            let found = found.map_err(|error| Box::new(Unresolved(error.to_string())))?;
+            let found = found.map_err(|error| Unresolved(error.to_string()))?;
             if found.is_empty() {
                 return Err(Unresolved("it has no address".to_owned()).into());
             }

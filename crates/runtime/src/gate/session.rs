@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use flowgate_flow::requirements::normalize;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::cache::{Key, PUBLIC};
@@ -15,6 +16,8 @@ use super::{Gate, Sources};
 
 /// A page of an index is not larger.
 const MAX_PAGE: usize = 64 << 20;
+/// Pages that are read at once: each may need the room of the largest.
+const MAX_READ: usize = 8;
 /// Files that one install may be offered: a few hundred projects with a thousand each.
 const MAX_LINKS: usize = 500_000;
 /// Troubles that are remembered.
@@ -68,6 +71,7 @@ pub struct Session {
     gate: Arc<Gate>,
     indexes: Vec<Arc<Index>>,
     replay: bool,
+    reading: Semaphore,
     links: Mutex<Vec<Arc<Link>>>,
     downloads: Mutex<HashMap<Url, Weak<Download>>>,
     troubles: Mutex<Vec<(Trouble, bool)>>,
@@ -88,6 +92,7 @@ impl Gate {
             gate: self.clone(),
             indexes: sources.indexes.iter().cloned().map(Arc::new).collect(),
             replay,
+            reading: Semaphore::new(MAX_READ),
             links: Mutex::default(),
             downloads: Mutex::default(),
             troubles: Mutex::default(),
@@ -224,6 +229,7 @@ impl Session {
         let base = response.url().clone();
         let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or("").to_owned();
         let fail = |cause| Trouble::new(&base, cause);
+        let _room = self.reading.acquire().await;
         let mut body = Vec::new();
         while let Some(part) = response.chunk().await.map_err(|error| fail(self.gate.fetcher.cause(&error)))? {
             if body.len() + part.len() > MAX_PAGE {

@@ -25,10 +25,10 @@ impl Sources {
             let values = |kind| {
                 line.options.iter().filter(move |option| option.kind == kind).filter_map(|option| option.value.as_ref())
             };
-            if let Some(refusal) = &line.refusal {
+            if line.refusal.is_some() {
                 return Err(refused(
                     &format!("`{}`", quoted(&line.text)),
-                    &format!("pip does not take it: {refusal:?}"),
+                    "pip takes no such option: `flowgate check` says why",
                 ));
             }
             none |= line.options.iter().any(|option| option.kind == OptionKind::NoIndex);

@@ -1,0 +1,89 @@
+//! What the host makes of an agent that is not the agent: a package's own code may write its frames.
+
+use std::time::Duration;
+
+use flowgate_runtime::RuntimeError;
+use flowgate_runtime::gate::GatePolicy;
+use flowgate_runtime::installer::{InstallRequest, Installed, Installer};
+use flowgate_runtime::log::LogTail;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
+
+use crate::gate;
+
+const HELLO: &str =
+    r#"{"protocol":1,"port":1,"python":"3.11.2","executable":"python","uv":null,"pip":"23.0","packages":{}}"#;
+const REQUEST: &str = r#"{"method":"GET","target":"/0/simple/x/","accept":"","body":false}"#;
+const EXITED: &str = r#"{"exit":0,"signal":null,"detail":"","packages":{"x":"1"}}"#;
+
+/// Writes frames in the agent's place.
+struct FakeAgent(DuplexStream);
+
+impl FakeAgent {
+    async fn send(&mut self, kind: u8, channel: u32, payload: &[u8]) {
+        let length = u32::try_from(payload.len() + 5).unwrap();
+        let mut bytes = length.to_be_bytes().to_vec();
+        bytes.push(kind);
+        bytes.extend(channel.to_be_bytes());
+        bytes.extend(payload);
+        // The host may have had enough before the end.
+        let _ = self.0.write_all(&bytes).await;
+    }
+}
+
+/// Starts, and sends frames as soon as something is to be installed.
+async fn install(hello: &str, frames: &[(u8, u32, Vec<u8>)]) -> Result<Installed, RuntimeError> {
+    let cache = tempfile::tempdir().unwrap();
+    let (ours, theirs) = duplex(1 << 20);
+    let (hello, frames) = (hello.to_owned(), frames.to_vec());
+    tokio::spawn(async move {
+        let mut agent = FakeAgent(theirs);
+        let size = agent.0.read_u32().await.unwrap();
+        let mut source = vec![0; size as usize];
+        agent.0.read_exact(&mut source).await.unwrap();
+        agent.send(0x81, 0, hello.as_bytes()).await;
+        agent.0.read_u32().await.unwrap();
+        for (kind, channel, payload) in frames {
+            agent.send(kind, channel, &payload).await;
+        }
+        let mut rest = Vec::new();
+        let _ = agent.0.read_to_end(&mut rest).await;
+    });
+    let (reader, writer) = split(ours);
+    let mut installer = Installer::start(reader, writer, LogTail::default(), Duration::from_secs(20)).await?;
+    let request = InstallRequest { replay: true, ..InstallRequest::default() };
+    let gate = gate(GatePolicy::public(), cache.path());
+    let mut ignored = |_: &str| {};
+    let run = installer.run(&request, &gate, &mut ignored);
+    tokio::time::timeout(Duration::from_secs(60), run).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_breaks_the_rules_is_left() {
+    let exited = || (0x86, 0, EXITED.into());
+    let request = |number| (0x82, number, REQUEST.into());
+    assert_eq!(install(HELLO, &[request(1), (0x85, 0, b"\x01hi\n".to_vec()), exited()]).await.unwrap().after["x"], "1");
+    let many: Vec<_> = (1..=3000).map(request).collect();
+    for (frames, why) in [
+        (vec![(0x77, 0, Vec::new())], "it sent a frame of the unknown kind 0x77"),
+        (vec![(0x86, 0, b"{".to_vec())], "it sent an answer that cannot be read"),
+        (vec![(0x86, 3, EXITED.into())], "it sent Exited, which was not due"),
+        (vec![(0x81, 0, HELLO.into())], "it sent Hello, which was not due"),
+        (vec![request(0), exited()], "it opened a stream that it may not open"),
+        (vec![request(2), request(2), exited()], "it opened a stream that it may not open"),
+        (vec![request(2), request(1), exited()], "it opened a stream that it may not open"),
+        (vec![(0x82, 1, vec![b' '; 40_000]), exited()], "it opened a stream that it may not open"),
+        (vec![(0x82, 1, br#"{"method":1}"#.to_vec()), exited()], "it sent an answer that cannot be read"),
+        (vec![(0x85, 0, vec![0; 2 << 20]), exited()], "it sent a frame of kind 0x85 that announces 2097157 bytes"),
+        (vec![(0x8f, 0, br#"{"message":"MemoryError"}"#.to_vec())], "MemoryError"),
+        // It reads no answer: its streams stay open, or their answers pile up, and then it is left.
+        (many, "it "),
+    ] {
+        let error = install(HELLO, &frames).await.unwrap_err();
+        assert!(error.message.contains("pip 23.0 was lost: ") && error.message.contains(why), "{why}: {error:?}");
+    }
+    let error =
+        install(r#"{"protocol":9,"port":1,"python":"","executable":"","uv":null,"pip":null,"packages":{}}"#, &[]);
+    assert!(error.await.unwrap_err().message.contains("speaks version 9"));
+    let error = install(&HELLO.replace("\"23.0\"", "null"), &[]).await.unwrap_err();
+    assert_eq!(error.message, "the base image has neither uv nor pip");
+}
