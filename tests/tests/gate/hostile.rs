@@ -54,8 +54,8 @@ async fn a_credential_follows_no_link_and_no_redirect_to_another_host() {
             Answer::Redirect(to) if to.starts_with(METADATA) => {
                 "it redirects to http://169.254.169.254/metadata/identity/oauth2/token: a link-local address"
             }
-            Answer::Redirect(_) => "the index is not allowed to lead there",
-            _ => "were left out, as the index is not allowed to lead there",
+            Answer::Redirect(_) => "nothing allows an index to lead there",
+            _ => "were left out, as nothing allows an index to lead there",
         };
         assert!(message.contains(why), "{message}");
         assert!(index.seen().iter().all(|seen| seen.authorization.is_some()));
@@ -99,6 +99,51 @@ async fn a_file_host_gets_the_request_without_the_credential() {
     let mut other = Place::new(With::Pip).await.unwrap();
     other.install(&gate, &[&line, "pkg"]).await.unwrap();
     assert_eq!(index.paths().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_to_another_allowed_feed_takes_no_credential_along() {
+    let mut place = Place::new(With::Pip).await.unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let wheel = bytes_of_wheel();
+    let other = FakeIndex::start(move |seen| match seen.path.ends_with('/') {
+        true => Answer::Links(vec![FILE.to_owned()]),
+        false => Answer::File(wheel.clone()),
+    })
+    .await;
+    let aim = format!("{}pkg/", other.url());
+    let index = FakeIndex::start(move |_| Answer::Redirect(aim.clone())).await;
+    let policy = GatePolicy::none().with(private_feed(&index.url())).with(private_feed(&other.url()));
+    let gate = gate(policy, cache.path());
+    let line = format!("-i http://{{private}}@127.0.0.1:{}/simple/", index.port);
+    place.install(&gate, &[&line, "pkg"]).await.unwrap();
+    assert!(index.seen().iter().all(|seen| seen.authorization.is_some()));
+    assert_eq!(other.seen().iter().map(|seen| seen.authorization.is_some()).collect::<Vec<_>>(), [false, false]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_requirement_with_a_url_of_its_own_goes_through_the_gate() {
+    let mut place = Place::new(With::Pip).await.unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let wheel = bytes_of_wheel();
+    let index = FakeIndex::start(move |_| Answer::File(wheel.clone())).await;
+    let root = format!("http://127.0.0.1:{}", index.port);
+    let gate = gate(GatePolicy::none().with(feed(&root)), cache.path());
+    let mut install =
+        async |line: &str| place.install(&gate, &["--no-index", line]).await.map_err(|error| error.message);
+    for (line, why) in [
+        ("pkg @ git+https://host.example/pkg".to_owned(), "the URL of `pkg` was refused: only archives"),
+        (format!("pkg @ https://elsewhere.example/{FILE}"), "allows `elsewhere.example` there"),
+        (format!("https://elsewhere.example/{FILE}"), "allows `elsewhere.example` there"),
+        (format!("pkg @ {root}/other"), "its last part is no name of an archive"),
+    ] {
+        let message = install(&line).await.unwrap_err();
+        assert!(message.contains(why), "{line}: {message}");
+    }
+    assert_eq!(index.paths(), [""; 0]);
+    let message = install(&format!("pkg @ {root}/files/{FILE}#sha256={}", sha256(b""))).await.unwrap_err();
+    assert!(message.contains("wrong hash"), "{message}");
+    assert_eq!(install(&format!("pkg @ {root}/files/{FILE}")).await.unwrap().after["pkg"], "1.0");
 }
 
 /// Knows one address for every name.

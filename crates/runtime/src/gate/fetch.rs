@@ -11,7 +11,7 @@ use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
 
 use super::address::{self, Kind};
-use super::policy::{Feed, GatePolicy, Index, USER};
+use super::policy::{GatePolicy, Index, USER};
 use super::trouble::{Cause, Trouble, shown};
 use super::{GateOptions, Resolver};
 
@@ -47,7 +47,7 @@ impl Fetcher {
     pub(super) async fn get(&self, index: &Index, url: Url, accept: &str) -> Result<Response, Trouble> {
         let mut url = url;
         for _ in 0..=MAX_REDIRECTS {
-            self.admit(&index.feed, &url)?;
+            self.admit(&url)?;
             let credential = index.private && index.feed.covers(&url);
             let response = self.send(index, &url, accept, credential).await?;
             let status = response.status();
@@ -55,7 +55,7 @@ impl Fetcher {
                 let next = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
                 let next = next.and_then(|to| url.join(to).ok());
                 let next = next.ok_or_else(|| Trouble::new(&url, Cause::Broken("a redirect to nowhere".to_owned())))?;
-                self.admit(&index.feed, &next).map_err(|trouble| match trouble.cause {
+                self.admit(&next).map_err(|trouble| match trouble.cause {
                     Cause::Refused(why) => {
                         Trouble::new(&url, Cause::Refused(format!("it redirects to {}: {why}", shown(&next))))
                     }
@@ -76,8 +76,8 @@ impl Fetcher {
         Err(Trouble::new(&url, Cause::Redirects))
     }
 
-    /// Why nothing may be sent to a URL on behalf of a feed. Names are checked again when they are resolved.
-    fn admit(&self, feed: &Feed, url: &Url) -> Result<(), Trouble> {
+    /// Why nothing may be sent to a URL. Names are checked again when they are resolved.
+    fn admit(&self, url: &Url) -> Result<(), Trouble> {
         let refuse = |why: String| Err(Trouble::new(url, Cause::Refused(why)));
         let address = match url.host() {
             Some(url::Host::Ipv4(address)) => Some(IpAddr::V4(address)),
@@ -89,10 +89,10 @@ impl Fetcher {
         {
             return refuse(why);
         }
-        if feed.covers(url) || feed.may_serve(url) {
+        if self.policy.allows(url) {
             return Ok(());
         }
-        refuse("the index is not allowed to lead there".to_owned())
+        refuse("nothing allows an index to lead there".to_owned())
     }
 
     async fn send(&self, index: &Index, url: &Url, accept: &str, credential: bool) -> Result<Response, Trouble> {

@@ -110,6 +110,11 @@ impl GatePolicy {
         Ok(Index { url, feed: feed.clone(), private })
     }
 
+    /// Whether pages and redirects of an allowed index may lead there. A credential does not follow.
+    pub(super) fn allows(&self, url: &Url) -> bool {
+        self.feeds.iter().any(|feed| feed.covers(url) || feed.may_serve(url))
+    }
+
     /// Whether a host may have an address of a private network.
     pub(super) fn is_private(&self, host: &str) -> bool {
         self.feeds
@@ -235,7 +240,7 @@ impl Feed {
     }
 
     /// Whether its pages and redirects may lead there, without the credential.
-    pub(super) fn may_serve(&self, url: &Url) -> bool {
+    fn may_serve(&self, url: &Url) -> bool {
         let Some(place) = Root::of(url) else { return false };
         let root = |root: &Root| root.scheme == place.scheme && root.port == place.port;
         self.roots.iter().any(root)

@@ -240,7 +240,7 @@ impl Session {
         let mut entries = page::read(&base, &kind, &body).map_err(|why| fail(Cause::NotAnIndex(why)))?;
         let mut elsewhere = BTreeSet::new();
         entries.retain(|entry| {
-            let allowed = index.feed.covers(&entry.url) || index.feed.may_serve(&entry.url);
+            let allowed = self.gate.policy.allows(&entry.url);
             if !allowed && elsewhere.len() < 3 {
                 elsewhere.insert(printable(entry.url.host_str().unwrap_or(entry.url.scheme())));
             }
@@ -248,7 +248,7 @@ impl Session {
         });
         if !elsewhere.is_empty() {
             let hosts = elsewhere.into_iter().collect::<Vec<_>>().join("`, `");
-            let why = format!("its files on `{hosts}` were left out, as the index is not allowed to lead there");
+            let why = format!("its files on `{hosts}` were left out, as nothing allows an index to lead there");
             self.note(fail(Cause::Refused(why)), false);
         }
         Ok(entries)
