@@ -5,6 +5,7 @@ pub mod azure;
 #[cfg(unix)]
 pub mod engine;
 pub mod flows;
+pub mod index;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

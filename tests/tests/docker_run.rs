@@ -181,7 +181,7 @@ try:
 except OSError as error:
     found['network'] = type(error).__name__
 found['interfaces'] = sorted(name for _, name in socket.if_nameindex())
-for path in ('/etc/passwd', '/opt/flowgate/x', '/usr/bin/x'):
+for path in ('/etc/passwd', '/usr/local/x', '/usr/bin/x'):
     try:
         open(path, 'a').close()
         found[path] = 'written'
@@ -198,7 +198,7 @@ return json.dumps(found)";
     ran.assert_code(0);
     let found: Value = serde_json::from_str(ran.flow("look")["results"][0]["output"]["out"].as_str().unwrap()).unwrap();
     let expected = json!({
-        "network": "OSError", "interfaces": ["lo"], "/etc/passwd": "EACCES", "/opt/flowgate/x": "EROFS", "/usr/bin/x": "EROFS",
+        "network": "OSError", "interfaces": ["lo"], "/etc/passwd": "EACCES", "/usr/local/x": "EROFS", "/usr/bin/x": "EROFS",
         "root": false, "capabilities": 0, "new privileges": "1", "keys": [],
     });
     assert_eq!(found, expected);

@@ -13,6 +13,19 @@ pub(crate) struct Event {
     pub(crate) untrusted: bool,
     /// What the user should know about it: a full sentence.
     pub(crate) note: Option<String>,
+    /// The pull request, where the event is about one that can be read.
+    pub(crate) pull_request: Option<Pull>,
+}
+
+/// A pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pull {
+    /// `owner/name` of the repository that it is made to.
+    pub(crate) repository: String,
+    /// Its number.
+    pub(crate) number: u64,
+    /// The commit that it is made upon.
+    pub(crate) base_sha: String,
 }
 
 /// Reads `GITHUB_EVENT_NAME` and the file at `GITHUB_EVENT_PATH`.
@@ -29,7 +42,8 @@ pub(crate) fn read(variables: &HashMap<String, String>) -> Event {
     match read {
         Ok(pull) => judge(&pull),
         Err(error) => {
-            Event { untrusted: true, note: Some(format!("The pull request counts as a stranger's: {error}.")) }
+            let note = Some(format!("The pull request counts as a stranger's: {error}."));
+            Event { untrusted: true, note, pull_request: None }
         }
     }
 }
@@ -48,7 +62,10 @@ fn judge(pull: &PullRequest) -> Event {
     let note = untrusted.then(|| {
         format!("Pull request {} comes from a fork: its flows run without a network and without secrets.", pull.number)
     });
-    Event { untrusted, note }
+    let repository = pull.base.repo.as_ref().and_then(|repository| repository.full_name.clone());
+    let pull_request =
+        repository.map(|repository| Pull { repository, number: pull.number, base_sha: pull.base.sha.clone() });
+    Event { untrusted, note, pull_request }
 }
 
 #[cfg(test)]
@@ -77,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_fork_is_not_trusted() {
-        assert_eq!(event("pull_request", Some(&pull(Some(1)))), Event::default());
+        assert!(!event("pull_request", Some(&pull(Some(1)))).untrusted);
         assert!(event("pull_request", Some(&pull(Some(2)))).note.unwrap().contains("Pull request 7 comes from a fork"));
         assert!(event("pull_request_target", Some(&pull(None))).untrusted);
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use flowgate_check::Level;
+use flowgate_flow::config::FeedConfig;
 use flowgate_runtime::engines::Choice;
 
 /// An input that cannot be used, or a configuration.
@@ -30,6 +31,10 @@ pub(crate) struct Inputs {
     pub(crate) backend: Choice,
     /// The lowest level of findings that fails the step.
     pub(crate) fail_on: Option<Level>,
+    /// Package indexes that requirements may use, beside those that flowgate.yaml names.
+    pub(crate) feeds: Vec<FeedConfig>,
+    /// Whether a stranger's Dockerfile may use the network.
+    pub(crate) build_network: bool,
     /// `GITHUB_OUTPUT`.
     pub(crate) output: Option<PathBuf>,
     /// `GITHUB_STEP_SUMMARY`.
@@ -66,6 +71,13 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
             return Err(InputError(format!("input `fail-on`: `{other}` is not one of error, warning, hint, never")));
         }
     };
+    let feeds = get("INPUT_FEEDS").unwrap_or("").lines().map(str::trim).filter(|line| !line.is_empty());
+    let feeds = feeds.map(|url| FeedConfig { url: url.to_owned(), private_network: false }).collect();
+    let build_network = match get("INPUT_BUILD_NETWORK").unwrap_or("false") {
+        "true" => true,
+        "false" => false,
+        other => return Err(InputError(format!("input `build-network`: `{other}` is not one of true, false"))),
+    };
     // Outside the workspace: a later step may commit or upload what stands in it.
     let folder = path("RUNNER_TEMP").unwrap_or_else(|| workspace.clone());
     Ok(Inputs {
@@ -73,6 +85,8 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
         flows,
         backend,
         fail_on,
+        feeds,
+        build_network,
         output: path("GITHUB_OUTPUT"),
         summary: path("GITHUB_STEP_SUMMARY"),
         report: folder.join("flowgate-report.json"),

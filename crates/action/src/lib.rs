@@ -9,11 +9,12 @@
 //!   a public log;
 //! - an untrusted pull request never runs outside a sandbox, whatever the inputs say.
 
+mod environment;
 mod event;
 mod inputs;
 mod outputs;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +78,7 @@ async fn act(host: &Host) -> Result<u8, InputError> {
         (host.print)("::notice title=flowgate::no flow.dag.yaml or flow.flex.yaml was found\n");
         None
     } else {
-        Some(run_all(host, &inputs, &fs, &targets).await?)
+        Some(run_all(host, &inputs, &event, &fs, &targets).await?)
     };
     if let Some(ran) = &ran {
         (host.print)(&run::terminal::render(ran, run::terminal::Sink::WorkflowLog));
@@ -125,10 +126,12 @@ fn check_all(host: &Host, inputs: &inputs::Inputs, fs: &Within) -> Result<(Check
 async fn run_all(
     host: &Host,
     inputs: &inputs::Inputs,
+    event: &event::Event,
     fs: &Within,
     flows: &[PathBuf],
 ) -> Result<RunReport, InputError> {
     let mut cases = Vec::new();
+    let mut notes = BTreeSet::new();
     for flow in flows {
         let project = load::load_project(fs, flow);
         let name = display_path(flow, &inputs.workspace);
@@ -136,9 +139,15 @@ async fn run_all(
         if let Some(note) = note {
             (host.print)(&(workflow_log(&format!("{name}: {note}")) + "\n"));
         }
-        cases.push(Case { name, project: Arc::new(project), rows });
+        let (settings, note) = environment::settings(host, inputs, event, fs, &project.folder)?;
+        notes.extend(note);
+        cases.push(Case { name, project: Arc::new(project), rows, settings });
     }
-    let connected = match host.engines.connect(inputs.backend).await {
+    for note in notes {
+        (host.print)(&format!("::notice title=flowgate::{}\n", workflow_message(&note)));
+    }
+    let engines = Engines { environments: environment::environments(host, inputs, event), ..host.engines.clone() };
+    let connected = match engines.connect(inputs.backend).await {
         Ok(connected) => connected,
         Err(error) => return Ok(RunReport::without_backend(&cases, inputs.backend, &error)),
     };

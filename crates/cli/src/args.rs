@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use flowgate_check::Level;
+use flowgate_runtime::environment::base;
 
 /// Keeps Microsoft prompt flows healthy: checks them while you type, runs them on every pull
 /// request.
@@ -24,7 +25,7 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Run flows on sample inputs or a data set, with the real engine.
     Run(RunArguments),
-    /// Find out what a flow runs in.
+    /// Plan, build and look at what flows run in.
     Environment {
         #[command(subcommand)]
         command: EnvironmentCommand,
@@ -131,8 +132,56 @@ impl FailOn {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnvironmentCommand {
+    /// Say what a flow needs, under which content address, and whether it is built. Builds nothing.
+    Plan(EnvironmentFlow),
+    /// Build what flows need, where it is not built yet.
+    Build(BuildArguments),
+    /// Show the environment of a flow as it is built.
+    Show(EnvironmentFlow),
+    /// List what is installed in the environment of a flow: by the base, the requirements, and along with those.
+    Packages(EnvironmentFlow),
+    /// Remove environments that no flow of this machine had last.
+    Prune {
+        /// Remove every environment.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Build flowgate's own base image, and print its name.
+    Base {
+        /// The Python image to start from, where the official one cannot be pulled.
+        #[arg(long, value_name = "IMAGE")]
+        from: Option<String>,
+        /// Its Python.
+        #[arg(long, value_name = "VERSION", default_value = base::DEFAULT_PYTHON, value_parser = base::PYTHONS)]
+        python: String,
+    },
     /// Ask the registry of a base image for its versions, and say what is wrong with the one in use.
     CheckVersion(CheckVersionArguments),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EnvironmentFlow {
+    /// A flow, or a folder that holds one.
+    #[arg(default_value = ".")]
+    pub(crate) flow: PathBuf,
+    /// How to print it.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BuildArguments {
+    /// Flows, or folders that hold one.
+    #[arg(required = true, value_name = "FLOW")]
+    pub(crate) flows: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArguments,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+    /// How many seconds one build may take.
+    #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) build_timeout: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -177,7 +226,7 @@ pub(crate) struct IdentityArguments {
     pub(crate) client_id: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportFormat {
     /// For people.
     Text,

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use flowgate_check::workspace::{self, Target, Unit};
 use flowgate_flow::load::Disk;
+use flowgate_runtime::RuntimeError;
+use flowgate_runtime::outcome::ExitReason;
 
 use crate::args::Command;
 
@@ -31,6 +33,13 @@ impl Failure {
     /// Exit code 2: the user can mend it.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { code: 2, message: message.into(), hint: None }
+    }
+
+    /// What a runtime says, with the exit code of its stage.
+    pub(crate) fn of(error: RuntimeError) -> Self {
+        let code = ExitReason::of(error.stage).code();
+        let log = error.log.map(|log| format!("\n{log}")).unwrap_or_default();
+        Self { code, message: error.message + &log, hint: error.hint }
     }
 
     /// Exit code 8: the machine is at fault.

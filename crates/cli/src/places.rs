@@ -4,10 +4,17 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use flowgate_flow::config;
+use flowgate_flow::load::Disk;
 use flowgate_runtime::backend::process::ProcessOptions;
 use flowgate_runtime::engines::Engines;
-use flowgate_runtime::identity::IdentityOptions;
+use flowgate_runtime::environment::{Environments, PackageAccess, TrustScope, TrustedImages};
+use flowgate_runtime::gate::GateOptions;
+use flowgate_runtime::identity::{Identity, IdentityOptions};
+use flowgate_runtime::plan::{self, Settings};
 use flowgate_runtime::secret::Secret;
 
 use crate::commands::Failure;
@@ -30,6 +37,9 @@ const INSTALLER_VARIABLES: [&str; 14] = [
     "no_proxy",
 ];
 
+/// How long one build may take, unless the user says otherwise.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// Where things are.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
@@ -49,20 +59,51 @@ impl Places {
         let search: Vec<PathBuf> =
             std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
         let env = std::env::vars_os().filter(|(name, _)| installer_may_see(name)).collect();
-        let process = ProcessOptions { cache_dir: cache_dir()?, python: python(&search), uv: find(&search, "uv"), env };
-        let docker_endpoint = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        let cache = cache_dir()?;
+        let process =
+            ProcessOptions { cache_dir: cache.clone(), python: python(&search), uv: find(&search, "uv"), env };
+        let environments = Environments {
+            state: cache.join("environments"),
+            scope: TrustScope::Trusted,
+            trusted_images: TrustedImages::All,
+            platform: text("DOCKER_DEFAULT_PLATFORM").unwrap_or_else(plan::platform),
+            timeout: BUILD_TIMEOUT,
+            packages: PackageAccess {
+                gate: GateOptions::new(cache.join("packages")),
+                identity: Arc::new(Identity::new(Self::identity(None))),
+                feeds: Vec::new(),
+            },
+        };
         let docker_config = std::env::var_os("DOCKER_CONFIG")
             .filter(|folder| !folder.is_empty())
             .map(PathBuf::from)
             .or_else(|| std::env::home_dir().map(|home| home.join(".docker")))
             .map(|folder| folder.join("config.json"));
-        Ok(Self { working_directory, engines: Engines { docker_endpoint, process }, docker_config })
+        let engines = Engines { docker_endpoint: text("DOCKER_HOST"), process, environments };
+        Ok(Self { working_directory, engines, docker_config })
     }
 
     /// What is known of who we are: `FLOWGATE_FEED_TOKEN`, and the identity that the user named.
     pub(crate) fn identity(client_id: Option<String>) -> IdentityOptions {
-        let token = std::env::var("FLOWGATE_FEED_TOKEN").ok().filter(|token| !token.trim().is_empty());
+        let token = text("FLOWGATE_FEED_TOKEN").filter(|token| !token.trim().is_empty());
         IdentityOptions { feed_token: token.map(|token| Secret::new(token.trim())), client_id, ..Default::default() }
+    }
+
+    /// Uses the identity that the user named, for feeds.
+    pub(crate) fn with_identity(&mut self, client_id: Option<String>) {
+        self.engines.environments.packages.identity = Arc::new(Identity::new(Self::identity(client_id)));
+    }
+
+    /// What the environment of a flow in that folder depends on, beside the flow.
+    pub(crate) fn settings(&self, folder: &Path) -> Result<Settings, Failure> {
+        let loaded = config::load(&Disk, folder).map_err(|error| Failure::usage(error.to_string()))?;
+        let root = loaded.file.as_ref().and_then(|file| file.path.parent()).unwrap_or(folder).to_owned();
+        Ok(Settings {
+            config: loaded.config.environment.clone(),
+            root,
+            platform: Some(self.engines.environments.platform.clone()),
+            boundary: None,
+        })
     }
 
     /// The variables of this process that are text: a workflow's inputs and its event.
@@ -77,6 +118,11 @@ impl Places {
 fn installer_may_see(name: &OsString) -> bool {
     let name = name.to_string_lossy();
     INSTALLER_VARIABLES.contains(&name.as_ref()) || name.starts_with("PIP_") || name.starts_with("UV_")
+}
+
+/// A variable that is text, and not empty.
+fn text(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// `FLOWGATE_CACHE_DIR`, else the user's cache folder.

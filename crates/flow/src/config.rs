@@ -24,6 +24,57 @@ const MAX_BYTES: usize = 1024 * 1024;
 pub struct Config {
     /// For `flowgate check`.
     pub check: CheckConfig,
+    /// For what flows run in.
+    pub environment: EnvironmentConfig,
+}
+
+/// The section `environment`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnvironmentConfig {
+    /// The Python of flowgate's own base image, such as `"3.11"`.
+    pub python: Option<String>,
+    /// Images that flows name under `environment.image`, and how each is built.
+    pub images: BTreeMap<String, ImageConfig>,
+    /// Package indexes that requirements may use beside the public one. For a pull request, the base revision's
+    /// list counts.
+    pub feeds: Vec<FeedConfig>,
+}
+
+/// How an image is built.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageConfig {
+    /// The folder with its Dockerfile, or with Azure's `environment.yaml`, relative to this file's folder.
+    pub build: String,
+    /// The Dockerfile, relative to that folder.
+    #[serde(default)]
+    pub dockerfile: Option<String>,
+    /// The stage to build.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Build arguments. Whoever can read the image can read them: no place for secrets.
+    #[serde(default)]
+    pub args: BTreeMap<String, String>,
+    /// Whether its steps may use the network. For a pull request, the base revision's word counts.
+    #[serde(default = "yes")]
+    pub network: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A package index that may be used.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FeedConfig {
+    /// What its URLs begin with: the host, and the organisation where there is one, such as
+    /// `https://pkgs.dev.azure.com/contoso/`. `{private}` in such a URL is replaced by the token.
+    pub url: String,
+    /// Whether its address may be one of a private network.
+    #[serde(default)]
+    pub private_network: bool,
 }
 
 /// The section `check`.

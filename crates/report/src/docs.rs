@@ -4,7 +4,7 @@
 use flowgate_check::{Level, Rule, rules};
 
 use crate::check::level_name;
-use crate::{base_image, check, feed, run};
+use crate::{base_image, check, environment, feed, run};
 
 /// Every generated file: its path in the repository and its content.
 ///
@@ -16,6 +16,10 @@ pub fn generated() -> Result<Vec<(String, String)>, serde_json::Error> {
     let schema = |schema: schemars::Schema| Ok::<_, serde_json::Error>(serde_json::to_string_pretty(&schema)? + "\n");
     files.push(("docs/check-report.schema.json".to_owned(), schema(schemars::schema_for!(check::json::Report))?));
     files.push(("docs/run-report.schema.json".to_owned(), schema(schemars::schema_for!(run::json::Report))?));
+    files.push((
+        "docs/environment.schema.json".to_owned(),
+        schema(schemars::schema_for!(environment::json::WireEnvironment))?,
+    ));
     files.push(("docs/doctor-feed.schema.json".to_owned(), schema(schemars::schema_for!(feed::json::Report))?));
     let check_version = schemars::schema_for!(base_image::json::Report<'_>);
     files.push(("docs/check-version.schema.json".to_owned(), schema(check_version)?));

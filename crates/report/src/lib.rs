@@ -7,6 +7,7 @@
 pub mod base_image;
 pub mod check;
 pub mod docs;
+pub mod environment;
 pub mod escape;
 pub mod feed;
 pub mod graph;

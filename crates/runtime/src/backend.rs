@@ -7,11 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::error::RuntimeError;
-use crate::plan::{EnvironmentPlan, PlannedRequirement};
+use crate::plan::EnvironmentPlan;
 use crate::session::Session;
 
 #[cfg(feature = "docker")]
 pub mod docker;
+mod folders;
 pub mod process;
 #[cfg(feature = "test-support")]
 pub mod scripted;
@@ -37,14 +38,14 @@ impl fmt::Display for BackendKind {
 /// A made environment, ready to start runtimes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Image {
-    /// An image of the engine: the name that the flow gave, and the engine's id for it.
+    /// An image of the engine.
     Container {
-        /// The name.
+        /// Its name, for people.
         name: String,
         /// `sha256:...`.
         id: String,
-        /// What it must hold, compared with what its worker says it holds.
-        requirements: Vec<PlannedRequirement>,
+        /// The environment's content address.
+        key: String,
     },
     /// A virtual environment: its Python.
     Venv {

@@ -1,7 +1,10 @@
 //! Which backend a run gets, and why.
 
 use crate::backend::Backend;
+#[cfg(feature = "docker")]
+use crate::backend::docker::Docker;
 use crate::backend::process::{Process, ProcessOptions};
+use crate::environment::Environments;
 use crate::error::RuntimeError;
 
 /// What the user asked for.
@@ -22,6 +25,8 @@ pub struct Engines {
     pub docker_endpoint: Option<String>,
     /// Where and how virtual environments are made.
     pub process: ProcessOptions,
+    /// Where and for whom environments are built.
+    pub environments: Environments,
 }
 
 /// A backend that is ready to prepare environments.
@@ -42,8 +47,8 @@ impl Engines {
     pub async fn connect(&self, choice: Choice) -> Result<Connected, RuntimeError> {
         match choice {
             Choice::Process => Ok(self.process(NO_SANDBOX.to_owned())),
-            Choice::Docker => Ok(Connected { backend: self.docker().await?, notice: None }),
-            Choice::Auto => Ok(match self.docker().await {
+            Choice::Docker => Ok(Connected { backend: self.docker_backend().await?, notice: None }),
+            Choice::Auto => Ok(match self.docker_backend().await {
                 Ok(backend) => Connected { backend, notice: Some("Backend docker: an engine answers.".to_owned()) },
                 Err(error) => self.process(format!("Backend process: {}. {NO_SANDBOX}", error.message)),
             }),
@@ -54,15 +59,33 @@ impl Engines {
         Connected { backend: Box::new(Process::new(self.process.clone())), notice: Some(notice) }
     }
 
+    /// The Docker engine, which is not asked anything yet.
+    ///
+    /// # Errors
+    /// [`crate::Stage::Infrastructure`] where there is no socket.
     #[cfg(feature = "docker")]
-    async fn docker(&self) -> Result<Box<dyn Backend>, RuntimeError> {
-        let docker = crate::backend::docker::Docker::connect(self.docker_endpoint.clone()).await?;
+    pub fn engine(&self) -> Result<Docker, RuntimeError> {
+        Docker::at(self.docker_endpoint.clone(), self.environments.clone())
+    }
+
+    /// The Docker engine, once what dead owners left in it is removed.
+    ///
+    /// # Errors
+    /// [`crate::Stage::Infrastructure`] where none answers.
+    #[cfg(feature = "docker")]
+    pub async fn docker(&self) -> Result<Docker, RuntimeError> {
+        let docker = Docker::connect(self.docker_endpoint.clone(), self.environments.clone()).await?;
         docker.sweep().await?;
-        Ok(Box::new(docker))
+        Ok(docker)
+    }
+
+    #[cfg(feature = "docker")]
+    async fn docker_backend(&self) -> Result<Box<dyn Backend>, RuntimeError> {
+        Ok(Box::new(self.docker().await?))
     }
 
     #[cfg(not(feature = "docker"))]
-    async fn docker(&self) -> Result<Box<dyn Backend>, RuntimeError> {
+    async fn docker_backend(&self) -> Result<Box<dyn Backend>, RuntimeError> {
         Err(RuntimeError::new(
             crate::error::Stage::Infrastructure,
             "this flowgate was built without the docker backend",

@@ -39,8 +39,21 @@ pub struct InstallRequest {
     pub constraints: Vec<String>,
     /// Option lines in their order, such as `--index-url URL`.
     pub options: Vec<String>,
+    /// Packages that come with the request itself, and not from an index.
+    pub archives: Vec<Archive>,
     /// Asks no index: only files that the gate keeps are offered.
     pub replay: bool,
+}
+
+/// A package that comes with the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// Its file name, which tells what kind of archive it is.
+    pub name: String,
+    /// A wheel, or a source tree as a tar.
+    pub bytes: Arc<[u8]>,
+    /// What follows it on its requirement line: a marker, with its semicolon.
+    pub rest: String,
 }
 
 /// What was installed.
@@ -137,8 +150,13 @@ impl Installer {
         let lines = |lines: &[String]| {
             lines.iter().map(|line| line_through(&session, line, &own)).collect::<Result<Vec<_>, _>>()
         };
+        let mut requirements = lines(&request.requirements).map_err(refused)?;
+        let archives = session.keep(&request.archives).map_err(refused)?;
+        let of_archive =
+            |(path, archive): (String, &Archive)| format!("{} {}", own(path), archive.rest).trim().to_owned();
+        requirements.extend(archives.into_iter().zip(&request.archives).map(of_archive));
         let order = command::Order {
-            requirements: lines(&request.requirements).map_err(refused)?,
+            requirements,
             constraints: lines(&request.constraints).map_err(refused)?,
             indexes: session.index_paths().map(own).collect(),
             options: sources.options.clone(),
@@ -198,7 +216,8 @@ fn failure(what: &str, session: &Session, log: Option<String>) -> RuntimeError {
     let causes: Vec<String> = troubles.iter().map(ToString::to_string).collect();
     let message = if causes.is_empty() { what.to_owned() } else { format!("{what}: {}", causes.join("; ")) };
     let hint = troubles.iter().find_map(Trouble::hint);
-    with(RuntimeError::new(Stage::Environment, clip(message, 4000)), hint, log)
+    let stage = if session.disk().is_some() { Stage::Infrastructure } else { Stage::Environment };
+    with(RuntimeError::new(stage, clip(message, 4000)), hint, log)
 }
 
 fn with(error: RuntimeError, hint: Option<&str>, log: Option<String>) -> RuntimeError {

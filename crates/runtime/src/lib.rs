@@ -20,27 +20,20 @@
 pub mod backend;
 pub mod cancel;
 pub mod engines;
+pub mod environment;
 pub mod error;
 pub mod event;
-#[cfg(feature = "network")]
 pub mod feed;
-#[cfg(feature = "network")]
 pub mod gate;
-#[cfg(feature = "network")]
 mod http;
-#[cfg(feature = "network")]
 pub mod identity;
-#[cfg(feature = "network")]
 pub mod installer;
 pub mod log;
 pub mod outcome;
 pub mod pack;
 pub mod plan;
-#[cfg(feature = "network")]
 pub mod registry;
 pub mod runner;
-#[cfg(feature = "docker")]
-mod satisfies;
 pub mod secret;
 pub mod session;
 pub mod wire;

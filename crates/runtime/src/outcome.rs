@@ -154,6 +154,15 @@ impl ExitReason {
         }
     }
 
+    /// Why a process ends that could not get past a stage.
+    pub fn of(stage: Stage) -> Self {
+        match stage {
+            Stage::Environment => Self::Environment,
+            Stage::Runtime => Self::Runtime,
+            Stage::Infrastructure => Self::Infrastructure,
+        }
+    }
+
     /// The one that wins when several apply: 130, 8, 2, 4, 5, 1, 3, then 0.
     pub fn worst(reasons: impl IntoIterator<Item = Self>) -> Self {
         let rank = |reason: &Self| match reason {
@@ -193,11 +202,7 @@ impl FlowOutcome {
     pub fn exit_reason(&self) -> ExitReason {
         match (&self.error, self.verdict()) {
             (Some(FlowError::Refused(_)), _) => ExitReason::Environment,
-            (Some(FlowError::Runtime(error)), _) => match error.stage {
-                Stage::Environment => ExitReason::Environment,
-                Stage::Runtime => ExitReason::Runtime,
-                Stage::Infrastructure => ExitReason::Infrastructure,
-            },
+            (Some(FlowError::Runtime(error)), _) => ExitReason::of(error.stage),
             (None, Verdict::Passed) => ExitReason::Passed,
             (None, Verdict::Failed) => ExitReason::LinesFailed,
             // Lines that the engine refused one by one, for want of a connection, are no fault of the

@@ -19,7 +19,7 @@ pub use crate::cancel::Cancel;
 use crate::error::RuntimeError;
 use crate::event::RunEvent;
 use crate::outcome::{FlowError, FlowOutcome, RunReport};
-use crate::plan::{EnvironmentPlan, plan};
+use crate::plan::{EnvironmentPlan, Settings, plan};
 
 /// How many environments are made or used at the same time.
 const ENVIRONMENTS_AT_ONCE: usize = 2;
@@ -39,6 +39,8 @@ pub struct Case {
     pub project: Arc<Project>,
     /// The rows. A flow whose inputs have defaults runs once on an empty row.
     pub rows: Vec<Row>,
+    /// What its environment depends on beside it.
+    pub settings: Settings,
 }
 
 /// How to run.
@@ -75,10 +77,10 @@ pub async fn run(
     let mut groups: Vec<(EnvironmentPlan, VecDeque<usize>)> = Vec::new();
     let mut by_key: HashMap<String, usize> = HashMap::new();
     for (index, case) in cases.iter().enumerate() {
-        match plan(&case.project) {
+        match plan(&case.project, &case.settings) {
             Err(error) => outcomes.push(run.never_ran(index, None, None, Some(FlowError::Runtime(error)))),
             Ok(plan) => {
-                let group = *by_key.entry(plan.key.clone()).or_insert(groups.len());
+                let group = *by_key.entry(plan.fingerprint()).or_insert(groups.len());
                 if group == groups.len() {
                     groups.push((plan, VecDeque::new()));
                 }
@@ -184,7 +186,10 @@ impl Run<'_> {
         FlowOutcome {
             flow: self.cases.get(index).map(|case| case.name.clone()).unwrap_or_default(),
             backend: self.backend.kind(),
-            key: plan.map(|plan| plan.key.clone()),
+            key: match image {
+                Some(Image::Container { key, .. }) => Some(key.clone()),
+                Some(Image::Venv { .. }) | None => plan.map(EnvironmentPlan::fingerprint),
+            },
             image: image.and_then(|image| match image {
                 Image::Container { name, .. } => Some(name.clone()),
                 Image::Venv { .. } => None,

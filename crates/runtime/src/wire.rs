@@ -111,7 +111,6 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Frame, WireEr
 }
 
 /// The same, for the frames of another protocol: kind, channel and payload.
-#[cfg(feature = "network")]
 pub(crate) async fn read_raw(
     stream: &mut (impl AsyncRead + Unpin),
     max_frame: usize,

@@ -193,7 +193,7 @@ async fn lines_run_in_several_processes_and_cancel_leaves_nothing() {
 }
 
 fn planned(folder: &Folder) -> EnvironmentPlan {
-    plan(&folder.case("flow", json!([])).project).unwrap()
+    plan(&folder.case("flow", json!([])).project, &Default::default()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,6 +265,7 @@ async fn requirements_that_name_local_files_are_refused_by_name() {
     let folder = Folder::new().with(&[
         ("flow/flow.dag.yaml", &flow("")),
         ("flow/requirements.txt", "requests\n./wheels/x-1.0-py3-none-any.whl\n"),
+        ("flow/wheels/x-1.0-py3-none-any.whl", ""),
     ]);
     let error = backend(folder.0.join("cache")).prepare(&planned(&folder), &|_| {}).await.unwrap_err();
     assert!(error.message.contains("requirements.txt:2") && error.message.contains("./wheels/x-1.0"), "{error:?}");

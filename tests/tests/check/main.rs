@@ -248,7 +248,10 @@ fn configuration_changes_levels_and_its_faults_are_usage_errors() {
             "check: {rules: {pinned-promptflow: warn}}",
             "unknown variant `warn`, expected one of `off`, `hint`, `warning`, `error`; did you mean `warning`?",
         ),
-        ("chek: {}", "flowgate.yaml:1:1: unknown field `chek`, expected `check`; did you mean `check`?"),
+        (
+            "chek: {}",
+            "flowgate.yaml:1:1: unknown field `chek`, expected `check` or `environment`; did you mean `check`?",
+        ),
         ("check: [", "flowgate.yaml:1:8: unclosed bracket"),
         ("check:\n  exclude: ['a{b']\n", "flowgate.yaml:2:13: check.exclude: "),
     ] {

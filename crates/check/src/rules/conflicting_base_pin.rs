@@ -2,11 +2,11 @@ use flowgate_flow::Span;
 use flowgate_flow::config::RuntimeTarget;
 use pep508_rs::VersionOrUrl;
 
-use flowgate_flow::base_image;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use crate::versions::excludes;
+use flowgate_flow::base_image;
 
 pub(super) const RULE: Rule = Rule {
     name: "conflicting-base-pin",

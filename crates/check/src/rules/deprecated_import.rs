@@ -1,8 +1,8 @@
-use flowgate_flow::base_image;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use crate::rules::import_newer_than_pin::old_pin;
+use flowgate_flow::base_image;
 
 pub(super) const RULE: Rule = Rule {
     name: "deprecated-import",

@@ -1,9 +1,9 @@
-use flowgate_flow::base_image::{NEWEST, Reference, VERSIONS, date, is_microsofts};
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use crate::suggest;
 use flowgate_flow::Span;
+use flowgate_flow::base_image::{NEWEST, Reference, VERSIONS, date, is_microsofts};
 
 pub(super) const RULE: Rule = Rule {
     name: "known-bad-base-image",

@@ -1,7 +1,7 @@
-use flowgate_flow::base_image::Reference;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
+use flowgate_flow::base_image::Reference;
 use flowgate_flow::config::RuntimeTarget;
 use flowgate_flow::{Span, Spanned};
 

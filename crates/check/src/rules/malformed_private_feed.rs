@@ -1,8 +1,8 @@
 use crate::context::Context;
-use flowgate_flow::feed::{FEED_HOST, OLD_FEED_HOST, Parts, is_feed};
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use crate::suggest::{self, did_you_mean};
+use flowgate_flow::feed::{FEED_HOST, OLD_FEED_HOST, Parts, is_feed};
 use flowgate_flow::project::FileId;
 use flowgate_flow::requirements::{self, Line, LineOption, OptionKind, PRIVATE_PLACEHOLDER};
 use flowgate_flow::{Span, Spanned, credential};

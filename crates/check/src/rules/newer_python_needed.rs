@@ -3,10 +3,10 @@ use std::collections::BTreeSet;
 use flowgate_flow::config::RuntimeTarget;
 use ruff_python_stdlib::sys::is_known_standard_library;
 
-use flowgate_flow::base_image;
 use crate::context::Context;
 use crate::finding::{Finding, Level, Place};
 use crate::rule::{Group, Rule};
+use flowgate_flow::base_image;
 
 pub(super) const RULE: Rule = Rule {
     name: "newer-python-needed",

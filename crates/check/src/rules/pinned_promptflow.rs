@@ -1,9 +1,9 @@
-use flowgate_flow::base_image;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use crate::versions::{SPLIT, excludes};
 use flowgate_flow::Span;
+use flowgate_flow::base_image;
 use flowgate_flow::config::RuntimeTarget;
 use pep508_rs::VersionOrUrl;
 

@@ -6,11 +6,11 @@ use flowgate_flow::project::{NestedTarget, Presence};
 use flowgate_flow::requirements::{Form, OptionKind};
 use ruff_python_stdlib::sys::is_known_standard_library;
 
-use flowgate_flow::base_image;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::packages::{self, AZURE_EXTRA, BASE, Brought, HOSTED};
 use crate::rule::{Group, Rule};
+use flowgate_flow::base_image;
 
 pub(super) const RULE: Rule = Rule {
     name: "undeclared-import",

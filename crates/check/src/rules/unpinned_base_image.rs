@@ -1,8 +1,8 @@
-use flowgate_flow::base_image::{self, NEWEST, Reference};
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use flowgate_flow::Span;
+use flowgate_flow::base_image::{self, NEWEST, Reference};
 
 pub(super) const RULE: Rule = Rule {
     name: "unpinned-base-image",

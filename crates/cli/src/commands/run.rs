@@ -100,7 +100,8 @@ fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, 
             row.insert(input.clone(), serde_json::Value::String(value.clone()));
         }
     }
-    Ok(Case { name, project: Arc::new(project), rows })
+    let settings = places.settings(&project.folder)?;
+    Ok(Case { name, project: Arc::new(project), rows, settings })
 }
 
 async fn execute(arguments: &RunArguments, places: &Places, cases: Vec<Case>) -> Result<RunReport, Failure> {

@@ -4,9 +4,15 @@
 //! The stream is the lease. When this process dies, the engine closes the worker's standard input,
 //! the worker ends, and the engine removes the container. [`Docker::sweep`] is the second net.
 
+mod build;
+mod commit;
 mod container;
+mod dockerfile;
+mod environment;
+mod images;
 mod leftover;
 mod owner;
+mod prune;
 mod stream;
 
 use std::path::PathBuf;
@@ -14,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::errors::Error;
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
@@ -24,11 +31,12 @@ use tokio::time::timeout;
 
 use self::leftover::Leftover;
 use self::owner::Owner;
+pub use self::prune::Pruned;
 use super::{Backend, BackendKind, Image, Limits, Progress, Runtime, Stop};
+use crate::environment::{Environments, contract};
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
 use crate::plan::EnvironmentPlan;
-use crate::satisfies;
 use crate::session::Session;
 
 /// Where an engine listens unless the user says otherwise.
@@ -46,6 +54,7 @@ pub struct Docker {
     engine: bollard::Docker,
     endpoint: String,
     socket: PathBuf,
+    environments: Environments,
 }
 
 impl Docker {
@@ -53,7 +62,23 @@ impl Docker {
     ///
     /// # Errors
     /// [`Stage::Infrastructure`] where no engine answers there.
-    pub async fn connect(endpoint: Option<String>) -> Result<Self, RuntimeError> {
+    pub async fn connect(endpoint: Option<String>, environments: Environments) -> Result<Self, RuntimeError> {
+        let docker = Self::at(endpoint, environments)?;
+        match timeout(PING, docker.engine.ping()).await {
+            Err(_) => {
+                let cause = format!("it accepts connections, but says nothing within {} s", PING.as_secs());
+                Err(absent(&docker.endpoint, &cause))
+            }
+            Ok(Err(error)) => Err(absent(&docker.endpoint, &causes(&error))),
+            Ok(Ok(_)) => Ok(docker),
+        }
+    }
+
+    /// The engine at `endpoint`, or at the usual socket, without asking it anything.
+    ///
+    /// # Errors
+    /// [`Stage::Infrastructure`] where there is no socket.
+    pub fn at(endpoint: Option<String>, environments: Environments) -> Result<Self, RuntimeError> {
         let endpoint = endpoint.filter(|endpoint| !endpoint.is_empty()).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
         let Some(socket) = endpoint.strip_prefix("unix://").map(PathBuf::from) else {
             let message = format!(
@@ -62,20 +87,12 @@ impl Docker {
             return Err(RuntimeError::new(Stage::Infrastructure, message)
                 .with_hint("set DOCKER_HOST to the engine's socket, or unset it"));
         };
-        let absent = |cause: String| {
-            RuntimeError::new(Stage::Infrastructure, format!("no Docker engine answers at {endpoint}: {cause}"))
-                .with_hint("start Docker, set DOCKER_HOST to its socket, or use `--backend process`, which needs no engine but is no sandbox")
-        };
         let connected = bollard::Docker::connect_with_socket(&endpoint, ANSWER_SECONDS, bollard::API_DEFAULT_VERSION);
         let engine = connected.map_err(|error| match error {
-            Error::SocketNotFoundError(_) => absent("there is no such socket".to_owned()),
-            other => absent(causes(&other)),
+            Error::SocketNotFoundError(_) => absent(&endpoint, "there is no such socket"),
+            other => absent(&endpoint, &causes(&other)),
         })?;
-        match timeout(PING, engine.ping()).await {
-            Err(_) => Err(absent(format!("it accepts connections, but says nothing within {} s", PING.as_secs()))),
-            Ok(Err(error)) => Err(absent(causes(&error))),
-            Ok(Ok(_)) => Ok(Self { engine, endpoint, socket }),
-        }
+        Ok(Self { engine, endpoint, socket, environments })
     }
 
     /// Removes containers that dead flowgates of this machine left behind, and those past the
@@ -84,20 +101,25 @@ impl Docker {
     /// # Errors
     /// [`Stage::Infrastructure`] where the engine does not list its containers.
     pub async fn sweep(&self) -> Result<usize, RuntimeError> {
-        let filters = [("label", vec![owner::OWNER_LABEL])].into_iter().collect();
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let containers =
-            self.engine.list_containers(Some(options)).await.map_err(|error| self.broken("list containers", &error))?;
         let (here, now) = (Owner::this_process(), owner::now());
         let mut removed = 0;
+        let mut containers = self.containers("label", owner::OWNER_LABEL).await?;
+        containers.extend(self.containers("name", owner::BUILD_PREFIX).await?);
         for container in containers {
-            let labels = container.labels.unwrap_or_default();
+            let mut labels = container.labels.unwrap_or_default();
+            labels.extend(container.names.unwrap_or_default().iter().flat_map(|name| owner::labels_of_name(name)));
             if let Some(id) = container.id.filter(|_| owner::is_left_behind(&labels, here.as_ref(), now)) {
                 // Another flowgate may sweep at the same time; what it could not remove, the next one will.
                 removed += usize::from(self.remove(&id).await.is_ok());
             }
         }
         Ok(removed)
+    }
+
+    async fn containers(&self, filter: &str, value: &str) -> Result<Vec<ContainerSummary>, RuntimeError> {
+        let filters = [(filter, vec![value])].into_iter().collect();
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        self.engine.list_containers(Some(options)).await.map_err(|error| self.broken("list containers", &error))
     }
 
     /// Removes a container and waits until it is gone.
@@ -125,6 +147,11 @@ impl Docker {
     }
 
     fn broken(&self, what: &str, error: &Error) -> RuntimeError {
+        if let Error::HyperLegacyError { err } = error
+            && err.is_connect()
+        {
+            return absent(&self.endpoint, &causes(error));
+        }
         let message = format!("the Docker engine at {} did not {what}: {}", self.endpoint, causes(error));
         RuntimeError::new(Stage::Infrastructure, message)
     }
@@ -132,7 +159,7 @@ impl Docker {
     /// Runs the worker in a fresh container. Whatever goes wrong, and also where this is dropped
     /// half-way, the container is removed.
     async fn launch(&self, name: &str, id: &str, limits: &Limits) -> Result<Runtime, RuntimeError> {
-        let mut leftover = Leftover::new(self.socket.clone());
+        let mut leftover = Leftover::new(self.socket.clone(), leftover::unique_name());
         let options = CreateContainerOptionsBuilder::new().name(leftover.name()).build();
         let labels = owner::labels(Owner::this_process().as_ref(), limits.deadline);
         let created = self.engine.create_container(Some(options), container::body(id, limits, labels)).await;
@@ -162,13 +189,13 @@ impl Docker {
         let watch = stream::watch(self.engine.clone(), container.to_owned(), limits.memory, log.clone());
         let watch = Watch(tokio::spawn(watch).abort_handle());
         self.engine.start_container(container, None).await.map_err(|error| match error {
-            Error::DockerResponseServerError { status_code: 400, message } => unfit(name, &message),
+            Error::DockerResponseServerError { status_code: 400, message } => contract::not_started(name, &message),
             other => self.broken("start a container", &other),
         })?;
         let output = stream::WorkerOutput::new(attached.output, log.clone());
         match Session::start(output, attached.input, log, limits.start_timeout).await {
             Ok(session) => Ok((session, watch)),
-            Err(error) => Err(RuntimeError { log: error.log, stage: error.stage, ..unfit(name, &error.message) }),
+            Err(error) => Err(contract::unfit(name, error)),
         }
     }
 }
@@ -180,61 +207,24 @@ impl Backend for Docker {
     }
 
     async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError> {
-        let name = plan.image_or_base();
-        let fail = |message: String, hint: String| RuntimeError::new(Stage::Environment, message).with_hint(hint);
-        if !container::is_image_name(&name) {
-            return Err(fail(
-                format!("`{}` is no image name", name.escape_debug()),
-                "write it as `name:tag` or `host/name@sha256:...`".to_owned(),
-            ));
-        }
-        let unchecked = satisfies::can_be_checked(plan)?;
-        for what in unchecked {
-            progress(&what);
-        }
-        progress(&format!("looking up image {name}"));
-        match self.engine.inspect_image(&name).await {
-            Ok(found) => Ok(Image::Container {
-                id: found.id.unwrap_or_else(|| name.clone()),
-                name,
-                requirements: plan.requirements.clone(),
-            }),
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) if plan.image.is_none() => {
-                let hint = "make it with `cargo xtask testbed` in flowgate's repository, or name an image of your own under `environment.image`";
-                Err(fail(
-                    format!("flowgate's base image {name} is not in the Docker engine at {}", self.endpoint),
-                    hint.to_owned(),
-                ))
-            }
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Err(fail(
-                format!("the image {name} is not in the Docker engine at {}", self.endpoint),
-                format!("fetch it with `docker pull {name}`"),
-            )),
-            Err(error) => Err(self.broken(&format!("look up image {name}"), &error)),
-        }
+        let made = self.environment(plan, progress).await?;
+        Ok(Image::Container { name: made.name, id: made.found.id, key: made.key })
     }
 
     async fn start(&self, image: &Image, limits: &Limits) -> Result<Runtime, RuntimeError> {
-        let Image::Container { name, id, requirements } = image else {
+        let Image::Container { name, id, .. } = image else {
             return Err(RuntimeError::new(
                 Stage::Environment,
                 "a virtual environment cannot be started in a container",
             ));
         };
-        let runtime = self.launch(name, id, limits).await?;
-        let Err(error) = satisfies::check(name, requirements, runtime.session.hello()) else { return Ok(runtime) };
-        let Runtime { session, stop } = runtime;
-        drop(session);
-        stop.stop().await?;
-        Err(error)
+        self.launch(name, id, limits).await
     }
 }
 
-/// Why an image gave no runtime.
-fn unfit(name: &str, cause: &str) -> RuntimeError {
-    let message = format!("the image {name} gave no runtime: {cause}");
-    let hint = "an image needs `sh`, Python 3.9 or newer and promptflow; one that is built FROM flowgate's base image has them";
-    RuntimeError::new(Stage::Runtime, message).with_hint(hint)
+fn absent(endpoint: &str, cause: &str) -> RuntimeError {
+    RuntimeError::new(Stage::Infrastructure, format!("no Docker engine answers at {endpoint}: {cause}"))
+        .with_hint("start Docker, set DOCKER_HOST to its socket, or use `--backend process`, which needs no engine but is no sandbox")
 }
 
 /// An error with its causes, which bollard's own text leaves out.

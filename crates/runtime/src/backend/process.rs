@@ -1,7 +1,6 @@
 //! Runtimes in private virtual environments on this machine. No sandbox: the flow's code can do
 //! what the user can.
 
-mod folders;
 mod install;
 
 use std::ffi::OsString;
@@ -13,13 +12,13 @@ use async_trait::async_trait;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use super::folders::{self, WorkFolder};
 use super::{Backend, BackendKind, Image, Limits, Progress, Runtime, Stop};
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
-use crate::plan::EnvironmentPlan;
+use crate::plan::{Base, EnvironmentPlan};
 use crate::session::Session;
 use crate::worker;
-use folders::WorkFolder;
 
 /// How long a worker may take to end after its input has.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,7 +56,8 @@ impl Backend for Process {
     }
 
     async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError> {
-        if let Some(image) = &plan.image {
+        if plan.base != Base::Own {
+            let image = plan.base_name();
             progress(&format!("leaving the image {image} aside, as the process backend runs in none"));
         }
         Ok(Image::Venv { python: install::prepare(&self.options, plan, progress).await? })

@@ -13,6 +13,7 @@ use super::page::{self, Entry, Offer};
 use super::policy::Index;
 use super::trouble::{Cause, Trouble, shown};
 use super::{Gate, Sources};
+use crate::installer::Archive;
 
 /// A page of an index is not larger.
 const MAX_PAGE: usize = 64 << 20;
@@ -73,6 +74,7 @@ pub struct Session {
     replay: bool,
     reading: Semaphore,
     links: Mutex<Vec<Arc<Link>>>,
+    archives: Mutex<Vec<Archive>>,
     downloads: Mutex<HashMap<Url, Weak<Download>>>,
     troubles: Mutex<Vec<(Trouble, bool)>>,
 }
@@ -94,6 +96,7 @@ impl Gate {
             replay,
             reading: Semaphore::new(MAX_READ),
             links: Mutex::default(),
+            archives: Mutex::default(),
             downloads: Mutex::default(),
             troubles: Mutex::default(),
         }
@@ -137,6 +140,20 @@ impl Session {
         Ok(if fragment.is_empty() { path } else { format!("{path}#{fragment}") })
     }
 
+    /// Keeps packages that come with the request, and gives each a path.
+    pub(crate) fn keep(&self, archives: &[Archive]) -> Result<Vec<String>, Trouble> {
+        for archive in archives {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
+            if archive.name.is_empty() || !archive.name.bytes().all(plain) {
+                return Err(Trouble::refused(printable(&archive.name), "it is no name of an archive"));
+            }
+        }
+        let mut kept = lock(&self.archives);
+        let first = kept.len();
+        kept.extend_from_slice(archives);
+        Ok(archives.iter().enumerate().map(|(n, archive)| format!("/l/{}/{}", first + n, archive.name)).collect())
+    }
+
     /// Everything that went wrong so far, each once, in order.
     pub fn troubles(&self) -> Vec<Trouble> {
         lock(&self.troubles).iter().map(|(trouble, _)| trouble.clone()).collect()
@@ -145,6 +162,12 @@ impl Session {
     /// What an installer does without in silence: an index that did not give a page.
     pub(crate) fn lost(&self) -> Option<Trouble> {
         lock(&self.troubles).iter().find(|(_, lost)| *lost).map(|(trouble, _)| trouble.clone())
+    }
+
+    /// What this machine's disk did not take: nothing else can be had after it, either.
+    pub(crate) fn disk(&self) -> Option<Trouble> {
+        let is_disk = |(trouble, _): &&(Trouble, bool)| matches!(trouble.cause, Cause::Disk(_));
+        lock(&self.troubles).iter().find(is_disk).map(|(trouble, _)| trouble.clone())
     }
 
     fn note(&self, trouble: Trouble, lost: bool) {
@@ -184,11 +207,21 @@ impl Session {
         if request.body {
             return refuse("a request to an index has no body");
         }
+        if let Some(full) = self.disk() {
+            return Err((full, false));
+        }
         let Some(path) = target.strip_prefix('/') else { return refuse(outside) };
         let path = path.split(['?', '#']).next().unwrap_or("");
         let mut parts = path.trim_end_matches('/').split('/');
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some("f"), Some(id), Some(name), None) => self.file(id, name).await.map_err(|trouble| (trouble, false)),
+            (Some("l"), Some(id), Some(name), None) => {
+                let archive = id.parse().ok().and_then(|id: usize| lock(&self.archives).get(id).cloned());
+                match archive.filter(|archive| archive.name == name) {
+                    Some(archive) => Ok(Response::of("application/octet-stream", archive.bytes.to_vec())),
+                    None => refuse("there is nothing of that name"),
+                }
+            }
             (Some(n), Some("simple"), Some(project), None) => {
                 let index = n.parse().ok().and_then(|n: usize| self.indexes.get(n));
                 let plain = !project.is_empty()

@@ -87,6 +87,7 @@ fn environment(hello: &Hello) -> BTreeMap<&'static str, String> {
         // The gate has limits of its own, and says why it waits no longer.
         ("PIP_DEFAULT_TIMEOUT", "600"),
         ("UV_HTTP_TIMEOUT", "600"),
+        ("UV_LINK_MODE", "copy"),
         ("UV_NO_CONFIG", "1"),
         ("UV_NO_PROGRESS", "1"),
         ("UV_NO_CACHE", "1"),

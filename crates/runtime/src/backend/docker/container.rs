@@ -8,7 +8,7 @@ use super::super::Limits;
 use crate::worker;
 
 /// Starts whichever Python the image has; the worker's arguments follow.
-const FIND_PYTHON: &str = r#"for name in python python3; do
+pub(super) const FIND_PYTHON: &str = r#"for name in python python3; do
     if command -v "$name" >/dev/null 2>&1; then exec "$name" "$@"; fi
 done
 echo "there is no python in $PATH" >&2

@@ -5,14 +5,20 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use crate::backend::folders::unique;
 
 /// How long the engine may take for each step of a removal.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How often a container is looked for whose creation was still under way.
 const ATTEMPTS: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(25);
+
+/// A name that no other container has.
+pub(super) fn unique_name() -> String {
+    format!("flowgate-{}", unique())
+}
 
 /// Removes a container when it is dropped, unless something else sees to it. It does so
 /// synchronously: nobody waits for a task that outlives the run.
@@ -31,12 +37,8 @@ enum State {
 }
 
 impl Leftover {
-    /// A net under a container with a name of its own, which is to be created now.
-    pub(super) fn new(socket: PathBuf) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let name = format!("flowgate-{}-{:x}-{number}", std::process::id(), since.as_nanos());
+    /// A net under a container of that name, which is to be created now.
+    pub(super) fn new(socket: PathBuf, name: String) -> Self {
         Self { socket, name, state: State::Creating }
     }
 

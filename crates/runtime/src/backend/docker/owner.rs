@@ -63,6 +63,23 @@ fn start_of(process: u32) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
+/// What the names of containers that build begin with. Their labels would go into the image, so that whose they are
+/// stands in their name.
+pub(super) const BUILD_PREFIX: &str = "flowgate-build";
+
+/// The name of a container that builds: `flowgate-build_<owner>_<deadline>_<number>`.
+pub(super) fn build_name(owner: Option<&Owner>, lifetime: Duration, number: &str) -> String {
+    let owner = owner.map_or_else(|| "unknown".to_owned(), Owner::to_string).replace(':', ".");
+    format!("{BUILD_PREFIX}_{owner}_{}_{number}", now().saturating_add(lifetime.as_secs()))
+}
+
+/// What a name of [`build_name`] says, in the form of labels; empty for any other name.
+pub(super) fn labels_of_name(name: &str) -> HashMap<String, String> {
+    let parts: Vec<&str> = name.trim_start_matches('/').split('_').collect();
+    let [BUILD_PREFIX, owner, deadline, _] = parts[..] else { return HashMap::new() };
+    [(OWNER_LABEL.to_owned(), owner.replace('.', ":")), (DEADLINE_LABEL.to_owned(), deadline.to_owned())].into()
+}
+
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -124,6 +141,16 @@ mod tests {
         ] {
             assert!(!is_left_behind(&labels(pairs), here.as_ref(), now()), "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn the_name_of_a_build_says_what_labels_say() {
+        let here = Owner::this_process();
+        let name = build_name(here.as_ref(), Duration::from_secs(60), "1-2");
+        assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)), "{name}");
+        let labels = labels_of_name(&format!("/{name}"));
+        assert_eq!(labels, super::labels(here.as_ref(), Duration::from_secs(60)));
+        assert!(labels_of_name("flowgate-1-2-3").is_empty() && labels_of_name("/other_a_b_c").is_empty());
     }
 
     #[test]

@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
+use super::super::folders::{blocking, disk, lock, lock_file, remove_all, unique};
 use super::ProcessOptions;
-use super::folders::{blocking, disk, lock, lock_file, remove_all, unique};
 use crate::backend::Progress;
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
-use crate::plan::{EnvironmentPlan, LOCK, PROMPTFLOW_VERSION};
+use crate::plan::{EnvironmentPlan, LOCK, PLACEHOLDER, PROMPTFLOW_VERSION};
 
 /// The oldest and the newest minor version of Python 3 that the lock was made and tested for.
 const PYTHONS: (u32, u32) = (10, 13);
@@ -39,8 +39,11 @@ pub(super) async fn prepare(
     if let Some(line) = plan.requirements.iter().find(|line| is_local(&line.line)) {
         return Err(local(&line.place, &line.line));
     }
-    if let Some(option) = plan.options.iter().find(|option| is_local_option(option)) {
-        return Err(local("the requirements file", option));
+    if let Some(option) = plan.options.iter().find(|option| is_local_option(&option.line)) {
+        return Err(local(&option.place, &option.line));
+    }
+    if plan.indexes.is_private() {
+        return Err(private(plan));
     }
     let python = interpreter(options).await?;
     let home = options.cache_dir.join("venvs").join(name(plan, &python.identity));
@@ -102,7 +105,7 @@ fn sweep_builds(home: &Path) -> Result<(), RuntimeError> {
 /// The content address: the plan, the interpreter, and the way of making it.
 fn name(plan: &EnvironmentPlan, interpreter: &str) -> String {
     let mut hash = Sha256::new();
-    for part in [RECIPE, &plan.key, interpreter] {
+    for part in [RECIPE, &plan.fingerprint(), interpreter] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -132,6 +135,16 @@ fn local(place: &str, line: &str) -> RuntimeError {
     );
     RuntimeError::new(Stage::Environment, message)
         .with_hint("put the code beside the flow or into `additional_includes`, or publish the package to an index")
+}
+
+fn private(plan: &EnvironmentPlan) -> RuntimeError {
+    let option = plan.options.iter().find(|option| option.line.contains(PLACEHOLDER));
+    let place = option.map_or("the requirements file", |option| option.place.as_str());
+    let message = format!(
+        "{place}: the index URL holds `{PLACEHOLDER}`, which stands for a token, and the process backend passes none to an installer"
+    );
+    RuntimeError::new(Stage::Environment, message)
+        .with_hint("use `--backend docker`, whose packages come through a gate that keeps the token")
 }
 
 /// A Python that environments can be made from.
@@ -208,11 +221,12 @@ impl Build<'_> {
         progress(&format!("installing the flow's requirements with {with}"));
         let names: Vec<&str> = plan.requirements.iter().map(|line| line.line.as_str()).collect();
         let mut command = self.installer();
-        let options = self.understood(&plan.options, &mut command);
+        let options = self.understood(plan.options.iter().map(|option| option.line.as_str()), &mut command);
         let requirements = self.file("requirements.txt", &[options, names.join("\n")].join("\n"))?;
         command.arg("-r").arg(requirements);
         if !plan.constraints.is_empty() {
-            command.arg("-c").arg(self.file("constraints.txt", &plan.constraints.join("\n"))?);
+            let lines: Vec<&str> = plan.constraints.iter().map(|line| line.line.as_str()).collect();
+            command.arg("-c").arg(self.file("constraints.txt", &lines.join("\n"))?);
         }
         self.run(command, "installing the flow's requirements").await
     }
@@ -263,9 +277,9 @@ impl Build<'_> {
 
     /// The option lines for a requirements file. Those that `uv` has under other names, or does
     /// not need, become arguments.
-    fn understood(&self, options: &[String], command: &mut Command) -> String {
+    fn understood<'o>(&self, options: impl Iterator<Item = &'o str>, command: &mut Command) -> String {
         if self.options.uv.is_none() {
-            return options.join("\n");
+            return options.collect::<Vec<_>>().join("\n");
         }
         let mut kept = Vec::new();
         for option in options {
@@ -276,7 +290,7 @@ impl Build<'_> {
                 "--require-hashes" => drop(command.arg("--require-hashes")),
                 "--prefer-binary" | "--use-feature" => {}
                 "--pypi-url" => kept.push(format!("--index-url {value}")),
-                _ => kept.push(option.clone()),
+                _ => kept.push(option.to_owned()),
             }
         }
         kept.join("\n")
@@ -367,14 +381,8 @@ mod tests {
 
     #[test]
     fn each_content_has_its_own_name() {
-        let plan = EnvironmentPlan {
-            image: None,
-            requirements: Vec::new(),
-            options: Vec::new(),
-            constraints: Vec::new(),
-            key: "a".to_owned(),
-        };
-        let other = EnvironmentPlan { key: "b".to_owned(), ..plan.clone() };
+        let plan = crate::plan::plan(&flowgate_flow::Project::default(), &crate::plan::Settings::default()).unwrap();
+        let other = EnvironmentPlan { python: "3.12".to_owned(), ..plan.clone() };
         assert_eq!(name(&plan, "3.11"), name(&plan, "3.11"));
         assert_ne!(name(&plan, "3.11"), name(&plan, "3.12"));
         assert_ne!(name(&plan, "3.11"), name(&other, "3.11"));

@@ -1,0 +1,100 @@
+//! What a pull request may have built, and from where: the workflow and the base revision say it, never the pull
+//! request's own files.
+
+use std::path::Path;
+use std::process::Command;
+
+use flowgate_flow::config::{self, FeedConfig};
+use flowgate_flow::load::{FileSystem, Memory};
+use flowgate_runtime::environment::{Environments, TrustScope, TrustedImages};
+use flowgate_runtime::plan::Settings;
+
+use crate::Host;
+use crate::event::Event;
+use crate::inputs::{InputError, Inputs};
+
+/// The host's way of building environments, held to what the event permits.
+pub(crate) fn environments(host: &Host, inputs: &Inputs, event: &Event) -> Environments {
+    let mut environments = host.engines.environments.clone();
+    if let Some(pull) = &event.pull_request {
+        environments.scope = TrustScope::PullRequest { repository: pull.repository.clone(), number: pull.number };
+        environments.trusted_images = if event.untrusted { TrustedImages::WithoutSecrets } else { TrustedImages::All };
+    } else if event.untrusted {
+        // Nothing is known of it: what it builds is nobody else's.
+        environments.scope = TrustScope::PullRequest { repository: "unknown".to_owned(), number: 0 };
+        environments.trusted_images = TrustedImages::No;
+    }
+    environments.packages.feeds.extend(inputs.feeds.iter().cloned());
+    environments
+}
+
+/// What a flow's environment depends on beside it, and what the user should know: a full sentence.
+///
+/// # Errors
+/// A flowgate.yaml that cannot be used.
+pub(crate) fn settings(
+    host: &Host,
+    inputs: &Inputs,
+    event: &Event,
+    fs: &dyn FileSystem,
+    folder: &Path,
+) -> Result<(Settings, Option<String>), InputError> {
+    let loaded = config::load(fs, folder).map_err(|error| InputError(error.to_string()))?;
+    let mut config = loaded.config.environment.clone();
+    let mut note = None;
+    let root = loaded.file.as_ref().and_then(|file| file.path.parent()).unwrap_or(folder).to_owned();
+    if event.untrusted || event.pull_request.is_some() {
+        let file = loaded.file.as_ref().map(|file| file.path.as_path());
+        let of_base = file.and_then(|file| of_base(inputs, event, file));
+        match of_base {
+            Some(Ok(feeds)) => config.feeds = feeds,
+            Some(Err(cause)) if !config.feeds.is_empty() => {
+                config.feeds.clear();
+                note = Some(format!(
+                    "The feeds of flowgate.yaml are not used: the base revision's copy counts, and it cannot be read ({cause}). \
+                     Check out with `fetch-depth: 2`, or name them in the input `feeds`."
+                ));
+            }
+            Some(Err(_)) | None => config.feeds.clear(),
+        }
+    }
+    if event.untrusted && !inputs.build_network {
+        config.images.values_mut().for_each(|image| image.network = false);
+    }
+    let platform = Some(host.engines.environments.platform.clone());
+    Ok((Settings { config, root, platform, boundary: Some(inputs.workspace.clone()) }, note))
+}
+
+/// The feeds that the base revision's copy of a flowgate.yaml names.
+fn of_base(inputs: &Inputs, event: &Event, file: &Path) -> Option<Result<Vec<FeedConfig>, String>> {
+    let pull = event.pull_request.as_ref()?;
+    let file = file.strip_prefix(&inputs.workspace).ok()?;
+    Some(show(&inputs.workspace, &pull.base_sha, file).and_then(|text| {
+        let Some(text) = text else { return Ok(Vec::new()) };
+        let path = inputs.workspace.join(file);
+        let memory = Memory { files: [(path.clone(), text)].into() };
+        let folder = path.parent().unwrap_or(&inputs.workspace);
+        config::load(&memory, folder)
+            .map(|loaded| loaded.config.environment.feeds.clone())
+            .map_err(|error| error.to_string())
+    }))
+}
+
+/// A file as it is in a commit; `None` where the commit does not have it.
+fn show(workspace: &Path, commit: &str, file: &Path) -> Result<Option<Vec<u8>>, String> {
+    if commit.len() < 40 || !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err("the event names no base revision".to_owned());
+    }
+    let git = |words: &[&str]| {
+        let mut command = Command::new("git");
+        // The checkout may belong to another user than a container's.
+        command.arg("-C").arg(workspace).args(["-c", "safe.directory=*"]).args(words);
+        command.output().map_err(|error| format!("git does not start: {error}"))
+    };
+    if !git(&["cat-file", "-e", &format!("{commit}^{{commit}}")])?.status.success() {
+        return Err(format!("the checkout does not hold {}", &commit[..12]));
+    }
+    let name = file.to_str().ok_or("its path is not UTF-8")?.replace('\\', "/");
+    let shown = git(&["show", &format!("{commit}:{name}")])?;
+    Ok(shown.status.success().then_some(shown.stdout))
+}

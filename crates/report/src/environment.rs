@@ -1,0 +1,4 @@
+//! Environments, for people and for machines.
+
+pub mod json;
+pub mod terminal;

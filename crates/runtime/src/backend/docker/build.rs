@@ -1,0 +1,357 @@
+//! A container in which packages are installed, and the image that becomes of it.
+//!
+//! It has no network: packages come through the gate, over the stream that also is its lease. When this process
+//! dies, the agent in it reads the end of its input and ends, and the engine removes the container.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bollard::errors::Error;
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder};
+use flowgate_flow::requirements::{self, Requirement};
+use tokio::time::timeout;
+
+use super::commit::Words;
+use super::images::{Found, RECIPE_LABEL};
+use super::leftover::Leftover;
+use super::owner::{self, Owner};
+use super::{Docker, Watch, container, stream};
+use crate::backend::folders::unique;
+use crate::backend::{Limits, Progress};
+use crate::environment::packages::Packages;
+use crate::environment::{base, contract, local};
+use crate::error::{RuntimeError, Stage};
+use crate::gate::Gate;
+use crate::installer::{Archive, InstallRequest, Installed, Installer};
+use crate::log::LogTail;
+use crate::plan::{EnvironmentPlan, LOCK, PROMPTFLOW_VERSION, PlannedRequirement};
+use crate::wire::clip;
+use crate::worker;
+
+/// What an install may do as root beyond its own files: images have files of other owners.
+const CAPABILITIES: [&str; 3] = ["CHOWN", "DAC_OVERRIDE", "FOWNER"];
+/// What a base image is for.
+const ENGINE: [&str; 6] = [
+    "promptflow",
+    "promptflow-azure",
+    "promptflow-core",
+    "promptflow-devkit",
+    "promptflow-tools",
+    "promptflow-tracing",
+];
+/// The memory of a build, and of what it keeps below `/tmp`, in bytes.
+const MEMORY: u64 = 3 << 30;
+
+impl Docker {
+    /// Installs what a plan requires upon its base, and gives the image of that name.
+    pub(super) async fn install(
+        &self,
+        plan: &EnvironmentPlan,
+        base: &Found,
+        name: &str,
+        words: Labelled<'_>,
+        progress: Progress<'_>,
+    ) -> Result<Found, RuntimeError> {
+        // Where a token is missing, nothing is begun.
+        let gate = self.environments.packages.open(plan).await?;
+        let (planned, request) = (plan.requirements.as_slice(), request(plan));
+        let job = Job { base, base_name: &plan.base_name(), planned, request: &request, gate: &gate, name, words };
+        self.within(&job, progress).await
+    }
+
+    /// flowgate's own base image, built where the engine does not have it; gives its name.
+    ///
+    /// # Errors
+    /// The image that it starts from cannot be pulled, or its packages cannot be installed.
+    pub async fn own_base(
+        &self,
+        python: &str,
+        from: Option<&str>,
+        progress: Progress<'_>,
+    ) -> Result<String, RuntimeError> {
+        self.build_base(python, &self.environments.platform, from, progress).await?;
+        Ok(base::image_name(python))
+    }
+
+    /// Builds flowgate's own base image from an official Python image.
+    pub(super) async fn build_base(
+        &self,
+        python: &str,
+        platform: &str,
+        from: Option<&str>,
+        progress: Progress<'_>,
+    ) -> Result<Found, RuntimeError> {
+        let recipe = base::recipe(python, platform);
+        let _lock = self.lock(&format!("base-{}", recipe.get(..16).unwrap_or(&recipe)), progress).await?;
+        let name = base::image_name(python);
+        let old = match self.find(&name).await? {
+            Some(found) if found.label(RECIPE_LABEL) == Some(&recipe) => return Ok(found),
+            other => other,
+        };
+        let start = from.map_or_else(|| base::from(python), str::to_owned);
+        let found = self.find_or_pull(&start, progress).await.map_err(|error| {
+            let message =
+                format!("flowgate's base image {name} is not there, and is built upon {start}: {}", error.message);
+            let hint =
+                "build it upon another Python image on Debian or Ubuntu with `flowgate environment base --from IMAGE`";
+            RuntimeError { message, hint: Some(hint.to_owned()), ..error }
+        })?;
+        self.fits(&start, &found, platform)?;
+        progress(&format!("installing promptflow {PROMPTFLOW_VERSION} and its packages, about 250 MB, upon {start}"));
+        let words = |_: &Packages| {
+            Ok(Words {
+                labels: [(RECIPE_LABEL.to_owned(), recipe.clone())].into(),
+                env: vec!["LANG=C.UTF-8".to_owned()],
+                user: Some(base::USER.to_owned()),
+            })
+        };
+        let gate = self.environments.packages.public()?;
+        let request = locked();
+        let (base, base_name, planned, words) = (&found, start.as_str(), &[][..], &words);
+        let job = Job { base, base_name, planned, request: &request, gate: &gate, name: &name, words };
+        let made = self.within(&job, progress).await?;
+        if let Some(old) = old {
+            // Where something still stands upon it, it stays until that is gone.
+            let _ = self.remove_image(&old.id).await;
+        }
+        Ok(made)
+    }
+
+    /// Runs an installer in a container of an image, and names the image that becomes of it.
+    async fn within(&self, job: &Job<'_>, progress: Progress<'_>) -> Result<Found, RuntimeError> {
+        let (limit, name) = (self.environments.timeout, job.name);
+        let build = async {
+            let (id, installed) = self.run_installer(job, progress).await?;
+            progress("checking the image");
+            if let Err(error) = self.checked(&id, name, &installed).await {
+                // Why it is no good says more than why it could not be removed; the sweep comes back to that.
+                let _ = self.remove_image(&id).await;
+                return Err(error);
+            }
+            self.tag(&id, name).await?;
+            self.find(name).await?.ok_or_else(|| {
+                let message = format!("the engine does not have the image {name} that it was given");
+                RuntimeError::new(Stage::Infrastructure, message)
+            })
+        };
+        timeout(limit, build).await.unwrap_or_else(|_| {
+            let message = format!("the environment was not built within {} s", limit.as_secs());
+            Err(RuntimeError::new(Stage::Environment, message)
+                .with_hint("give it longer with --build-timeout, or look at what its packages do when they are built"))
+        })
+    }
+
+    async fn run_installer(&self, job: &Job<'_>, progress: Progress<'_>) -> Result<(String, Installed), RuntimeError> {
+        let name = owner::build_name(Owner::this_process().as_ref(), self.environments.timeout, &unique());
+        let mut leftover = Leftover::new(self.socket.clone(), name);
+        let options = CreateContainerOptionsBuilder::new().name(leftover.name()).build();
+        let created = self.engine.create_container(Some(options), body(&job.base.id)).await;
+        let container = created.map_err(|error| self.broken("create a container", &error))?.id;
+        leftover.is_created();
+        let done = self.converse_with_installer(&container, job, progress).await;
+        // What went wrong says more than that something could not be removed; the sweep comes back to that.
+        let removed = self.remove(&container).await;
+        leftover.is_seen_to();
+        let done = done?;
+        removed.map(|()| done)
+    }
+
+    async fn converse_with_installer(
+        &self,
+        container: &str,
+        job: &Job<'_>,
+        progress: Progress<'_>,
+    ) -> Result<(String, Installed), RuntimeError> {
+        let options = AttachContainerOptionsBuilder::new().stdin(true).stdout(true).stderr(true).stream(true).build();
+        let attached = self.engine.attach_container(container, Some(options)).await;
+        let attached = attached.map_err(|error| self.broken("attach to a container", &error))?;
+        let log = LogTail::default();
+        let watch = stream::watch(self.engine.clone(), container.to_owned(), MEMORY, log.clone());
+        let _watch = Watch(tokio::spawn(watch).abort_handle());
+        self.engine.start_container(container, None).await.map_err(|error| match error {
+            Error::DockerResponseServerError { status_code: 400, message } => {
+                contract::not_started(job.base_name, &message)
+            }
+            other => self.broken("start a container", &other),
+        })?;
+        let output = stream::WorkerOutput::new(attached.output, log.clone());
+        let installer = Installer::start(output, attached.input, log, Limits::default().start_timeout).await;
+        let mut installer = installer.map_err(|error| contract::unfit(job.base_name, error))?;
+        let mut tell = |line: &str| progress(line);
+        let request = with_engine(job.request, &installer.packages());
+        let installed = installer.run(&request, job.gate, &mut tell).await;
+        let installed = match installed {
+            Ok(installed) => installed,
+            Err(error) => return Err(self.lost_or(explained(error, job)).await),
+        };
+        let named = job.request.requirements.iter().flat_map(|line| named(line)).collect();
+        let packages = Packages::of(&installed.before, &installed.after, &named);
+        let words = (job.words)(&packages)
+            .map_err(|error| RuntimeError::new(Stage::Infrastructure, format!("cannot write a label: {error}")))?;
+        // While the agent still holds the container: its end would remove it.
+        let id = self.commit(container, &job.base.config, words).await?;
+        Ok((id, installed))
+    }
+
+    /// The error, unless the engine is what went away.
+    async fn lost_or(&self, error: RuntimeError) -> RuntimeError {
+        match self.engine.ping().await {
+            Ok(_) => error,
+            Err(gone) => RuntimeError::new(
+                Stage::Infrastructure,
+                format!("the Docker engine at {} went away during the build: {}", self.endpoint, super::causes(&gone)),
+            )
+            .with_hint("start it again, and look at its log for why it ended; nothing half-made is left"),
+        }
+    }
+
+    /// The contract check: the image gives a runtime, and what was installed is there.
+    async fn checked(&self, id: &str, name: &str, installed: &Installed) -> Result<(), RuntimeError> {
+        let runtime = self.launch(name, id, &Limits::default()).await?;
+        let held = runtime.session.hello().packages.clone();
+        drop(runtime.session);
+        runtime.stop.stop().await?;
+        let lost = installed.after.iter().find(|(package, version)| held.get(*package) != Some(version));
+        match lost {
+            None => Ok(()),
+            Some((package, version)) => Err(RuntimeError::new(
+                Stage::Environment,
+                format!(
+                    "{package} {version} was installed, and the image has {}",
+                    held.get(package).map_or("none", String::as_str)
+                ),
+            )
+            .with_hint("the base may keep its packages in a volume, or start another Python; install into an image of your own")),
+        }
+    }
+}
+
+/// What is installed where, and what becomes of it.
+struct Job<'j> {
+    base: &'j Found,
+    base_name: &'j str,
+    /// The lines that a person wrote, with their places.
+    planned: &'j [PlannedRequirement],
+    request: &'j InstallRequest,
+    gate: &'j Arc<Gate>,
+    name: &'j str,
+    words: Labelled<'j>,
+}
+
+/// What an image says of itself, once it is known what is installed in it.
+pub(super) type Labelled<'w> = &'w (dyn Fn(&Packages) -> Result<Words, serde_json::Error> + Send + Sync);
+
+fn request(plan: &EnvironmentPlan) -> InstallRequest {
+    let lines = |lines: &[PlannedRequirement]| lines.iter().map(|line| line.line.clone()).collect();
+    let (local, named): (Vec<_>, Vec<_>) =
+        plan.requirements.iter().partition(|line| local::path(&line.normal).is_some());
+    let archives = local.into_iter().filter_map(|line| {
+        let content = plan.local.iter().find(|content| Some(content.path.as_str()) == local::path(&line.normal))?;
+        let rest = line.normal.split_once(';').map_or(String::new(), |(_, marker)| format!("; {marker}"));
+        Some(Archive { name: content.name.clone(), bytes: Arc::clone(&content.bytes), rest })
+    });
+    InstallRequest {
+        archives: archives.collect(),
+        requirements: named.into_iter().map(|line| line.line.clone()).collect(),
+        constraints: lines(&plan.constraints),
+        options: lines(&plan.options),
+        ..InstallRequest::default()
+    }
+}
+
+/// The packages that make a base what it is, in the versions that it has: what is installed must go with them, and
+/// where it does not, the resolver says so before anything is changed. A file with hashes is complete without.
+fn with_engine(request: &InstallRequest, present: &BTreeMap<String, String>) -> InstallRequest {
+    let mut request = request.clone();
+    if !request.options.iter().any(|option| option.starts_with("--require-hashes")) {
+        let engine = present.iter().filter(|(name, _)| ENGINE.contains(&name.as_str()));
+        request.requirements.extend(engine.map(|(name, version)| format!("{name}=={version}")));
+    }
+    request
+}
+
+/// What pip and uv say where requirements cannot be met together.
+const CONFLICTS: [&str; 3] =
+    ["requirements are unsatisfiable", "conflicting dependencies", "No solution found when resolving"];
+
+/// Whether a text names a package, as a word of its own.
+fn mentions(text: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    text.to_ascii_lowercase()
+        .split(|c| !is_part(c))
+        .any(|word| requirements::normalize(word.trim_end_matches('.')) == *name)
+}
+
+/// An installer's failure in the words of whom it concerns.
+fn explained(error: RuntimeError, job: &Job<'_>) -> RuntimeError {
+    let log = error.log.clone().unwrap_or_default();
+    if !CONFLICTS.iter().any(|words| log.contains(words)) {
+        return error;
+    }
+    let from = log.lines().position(|line| CONFLICTS.iter().any(|words| line.contains(words))).unwrap_or(0);
+    let why: Vec<&str> =
+        log.lines().skip(from).map(|line| line.trim_matches([' ', '×', '╰', '─', '▶', '│', '├'])).collect();
+    let why = why.join(" ");
+    let places: Vec<String> = job
+        .planned
+        .iter()
+        .filter(|line| named(&line.line).iter().any(|name| mentions(&why, name)))
+        .map(|line| format!("{}: `{}`", line.place, line.line))
+        .collect();
+    let lines = if places.is_empty() { "the requirements".to_owned() } else { places.join(", ") };
+    let message = format!("{lines} cannot be met together with what {} holds: {why}", job.base_name);
+    RuntimeError::new(Stage::Environment, clip(message, 4000))
+        .with_hint(
+            "loosen the requirement that it names, or build a base image of your own with the versions that you need",
+        )
+        .with_log(log)
+}
+
+/// The packages of the lock, each with its hash.
+fn locked() -> InstallRequest {
+    let lines = requirements::read(LOCK).lines.into_iter().map(|line| line.text).collect();
+    InstallRequest { requirements: lines, options: vec!["--require-hashes".to_owned()], ..InstallRequest::default() }
+}
+
+/// The normalised names that a requirement line names.
+fn named(line: &str) -> Vec<String> {
+    requirements::read(line).requirements().filter_map(Requirement::normalized_name).collect()
+}
+
+fn body(image: &str) -> ContainerCreateBody {
+    let strings = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let memory = i64::try_from(MEMORY).unwrap_or(i64::MAX);
+    let mut entrypoint = strings(&["sh", "-c", container::FIND_PYTHON, "flowgate"]);
+    entrypoint.extend(strings(&worker::arguments()));
+    ContainerCreateBody {
+        image: Some(image.to_owned()),
+        // All of it here: the engine writes a container's command into the history of the image.
+        entrypoint: Some(entrypoint),
+        cmd: Some(Vec::new()),
+        user: Some("0:0".to_owned()),
+        working_dir: Some("/".to_owned()),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        open_stdin: Some(true),
+        // The engine closes the agent's input when its client goes away.
+        stdin_once: Some(true),
+        tty: Some(false),
+        host_config: Some(HostConfig {
+            network_mode: Some("none".to_owned()),
+            cap_drop: Some(strings(&["ALL"])),
+            cap_add: Some(strings(&CAPABILITIES)),
+            security_opt: Some(strings(&["no-new-privileges"])),
+            // What an installer leaves there is no part of the image.
+            tmpfs: Some([("/tmp".to_owned(), format!("rw,exec,nosuid,nodev,mode=1777,size={}", MEMORY / 2))].into()),
+            memory: Some(memory),
+            memory_swap: Some(memory),
+            pids_limit: Some(1024),
+            auto_remove: Some(true),
+            log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}

@@ -1,0 +1,262 @@
+//! From a plan to an image: look up by content address, else build under the address's lock.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use super::Docker;
+use super::commit::Words;
+use super::images::{Found, INPUTS_LABEL, KEY_LABEL, PACKAGES_LABEL, RECIPE_LABEL, SCOPE_LABEL};
+use crate::backend::Progress;
+use crate::backend::folders::{blocking, lock, lock_file};
+use crate::environment::base;
+use crate::environment::packages::Packages;
+use crate::environment::record::Record;
+use crate::environment::show::{Environment, Inputs};
+use crate::environment::{TrustScope, TrustedImages, image_name, key};
+use crate::error::{RuntimeError, Stage};
+use crate::plan::{Base, EnvironmentPlan};
+
+/// An environment that the engine has.
+pub(super) struct Made {
+    pub(super) name: String,
+    pub(super) key: String,
+    pub(super) found: Found,
+}
+
+/// What an environment is built upon, as far as its address needs it.
+pub(super) struct BaseImage {
+    /// As the engine knows it.
+    pub(super) name: String,
+    pub(super) identity: String,
+    /// Where the engine was asked.
+    pub(super) found: Option<Found>,
+}
+
+impl Docker {
+    /// The environment of a plan; it is built where the engine does not have it.
+    pub(super) async fn environment(
+        &self,
+        plan: &EnvironmentPlan,
+        progress: Progress<'_>,
+    ) -> Result<Made, RuntimeError> {
+        let base = self.base(plan, progress).await?;
+        let base_name = base.name.clone();
+        let key = key::of(plan, &base.identity);
+        let (name, found) = if plan.is_bare() {
+            (base_name.clone(), self.base_image(base, plan, progress).await?)
+        } else {
+            self.upon(base, plan, &key, progress).await?
+        };
+        self.record(plan, &key, &name, &base_name, &found, progress).await?;
+        Ok(Made { name, key, found })
+    }
+
+    /// The image of an address: what was built before, or what is built now.
+    async fn upon(
+        &self,
+        base: BaseImage,
+        plan: &EnvironmentPlan,
+        key: &str,
+        progress: Progress<'_>,
+    ) -> Result<(String, Found), RuntimeError> {
+        for scope in self.scopes(plan) {
+            let name = image_name(&scope, key);
+            if let Some(found) = self.look_up(&name, key, &scope).await? {
+                return Ok((name, found));
+            }
+        }
+        self.sweep().await?;
+        self.sweep_images().await?;
+        let scope = &self.environments.scope;
+        let name = image_name(scope, key);
+        let _lock = self.lock(key, progress).await?;
+        // Another one may have built it while we waited.
+        if let Some(found) = self.look_up(&name, key, scope).await? {
+            return Ok((name, found));
+        }
+        let inputs = Inputs::new(plan, &base.identity);
+        let base = self.base_image(base, plan, progress).await?;
+        let found = self.build(plan, &base, &inputs, key, &name, progress).await?;
+        Ok((name, found))
+    }
+
+    /// Builds the environment of a plan where the engine does not have it, and says what it is. An environment that is
+    /// there costs one question.
+    ///
+    /// # Errors
+    /// [`Stage::Environment`] with what could not be built and why, or [`Stage::Infrastructure`].
+    pub async fn make(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Environment, RuntimeError> {
+        let made = self.environment(plan, progress).await?;
+        Ok(Environment::new(plan, Some(made.key), made.name, Some(packages_of(&made.found))))
+    }
+
+    /// What the environment of a plan is, and whether the engine has it. Builds nothing, pulls nothing.
+    ///
+    /// # Errors
+    /// [`Stage::Infrastructure`] where the engine does not answer.
+    pub async fn inspect(&self, plan: &EnvironmentPlan) -> Result<Environment, RuntimeError> {
+        let (name, identity) = (
+            plan.base_name(),
+            match &plan.base {
+                Base::Own => Some(base::recipe(&plan.python, &plan.platform)),
+                Base::Named(name) => self.find(name).await?.map(|found| found.identity()),
+                Base::Built(build) => self.built(build).await?.map(|(_, found)| found.identity()),
+            },
+        );
+        let key = identity.map(|identity| key::of(plan, &identity));
+        let own = match &key {
+            Some(key) if !plan.is_bare() => image_name(&self.environments.scope, key),
+            _ => name.clone(),
+        };
+        let mut found = None;
+        if plan.is_bare() {
+            found = self.find(&name).await?.filter(|found| self.is_current(plan, found)).map(|found| (name, found));
+        } else if let Some(key) = &key {
+            for scope in self.scopes(plan) {
+                let name = image_name(&scope, key);
+                if let Some(image) = self.look_up(&name, key, &scope).await? {
+                    found = Some((name, image));
+                    break;
+                }
+            }
+        }
+        Ok(match found {
+            Some((name, image)) => Environment::new(plan, key, name, Some(packages_of(&image))),
+            None => Environment::new(plan, key, own, None),
+        })
+    }
+
+    /// The base's part of the address. flowgate's own needs no engine.
+    async fn base(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<BaseImage, RuntimeError> {
+        let (name, found) = match &plan.base {
+            Base::Own => {
+                let identity = base::recipe(&plan.python, &plan.platform);
+                return Ok(BaseImage { name: plan.base_name(), identity, found: None });
+            }
+            Base::Named(name) => (name.clone(), self.find_or_pull(name, progress).await?),
+            Base::Built(build) => self.build_image(build, progress).await?,
+        };
+        self.fits(&name, &found, &plan.platform)?;
+        Ok(BaseImage { name, identity: found.identity(), found: Some(found) })
+    }
+
+    /// The base itself; flowgate's own is built where the engine does not have it as the recipe says.
+    async fn base_image(
+        &self,
+        base: BaseImage,
+        plan: &EnvironmentPlan,
+        progress: Progress<'_>,
+    ) -> Result<Found, RuntimeError> {
+        if let Some(found) = base.found {
+            return Ok(found);
+        }
+        progress(&format!("looking up image {}", base.name));
+        match self.find(&base.name).await?.filter(|found| found.label(RECIPE_LABEL) == Some(&base.identity)) {
+            Some(found) => Ok(found),
+            None => self.build_base(&plan.python, &plan.platform, None, progress).await,
+        }
+    }
+
+    fn is_current(&self, plan: &EnvironmentPlan, found: &Found) -> bool {
+        plan.base != Base::Own || found.label(RECIPE_LABEL) == Some(&base::recipe(&plan.python, &plan.platform))
+    }
+
+    /// The scopes whose images a plan may use, its own first. A stranger must not read in an image what it could not
+    /// have fetched itself.
+    fn scopes(&self, plan: &EnvironmentPlan) -> Vec<TrustScope> {
+        let own = self.environments.scope.clone();
+        let open = plan.base == Base::Own && !plan.indexes.is_private();
+        let trusted = match self.environments.trusted_images {
+            TrustedImages::No => false,
+            TrustedImages::WithoutSecrets => open,
+            TrustedImages::All => true,
+        };
+        let trusted = (trusted && own != TrustScope::Trusted).then_some(TrustScope::Trusted);
+        std::iter::once(own).chain(trusted).collect()
+    }
+
+    /// The image of an address, where the engine has it. The name is a nickname: the whole address and the scope
+    /// must be the same.
+    pub(super) async fn look_up(
+        &self,
+        name: &str,
+        key: &str,
+        scope: &TrustScope,
+    ) -> Result<Option<Found>, RuntimeError> {
+        let scope = scope.to_string();
+        let found = self.find(name).await?;
+        Ok(found.filter(|found| found.label(KEY_LABEL) == Some(key) && found.label(SCOPE_LABEL) == Some(&scope)))
+    }
+
+    /// Held while an address is built, by whichever process of this machine does it.
+    pub(super) async fn lock(&self, name: &str, progress: Progress<'_>) -> Result<File, RuntimeError> {
+        let path = self.lock_path(name);
+        let file = lock_file(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                progress("waiting for another flowgate that builds the same");
+                blocking(move || lock(&path)).await
+            }
+            Err(std::fs::TryLockError::Error(error)) => {
+                Err(RuntimeError::new(Stage::Infrastructure, format!("cannot lock {}: {error}", path.display())))
+            }
+        }
+    }
+
+    pub(super) fn lock_path(&self, name: &str) -> PathBuf {
+        self.environments.state.join("locks").join(format!("{}-{name}", self.environments.scope.tag()))
+    }
+
+    async fn build(
+        &self,
+        plan: &EnvironmentPlan,
+        base: &Found,
+        inputs: &Inputs,
+        key: &str,
+        name: &str,
+        progress: Progress<'_>,
+    ) -> Result<Found, RuntimeError> {
+        let words = |installed: &Packages| -> Result<Words, serde_json::Error> {
+            Ok(Words {
+                labels: [
+                    (KEY_LABEL.to_owned(), key.to_owned()),
+                    (SCOPE_LABEL.to_owned(), self.environments.scope.to_string()),
+                    // It is no base image any more.
+                    (RECIPE_LABEL.to_owned(), String::new()),
+                    (INPUTS_LABEL.to_owned(), serde_json::to_string(inputs)?),
+                    (PACKAGES_LABEL.to_owned(), serde_json::to_string(installed)?),
+                ]
+                .into(),
+                ..Words::default()
+            })
+        };
+        self.install(plan, base, name, &words, progress).await
+    }
+
+    /// Remembers which environment a flow has, and says what changed since its last one.
+    async fn record(
+        &self,
+        plan: &EnvironmentPlan,
+        key: &str,
+        name: &str,
+        base: &str,
+        found: &Found,
+        progress: Progress<'_>,
+    ) -> Result<(), RuntimeError> {
+        let packages = packages_of(found).unwrap_or_default();
+        let (state, scope) = (self.environments.state.clone(), self.environments.scope.to_string());
+        let images = vec![name.to_owned(), base.to_owned()];
+        let record = Record { flow: plan.flow.clone(), scope, key: key.to_owned(), images, packages };
+        let changed = blocking(move || record.keep(&state)).await?;
+        if let Some(changed) = changed {
+            progress(&changed);
+        }
+        Ok(())
+    }
+}
+
+/// What an image says is installed in it; `None` where it says nothing.
+fn packages_of(found: &Found) -> Option<Packages> {
+    serde_json::from_str(found.label(PACKAGES_LABEL)?).ok()
+}

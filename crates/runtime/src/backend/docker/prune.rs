@@ -1,0 +1,78 @@
+//! Environments that no flow of this machine uses any more.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::TryLockError;
+
+use bollard::errors::Error;
+use bollard::models::ImageSummary;
+use bollard::query_parameters::ListImagesOptionsBuilder;
+
+use super::images::KEY_LABEL;
+use super::{Docker, causes};
+use crate::backend::folders::lock_file;
+use crate::environment::record::Record;
+use crate::error::RuntimeError;
+
+/// What became of one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// Its name, or its id where it has none.
+    pub image: String,
+    /// Its size in bytes, layers that it shares included.
+    pub bytes: u64,
+    /// Why it stays, where it could not be removed.
+    pub stays: Option<String>,
+}
+
+impl Docker {
+    /// Removes the environments and the images built from folders that are not the last ones of a flow that is still
+    /// there; with `all`, every one. Images that containers use stay.
+    ///
+    /// # Errors
+    /// [`crate::Stage::Infrastructure`] where the engine does not list its images.
+    pub async fn prune(&self, all: bool) -> Result<Vec<Pruned>, RuntimeError> {
+        let used: BTreeSet<String> = Record::all(&self.environments.state)
+            .into_iter()
+            .filter(|record| !all && record.flow.is_dir())
+            .flat_map(|record| record.images)
+            .collect();
+        let mut pruned = Vec::new();
+        for image in self.own_images(false).await? {
+            let bytes = u64::try_from(image.size).unwrap_or(0);
+            let names: Vec<String> =
+                image.repo_tags.iter().filter(|name| !name.starts_with("<none>")).cloned().collect();
+            if names.iter().any(|name| used.contains(name)) {
+                continue;
+            }
+            let names = if names.is_empty() { vec![image.id.clone()] } else { names };
+            for name in names {
+                let stays = self.remove_image(&name).await.err().map(|error| causes(&error));
+                pruned.push(Pruned { image: name, bytes, stays });
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// Removes images of builds that were broken off between their making and their naming. One whose address is
+    /// locked is being built.
+    pub(super) async fn sweep_images(&self) -> Result<(), RuntimeError> {
+        for image in self.own_images(true).await? {
+            let Some(key) = image.labels.get(KEY_LABEL) else { continue };
+            let Ok(file) = lock_file(&self.lock_path(key)) else { continue };
+            match file.try_lock() {
+                Ok(()) => drop(self.remove_image(&image.id).await),
+                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn own_images(&self, nameless: bool) -> Result<Vec<ImageSummary>, RuntimeError> {
+        let mut filters = HashMap::from([("label", vec![KEY_LABEL])]);
+        if nameless {
+            filters.insert("dangling", vec!["true"]);
+        }
+        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+        self.engine.list_images(Some(options)).await.map_err(|error: Error| self.broken("list images", &error))
+    }
+}

@@ -1,0 +1,35 @@
+//! The recipe of flowgate's own base image: an official Python image on Debian, and on it the
+//! packages of the lock. Microsoft's images get no more updates; this one can always be made anew.
+
+use super::key::Content;
+use crate::plan::{BASE_IMAGE, LOCK, PROMPTFLOW_VERSION};
+
+/// The versions of Python that the lock holds on.
+pub const PYTHONS: [&str; 4] = ["3.10", "3.11", "3.12", "3.13"];
+/// The one that is taken where nothing is said.
+pub const DEFAULT_PYTHON: &str = "3.11";
+/// Who containers of the image run as, unless their user says otherwise. A number, so that an orchestrator can
+/// tell that it is not root.
+pub const USER: &str = "10001:10001";
+/// Raised when the image is made in another way.
+const RECIPE: &str = "3";
+
+/// The name of the image: [`BASE_IMAGE`], tagged with the version of promptflow, and of Python where it is not
+/// [`DEFAULT_PYTHON`].
+pub fn image_name(python: &str) -> String {
+    let suffix = if python == DEFAULT_PYTHON { String::new() } else { format!("-python{python}") };
+    format!("{BASE_IMAGE}:{PROMPTFLOW_VERSION}{suffix}")
+}
+
+/// The image that the recipe starts from.
+pub fn from(python: &str) -> String {
+    format!("python:{python}-slim-bookworm")
+}
+
+/// The content address of the recipe: what stands for the base image in an environment's key. It needs no engine.
+pub fn recipe(python: &str, platform: &str) -> String {
+    let mut content = Content::default();
+    let texts = [RECIPE, &from(python), platform, PROMPTFLOW_VERSION, USER, LOCK];
+    content.add("recipe", texts.map(str::to_owned));
+    content.address()
+}

@@ -1,0 +1,48 @@
+//! What an image must keep to be a runtime, and what to do where it does not: a Python is found, promptflow can be
+//! imported, its version is one that the worker knows, and the worker answers.
+
+use crate::error::{RuntimeError, Stage};
+
+/// Why an image's container could not be started at all.
+pub(crate) fn not_started(image: &str, cause: &str) -> RuntimeError {
+    let lower = cause.to_ascii_lowercase();
+    if lower.contains("exec format error") {
+        return verdict(image, "its programs are for another kind of processor")
+            .with_hint("build or pull it for this machine's platform (`docker build --platform ...`)");
+    }
+    if lower.contains("executable file not found") || lower.contains("no such file or directory") {
+        return verdict(image, "it has no `sh`")
+            .with_hint("build it FROM an image with a shell and Python, such as flowgate's own base");
+    }
+    verdict(image, &format!("its container does not start: {}", cause.trim()))
+}
+
+/// Why no worker answered in an image's container.
+pub(crate) fn unfit(image: &str, error: RuntimeError) -> RuntimeError {
+    let said = format!("{}\n{}", error.message, error.log.as_deref().unwrap_or_default());
+    let (cause, fix) = if said.contains("exec format error") || said.contains("Exec format error") {
+        ("its programs are for another kind of processor", "build or pull it for this machine's platform")
+    } else if said.contains("there is no python in") {
+        ("no Python is found in its PATH", "install Python 3.9 or newer, and put it into PATH with `ENV PATH=...`")
+    } else if said.contains("UnsupportedPython") || said.contains("SyntaxError") {
+        ("its Python is too old", "install Python 3.9 or newer, and put it first into PATH")
+    } else if said.contains("ImportError") || said.contains("ModuleNotFoundError") {
+        (
+            "its Python cannot import promptflow",
+            "add `RUN pip install promptflow promptflow-tools` to its Dockerfile; where they are there, import them in it by hand and see what is missing",
+        )
+    } else {
+        let mut plain = verdict(image, &error.message);
+        plain.log = error.log;
+        return plain.with_hint(
+            "an image needs `sh`, Python 3.9 or newer and promptflow; one that is built FROM flowgate's base image has them",
+        );
+    };
+    let mut told = verdict(image, cause).with_hint(fix);
+    told.log = error.log;
+    told
+}
+
+fn verdict(image: &str, cause: &str) -> RuntimeError {
+    RuntimeError::new(Stage::Environment, format!("the image {image} gave no runtime: {cause}"))
+}

@@ -1,0 +1,518 @@
+//! Environments that are built: with a real engine, a real installer and real indexes.
+#![cfg(unix)]
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use flowgate_tests::engine::{Engine, docker_or_skip};
+use flowgate_tests::index::{self, Pypiserver};
+use flowgate_tests::{Finished, Folder, command, flows};
+use serde_json::Value;
+
+/// One test at a time: they compare what the engine holds before and after.
+static ALONE: Mutex<()> = Mutex::new(());
+
+const TOKEN: &str = "s3cr3t-t0k3n-of-the-test";
+
+/// A flow in a folder of its own, with a cache of its own.
+struct Place {
+    folder: Folder,
+    engine: Engine,
+}
+
+impl Place {
+    fn new(name: &str, requirements: &str) -> Option<Self> {
+        let engine = docker_or_skip()?;
+        let folder = Folder::new(name);
+        flows::python(&folder, "flow", "", "return text");
+        if !requirements.is_empty() {
+            folder.write("flow/requirements.txt", requirements);
+        }
+        Some(Self { folder, engine })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(self.folder.path(), arguments);
+        command.env("FLOWGATE_CACHE_DIR", self.folder.path().join("cache"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Finished {
+        Finished::of(self.command(arguments).envs(variables.iter().copied()).output().expect("flowgate starts"))
+    }
+
+    fn build(&self, variables: &[(&str, &str)]) -> Finished {
+        self.run(&["environment", "build", "flow"], variables)
+    }
+
+    fn plan(&self) -> Value {
+        let done = self.run(&["environment", "plan", "flow", "--format", "json"], &[]);
+        serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:?}"))
+    }
+
+    /// Images by name or id, and containers that build: what a build must leave as it was.
+    fn holds(&self) -> BTreeSet<String> {
+        let (_, images) = self.engine.ask("GET", "/images/json");
+        let (_, containers) = self.engine.ask("GET", "/containers/json?all=true");
+        let images =
+            images.as_array().expect("images").iter().map(|image| format!("{} {}", image["RepoTags"], image["Id"]));
+        let containers = containers.as_array().expect("containers").iter().map(|one| one["Names"].to_string());
+        let containers = containers.filter(|names| names.contains("flowgate-build"));
+        images.chain(containers).collect()
+    }
+
+    fn remove_image(&self) {
+        let image = self.plan()["image"].as_str().expect("an image").to_owned();
+        self.engine.ask("DELETE", &format!("/images/{image}"));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What the test built is nobody else's.
+        let done = self.run(&["environment", "plan", "flow", "--format", "json"], &[]);
+        if let Ok(plan) = serde_json::from_str::<Value>(&done.stdout)
+            && let Some(image) = plan["image"].as_str().filter(|image| image.starts_with("flowgate-env:"))
+        {
+            self.engine.ask("DELETE", &format!("/images/{image}"));
+        }
+    }
+}
+
+#[track_caller]
+fn assert_fails(done: &Finished, code: i32, parts: &[&str]) {
+    assert_eq!(done.code, Some(code), "{done:?}");
+    for part in parts {
+        assert!(done.stderr.contains(part), "{part:?} is not in {}", done.stderr);
+    }
+}
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[test]
+fn a_private_feed_and_no_trace_of_its_token() {
+    let _alone = alone();
+    let packages = Folder::new("feed");
+    let wheels = packages.path().join("packages");
+    std::fs::create_dir(&wheels).unwrap();
+    index::wheel(&wheels, "flowgate-private", "1.0", "WORD = 'from the private feed'\n");
+    // A package that is built from source looks for what it can find, and tries to tell somebody.
+    let setup = "import os, socket, sys\nfrom pathlib import Path\n\
+        found = '\\n'.join(f'{k}={v}' for k, v in os.environ.items())\n\
+        for entry in Path('/proc').glob('[0-9]*'):\n    try:\n        found += (entry / 'cmdline').read_text() + (entry / 'environ').read_text()\n    except OSError:\n        pass\n\
+        try:\n    socket.create_connection(('169.254.169.254', 80), 2)\n    found += 'OPEN'\nexcept OSError as error:\n    found += f'CLOSED {error}'\n\
+        from setuptools import setup\n\
+        Path('spy_found.py').write_text(f'FOUND = {found!r}\\n')\nsetup(name='flowgate-spy', version='1.0', py_modules=['spy_found'])\n";
+    index::source(&wheels, "flowgate-spy", "1.0", setup);
+    let Some(feed) = Pypiserver::start(&wheels, TOKEN) else { return };
+    let lines =
+        format!("--extra-index-url {}\nsix==1.16.0\nflowgate-private==1.0\nflowgate-spy==1.0\n", feed.private_url());
+    let Some(place) = Place::new("private", &lines) else { return };
+    place.folder.write(
+        "flowgate.yaml",
+        format!("environment:\n  feeds:\n  - url: {}\n    private-network: true\n", feed.url()),
+    );
+    flows::python(
+        &place.folder,
+        "flow",
+        "import flowgate_private, six, spy_found",
+        "return flowgate_private.WORD + spy_found.FOUND",
+    );
+
+    // Without a token nothing is begun.
+    let before = place.holds();
+    let refused = place.run(
+        &["environment", "build", "flow"],
+        &[("PATH", "/none"), ("IDENTITY_ENDPOINT", "http://127.0.0.1:9/none"), ("IDENTITY_HEADER", "x")],
+    );
+    assert_fails(&refused, 4, &["requirements.txt:1", "`{private}` stands for a token", "FLOWGATE_FEED_TOKEN"]);
+    assert_eq!(place.holds(), before);
+
+    let watch = ProcessWatch::start(TOKEN);
+    let built = place.build(&[("FLOWGATE_FEED_TOKEN", TOKEN)]);
+    assert_eq!(watch.sightings(), Vec::<String>::new(), "the token stood in a command line or a container");
+    assert_eq!(built.code, Some(0), "{built:?}");
+    let ran = flows::start(
+        &place.folder,
+        &["--backend", "docker", "flow"],
+        &[("FLOWGATE_CACHE_DIR", &place.folder.path().join("cache").display().to_string())],
+    )
+    .finish();
+    ran.assert_code(0);
+    let out = ran.flow("flow")["results"][0]["output"]["out"].as_str().unwrap().to_owned();
+    assert!(out.starts_with("from the private feed") && out.contains("CLOSED") && !out.contains("OPEN"), "{out}");
+
+    let image = place.plan()["image"].as_str().unwrap().to_owned();
+    assert!(image.starts_with("flowgate-env:trusted-"));
+    let docker = |arguments: &[&str]| Command::new("docker").args(arguments).output().expect("docker starts").stdout;
+    let texts = [
+        ("history", docker(&["history", "--no-trunc", &image])),
+        ("inspect", docker(&["inspect", &image])),
+        ("layers", docker(&["save", &image])),
+        ("output", format!("{built:?}{:?}{:#}", ran.done, ran.report).into_bytes()),
+        ("state", all_files(&place.folder.path().join("cache"))),
+    ];
+    for (what, bytes) in texts {
+        assert!(!bytes.is_empty(), "{what}");
+        for spelling in spellings(TOKEN) {
+            assert!(!contains(&bytes, &spelling), "the token stands in the {what} as {spelling}");
+        }
+    }
+}
+
+/// The token as it is, and as headers and URLs spell it.
+fn spellings(token: &str) -> Vec<String> {
+    let encode = |text: &str| {
+        let done = Command::new("base64").arg("-w0").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = done.expect("base64 starts");
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim_end_matches('=').to_owned()
+    };
+    vec![token.to_owned(), encode(token), encode(&format!("flowgate:{token}"))]
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+fn all_files(folder: &Path) -> Vec<u8> {
+    let mut bytes = b" ".to_vec();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match path.is_dir() {
+            true => bytes.extend(all_files(&path)),
+            false => bytes.extend(std::fs::read(&path).unwrap_or_default()),
+        }
+    }
+    bytes
+}
+
+/// Looks at every process of this machine, containers' included, while something goes on.
+struct ProcessWatch {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<Vec<String>>>,
+}
+
+impl ProcessWatch {
+    fn start(token: &'static str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut seen = Vec::new();
+            while !flag.load(Ordering::Relaxed) {
+                for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+                    let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                    if contains(&line, token) {
+                        seen.push(String::from_utf8_lossy(&line).into_owned());
+                    }
+                }
+            }
+            seen
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    fn sightings(mut self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+#[test]
+fn the_second_build_asks_the_engine_once() {
+    let _alone = alone();
+    let Some(place) = Place::new("second", "six==1.16.0\n") else { return };
+    let first = place.build(&[]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    let relay = Relay::start(&place);
+    let second = place.build(&[("DOCKER_HOST", &relay.host)]);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert_eq!(second.stdout, first.stdout);
+    assert_eq!(second.stderr, "");
+    assert_eq!(relay.requests(), 1);
+    assert_eq!(place.plan()["cached"], true);
+    // The name alone does not count.
+    let image = place.plan()["image"].as_str().unwrap().to_owned();
+    let forged = Command::new("docker").args(["tag", &flowgate_tests::engine::base_image(), &image]).status().unwrap();
+    assert!(forged.success());
+    assert_eq!(place.plan()["cached"], false);
+}
+
+/// The real engine behind another socket, which counts requests and can go away.
+struct Relay {
+    host: String,
+    requests: Arc<AtomicUsize>,
+    open: Arc<Mutex<Vec<UnixStream>>>,
+    socket: PathBuf,
+}
+
+impl Relay {
+    fn start(place: &Place) -> Self {
+        let socket = place.folder.path().join("relay.sock");
+        let _ = std::fs::remove_file(&socket);
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (engine, requests, open) =
+            (place.engine.socket().to_owned(), Arc::new(AtomicUsize::new(0)), Arc::default());
+        let (counter, streams): (_, Arc<Mutex<Vec<UnixStream>>>) = (Arc::clone(&requests), Arc::clone(&open));
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let server = UnixStream::connect(&engine).unwrap();
+                streams.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+                let (mut from_client, mut to_client) = (client.try_clone().unwrap(), client);
+                let (mut to_server, mut from_server) = (server.try_clone().unwrap(), server);
+                std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+                let counter = Arc::clone(&counter);
+                std::thread::spawn(move || {
+                    let mut part = [0; 65536];
+                    while let Ok(count @ 1..) = from_client.read(&mut part) {
+                        let heads = ["GET /", "POST /", "DELETE /", "HEAD /"];
+                        if heads.iter().any(|head| part.starts_with(head.as_bytes())) {
+                            counter.fetch_add(1, Ordering::Relaxed);
+                        }
+                        if to_server.write_all(&part[..count]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = to_server.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        });
+        Self { host: format!("unix://{}", socket.display()), requests, open, socket }
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    fn die(&self) {
+        let _ = std::fs::remove_file(&self.socket);
+        for stream in self.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+/// A build that goes on.
+fn start(place: &Place, arguments: &[&str], variables: &[(&str, &str)]) -> (Child, PathBuf) {
+    let log = place.folder.path().join(format!("build-{}.log", variables.len()));
+    let mut command = place.command(arguments);
+    command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap());
+    (command.spawn().unwrap(), log)
+}
+
+fn said(log: &Path, text: &str) -> Option<()> {
+    std::fs::read_to_string(log).is_ok_and(|log| log.contains(text)).then_some(())
+}
+
+#[test]
+fn two_processes_share_one_build() {
+    let _alone = alone();
+    let Some(place) = Place::new("shared", "six==1.16.0\nidna==3.7\n") else { return };
+    place.remove_image();
+    let builds: Vec<Child> = (0..2)
+        .map(|_| {
+            let mut command = place.command(&["environment", "build", "flow", "--format", "json"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let done: Vec<Finished> = builds.into_iter().map(|child| Finished::of(child.wait_with_output().unwrap())).collect();
+    let keys: BTreeSet<String> = done
+        .iter()
+        .map(|done| {
+            assert_eq!(done.code, Some(0), "{done:?}");
+            serde_json::from_str::<Value>(&done.stdout).unwrap()["key"].to_string()
+        })
+        .collect();
+    assert_eq!(keys.len(), 1);
+    let installs = done.iter().filter(|done| done.stderr.contains("idna==3.7")).count();
+    assert_eq!(installs, 1, "{done:?}");
+}
+
+#[test]
+fn a_package_that_takes_for_ever() {
+    let _alone = alone();
+    let Some(place) = Place::new("endless", "./endless\n") else { return };
+    place.folder.write("flow/endless/setup.py", "import time\nprint('STARTED', flush=True)\ntime.sleep(10000)\n");
+    let before = place.holds();
+    let done = place.run(&["environment", "build", "flow", "--build-timeout", "8"], &[]);
+    assert_fails(&done, 4, &["was not built within 8 s", "--build-timeout"]);
+    assert_eq!(place.holds(), before);
+}
+
+#[test]
+fn packages_that_do_not_fit_each_other_are_named_before_anything_is_installed() {
+    let _alone = alone();
+    let Some(place) = Place::new("conflict", "openai==0.28.1\n") else { return };
+    let before = place.holds();
+    let done = place.build(&[]);
+    assert_fails(&done, 4, &["openai==0.28.1", "promptflow-tools"]);
+    assert_eq!(place.holds(), before);
+    let missing = Place::new("missing", "no-such-package-of-flowgate==1.0\n").unwrap();
+    assert_fails(&missing.build(&[]), 4, &["no-such-package-of-flowgate"]);
+    assert_eq!(place.holds(), before);
+}
+
+#[test]
+fn an_engine_that_goes_away_during_a_build() {
+    let _alone = alone();
+    let Some(place) = Place::new("gone", "./slow\n") else { return };
+    place.folder.write("flow/slow/setup.py", "import time\nprint('STARTED', flush=True)\ntime.sleep(60)\n");
+    let before = place.holds();
+    let relay = Relay::start(&place);
+    let (child, log) = start(&place, &["environment", "build", "flow"], &[("DOCKER_HOST", &relay.host)]);
+    flowgate_tests::engine::wait_for("the build's container", || {
+        place.holds().iter().any(|name| name.contains("flowgate-build")).then_some(())
+    });
+    flowgate_tests::engine::wait_for("the installer", || {
+        said(&log, "Using Python").or_else(|| said(&log, "Processing"))
+    });
+    relay.die();
+    let code = child.wait_with_output().unwrap().status.code();
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(code, Some(8), "{text}");
+    assert!(text.contains("Docker engine") && text.contains("went away"), "{text}");
+    // Its input closed, so the agent ended, and the engine removed the container.
+    flowgate_tests::engine::wait_for("the engine's own clean-up", || (place.holds() == before).then_some(()));
+}
+
+#[test]
+fn a_killed_build_leaves_nothing_half_made() {
+    let _alone = alone();
+    let Some(place) = Place::new("killed", "./slow\n") else { return };
+    place.folder.write("flow/slow/setup.py", "import time\nprint('STARTED', flush=True)\ntime.sleep(60)\n");
+    let before = place.holds();
+    let (mut child, log) = start(&place, &["environment", "build", "flow"], &[]);
+    flowgate_tests::engine::wait_for("the installer", || {
+        said(&log, "Using Python").or_else(|| said(&log, "Processing"))
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    flowgate_tests::engine::wait_for("the engine's own clean-up", || (place.holds() == before).then_some(()));
+    assert_eq!(place.plan()["cached"], false);
+}
+
+#[test]
+fn a_full_disk() {
+    let _alone = alone();
+    let Some(place) = Place::new("full", "sympy\n") else { return };
+    let cache = place.folder.path().join("cache");
+    std::fs::create_dir(&cache).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(&cache).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        return flowgate_tests::skip("only root can mount a small disk");
+    }
+    let before = place.holds();
+    let done = place.build(&[]);
+    let left = place.holds();
+    assert!(Command::new("umount").arg(&cache).status().unwrap().success());
+    assert_fails(&done, 8, &["No space left on device"]);
+    assert_eq!(left, before);
+}
+
+#[test]
+fn images_that_keep_no_contract() {
+    let _alone = alone();
+    let Some(place) = Place::new("contract", "six\n") else { return };
+    let name = |what: &str| format!("flowgate-test-{what}:{}", std::process::id());
+    let before = place.holds();
+    let refused = |image: &str, parts: &[&str]| {
+        let flow = std::fs::read_to_string(place.folder.path().join("flow/flow.dag.yaml")).unwrap();
+        place.folder.write("other/flow.dag.yaml", format!("{flow}environment: {{image: \"{image}\"}}\n"));
+        place.folder.write("other/requirements.txt", "six\n");
+        let done = place.run(&["environment", "build", "other"], &[]);
+        assert_fails(&done, 4, parts);
+        place.engine.ask("DELETE", &format!("/images/{image}"));
+    };
+    // Without a single file.
+    place.folder.write("empty.tar", [0; 1024]);
+    let import = |image: &str, change: &str| {
+        let mut command = Command::new("docker");
+        command.args(["import", "--change", change, "empty.tar", image]).current_dir(place.folder.path());
+        assert!(command.output().unwrap().status.success());
+    };
+    import(&name("empty"), "CMD [\"x\"]");
+    refused(&name("empty"), &["flowgate-test-empty", "it has no `sh`", "FROM"]);
+    // For another processor.
+    load_foreign(&place, &name("foreign"));
+    refused(&name("foreign"), &["flowgate-test-foreign", "is for linux/s390x", "is wanted"]);
+    // With a shell, and without Python in its PATH.
+    let base = flowgate_tests::engine::base_image();
+    let dockerfile = format!("FROM {base}\nENV PATH=/none\n");
+    let mut build = Command::new("docker");
+    build
+        .args(["build", "-q", "-t", &name("nopython"), "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = build.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(dockerfile.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    refused(&name("nopython"), &["flowgate-test-nopython"]);
+    assert_eq!(place.holds(), before);
+}
+
+/// An image that says that it is for another processor.
+fn load_foreign(place: &Place, name: &str) {
+    let folder = place.folder.path().join("foreign");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("layer.tar"), [0; 1024]).unwrap();
+    let digest = Command::new("sha256sum").arg(folder.join("layer.tar")).output().unwrap().stdout;
+    let digest = String::from_utf8(digest).unwrap()[..64].to_owned();
+    let config = serde_json::json!({
+        "architecture": "s390x", "os": "linux", "config": {"Cmd": ["x"]},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
+    });
+    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    let manifest = serde_json::json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]);
+    std::fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
+    let tar = Command::new("tar")
+        .args(["-C", folder.to_str().unwrap(), "-cf", "foreign.tar", "."])
+        .current_dir(place.folder.path())
+        .status();
+    assert!(tar.unwrap().success());
+    let loaded =
+        Command::new("docker").args(["load", "-i", "foreign.tar"]).current_dir(place.folder.path()).output().unwrap();
+    assert!(loaded.status.success(), "{loaded:?}");
+}
+
+#[test]
+fn twenty_flows_in_three_environments_are_three_builds() {
+    let _alone = alone();
+    let Some(place) = Place::new("twenty", "") else { return };
+    let before = place.holds();
+    std::fs::remove_dir_all(place.folder.path().join("flow")).unwrap();
+    let needs = ["six==1.16.0\n", "six==1.15.0 # why\n", "idna==3.6\n"];
+    for number in 0..20 {
+        let name = format!("flows/f{number}");
+        flows::python(&place.folder, &name, "", "return text");
+        place.folder.write(&format!("{name}/requirements.txt"), needs[number % 3]);
+    }
+    let cache = place.folder.path().join("cache").display().to_string();
+    let ran =
+        flows::start(&place.folder, &["--backend", "docker", "flows"], &[("FLOWGATE_CACHE_DIR", &cache)]).finish();
+    ran.assert_code(0);
+    let flows = ran.report["flows"].as_array().unwrap();
+    assert_eq!(flows.len(), 20);
+    let images: BTreeSet<&str> = flows.iter().map(|flow| flow["environment"]["image"].as_str().unwrap()).collect();
+    assert_eq!(images.len(), 3);
+    let new: Vec<String> = place.holds().difference(&before).cloned().collect();
+    assert_eq!(new.len(), 3, "{new:?}");
+    let pruned = place.run(&["environment", "prune"], &[]);
+    assert_eq!(pruned.code, Some(0), "{pruned:?}");
+    for image in &images {
+        assert!(!pruned.stdout.contains(image), "a flow still has it: {}", pruned.stdout);
+    }
+    std::fs::remove_dir_all(place.folder.path().join("flows")).unwrap();
+    let pruned = place.run(&["environment", "prune"], &[]);
+    for image in images {
+        assert!(pruned.stdout.contains(&format!("removed {image}")), "{}", pruned.stdout);
+    }
+    flows::python(&place.folder, "flow", "", "return text");
+}
