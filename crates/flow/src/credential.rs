@@ -111,7 +111,7 @@ fn is_named(before: &str) -> bool {
     let before = before.trim_end_matches(['"', '\'', ' ', '=']);
     let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-')).next().unwrap_or("");
     let name = name.get(name.len().saturating_sub(16)..).unwrap_or("").to_ascii_lowercase();
-    ["key", "token", "secret", "password", "pwd", "pat", "sig"].iter().any(|end| name.ends_with(end))
+    ["key", "api", "token", "auth", "secret", "password", "pwd", "pat", "sig"].iter().any(|end| name.ends_with(end))
 }
 
 /// Every credential of a text, in order.
@@ -248,6 +248,7 @@ mod tests {
         }
         let stars = "*".repeat(32);
         assert_eq!(mask(&format!("AZURE_OPENAI_API_KEY={hex}")), format!("AZURE_OPENAI_API_KEY={stars}"));
+        assert_eq!(mask(&format!("search-api: {hex}")), format!("search-api: {stars}"));
         assert_eq!(mask(&format!("\"api_key\": \"{hex}\"")), format!("\"api_key\": \"{stars}\""));
         let storage = format!("AccountKey={}ab==;x", "aB1+".repeat(21));
         assert_eq!(mask(&storage), format!("AccountKey={};x", "*".repeat(88)));

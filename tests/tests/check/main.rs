@@ -398,6 +398,7 @@ fn no_format_shows_a_token_of_a_refused_line() {
         format!("-r {token}"),
         format!("--extra-index-url https://example.com/{token}/simple '"),
         format!("OPENAI_API_KEY={key}"),
+        format!("search-api: {key}"),
     ];
     let flow = ("flow.dag.yaml", "environment: {python_requirements_txt: requirements.txt}\n");
     for line in lines {
