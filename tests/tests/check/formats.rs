@@ -237,8 +237,8 @@ fn junit_is_red_where_the_exit_code_is() {
                 </testcase>
             </testsuite>
             <testsuite name="f/requirements.txt" tests="1" skipped="0" errors="0" failures="0">
-                <testcase name="pinned-promptflow: `promptflow` is pinned (`==1.10.0`), and the base image brings its own version" classname="f/requirements.txt" file="f/requirements.txt" line="1">
-                    <system-out>f/requirements.txt:1:1: warning[pinned-promptflow]: `promptflow` is pinned (`==1.10.0`), and the base image brings its own version
+                <testcase name="pinned-promptflow: `promptflow` is pinned below 1.17.1 (`==1.10.0`): it cannot be imported beside marshmallow 3.24 or newer" classname="f/requirements.txt" file="f/requirements.txt" line="1">
+                    <system-out>f/requirements.txt:1:1: warning[pinned-promptflow]: `promptflow` is pinned below 1.17.1 (`==1.10.0`): it cannot be imported beside marshmallow 3.24 or newer
         help: write `promptflow` without a version</system-out>
                 </testcase>
             </testsuite>

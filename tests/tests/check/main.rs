@@ -50,7 +50,7 @@ fn the_terminal_shows_every_fault_on_its_line() {
            |
            = help: did you mean `split`?
 
-        warning[pinned-promptflow]: `promptflow` is pinned (`==1.10.0`), and the base image brings its own version
+        warning[pinned-promptflow]: `promptflow` is pinned below 1.17.1 (`==1.10.0`): it cannot be imported beside marshmallow 3.24 or newer
          --> flows/words/requirements.txt:1:1
           |
         1 | promptflow==1.10.0
@@ -156,7 +156,7 @@ fn json_is_the_documented_contract() {
                 "line": 1,
                 "column": 19
               },
-              "message": "`promptflow` is pinned (`==1.10.0`), and the base image brings its own version",
+              "message": "`promptflow` is pinned below 1.17.1 (`==1.10.0`): it cannot be imported beside marshmallow 3.24 or newer",
               "help": "write `promptflow` without a version",
               "engine": null,
               "fix": {
