@@ -1,4 +1,4 @@
-//! A network of its own for one test, in which Azure's hosts are a fake on the loopback device.
+//! A network of its own for one test, in which Azure's and GitHub's hosts are a fake on the loopback device.
 //!
 //! Feeds, identities and Azure's registries have constant hosts: the machine's identity endpoint is
 //! at 169.254.169.254, tokens go to `pkgs.dev.azure.com` and nowhere else. So the test starts itself
@@ -96,6 +96,12 @@ impl Azure {
         &self.folder
     }
 
+    /// What the fake was asked so far, as hosts with paths.
+    pub fn asked(&self) -> Vec<String> {
+        let asked = std::fs::read_to_string(self.folder.join("asked")).unwrap_or_default();
+        asked.lines().map(str::to_owned).collect()
+    }
+
     /// Runs `flowgate` and gives its exit code and its output, in which no token may be.
     ///
     /// # Panics
@@ -104,6 +110,7 @@ impl Azure {
         let mut command = crate::command(&self.folder, arguments);
         // No `az` of this machine.
         command.env("PATH", format!("{}:/usr/bin:/bin", self.folder.join("bin").display()));
+        command.env("FLOWGATE_CACHE_DIR", self.folder.join("cache"));
         command.envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("flowgate starts");
         let arguments_of_child = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap_or_default();

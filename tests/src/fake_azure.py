@@ -1,17 +1,22 @@
-"""A fake of what only Azure has: Entra's token endpoint, a machine's identity endpoint, Azure DevOps feeds and an Azure
-container registry, each with Azure's own protocol. The test gives it a network of its own, in which Azure's hosts are
-on the loopback device.
+"""A fake of what only Azure and GitHub have: Entra's token endpoint, a machine's identity endpoint, Azure DevOps feeds,
+an Azure container registry, and GitHub's issuer of a workflow's tokens, each with its own protocol. The test gives it a
+network of its own, in which their hosts are on the loopback device. What it was asked stands in `asked`, beside its
+certificate.
 
 usage: fake_azure.py CERTIFICATE KEY
 """
 
 import base64
+import hashlib
 import http.server
+import io
 import json
+import pathlib
 import ssl
 import sys
 import threading
 import urllib.parse
+import zipfile
 
 # Nobody must ever print one of these.
 TOKEN = {
@@ -19,6 +24,22 @@ TOKEN = {
     "https://containerregistry.azure.net": "fake-registry-token",
 }
 ENDS = 4102444800  # 2100-01-01
+ASKED = pathlib.Path(sys.argv[1]).with_name("asked")
+WHEEL = "contoso_tools-1.0-py3-none-any.whl"
+DOWNLOAD = f"/contoso/_packaging/tools/pypi/download/contoso-tools/1.0/{WHEEL}"
+
+
+def wheel():
+    data, info = io.BytesIO(), "contoso_tools-1.0.dist-info"
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("contoso_tools.py", "WORD = 'from the private feed'\n")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: contoso-tools\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return data.getvalue()
+
+
+PACKAGE = wheel()
 
 
 class Azure(http.server.BaseHTTPRequestHandler):
@@ -28,7 +49,7 @@ class Azure(http.server.BaseHTTPRequestHandler):
         pass
 
     def answer(self, status, body, headers=()):
-        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        data = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
@@ -48,8 +69,14 @@ class Azure(http.server.BaseHTTPRequestHandler):
     def do_HEAD(self):
         self.do_GET()
 
+    def asked_host(self):
+        host = self.headers["Host"].split(":")[0]
+        with ASKED.open("a") as asked:
+            asked.write(f"{host}{self.path.split('?')[0]}\n")
+        return host
+
     def do_GET(self):
-        host, url = self.headers["Host"].split(":")[0], urllib.parse.urlsplit(self.path)
+        host, url = self.asked_host(), urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(url.query))
         if host == "169.254.169.254" or url.path.startswith("/msi/"):
             self.machine(query)
@@ -77,11 +104,14 @@ class Azure(http.server.BaseHTTPRequestHandler):
             return self.answer(401, "", [("WWW-Authenticate", 'Basic realm="https://pkgs.dev.azure.com/"')])
         if feed == "locked":
             return self.answer(403, {"message": "User 'a' lacks permission to complete this action. You need to have 'ReadPackages'."})
+        if path == DOWNLOAD:
+            return self.answer(200, PACKAGE, [("Content-Type", "application/octet-stream")])
         if feed != "tools":
             return self.answer(404, {"message": f"The feed with ID '{feed}' doesn't exist.", "typeKey": "FeedIdNotFoundException"})
         if package and package != ["contoso-tools"]:
             return self.answer(404, {"message": f"The package '{package[0]}' was not found.", "typeKey": "PackageNotFoundException"})
-        self.answer(200, '<a href="contoso-tools/">contoso-tools</a>', [("Content-Type", "text/html")])
+        link = f"{DOWNLOAD}#sha256={hashlib.sha256(PACKAGE).hexdigest()}" if package else "contoso-tools/"
+        self.answer(200, f'<a href="{link}">{WHEEL if package else "contoso-tools"}</a>', [("Content-Type", "text/html")])
 
     def registry(self, path, query):
         if path == "/oauth2/token":
@@ -96,8 +126,11 @@ class Azure(http.server.BaseHTTPRequestHandler):
         self.answer(200, {}, [("Docker-Content-Digest", "sha256:" + "0" * 64)])
 
     def do_POST(self):
-        host, form = self.headers["Host"].split(":")[0], self.form()
+        host, form = self.asked_host(), self.form()
         if host == "login.microsoftonline.com":
+            if form["client_id"] == "unfederated":
+                words = "AADSTS700213: No matching federated identity record found for presented assertion subject 'repo:o/flows:ref:refs/heads/b'."
+                return self.answer(401, {"error": "invalid_client", "error_description": words, "error_codes": [700213]})
             ok = form["client_id"] == "app" and form["client_assertion"] in ("fake-pod-token", "fake-workflow-token")
             if not ok:
                 return self.answer(401, {"error": "invalid_client", "error_description": "AADSTS700016: no such application", "error_codes": [700016]})

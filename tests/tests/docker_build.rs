@@ -344,6 +344,10 @@ fn a_package_that_takes_for_ever() {
     let done = place.run(&["environment", "build", "flow", "--build-timeout", "8"], &[]);
     assert_fails(&done, 4, &["was not built within 8 s", "--build-timeout"]);
     assert_eq!(place.holds(), before);
+    let done = place.run(&["run", "--backend", "docker", "flow", "--build-timeout", "8"], &[]);
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.stdout.contains("was not built within 8 s"), "{done:?}");
+    assert_eq!(place.holds(), before);
 }
 
 #[test]

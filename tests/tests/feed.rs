@@ -69,7 +69,7 @@ fn the_doctor_tells_where_the_way_ends() {
             `impostor.pkgs.visualstudio.com` is not trusted: invalid peer certificate: certificate not valid for name "impostor.pkgs.visualstudio.com"; certificate is only valid for DnsName("pkgs.dev.azure.com"), DnsName("login.microsoftonline.com"), DnsName("token.actions.githubusercontent.com") or DnsName("contoso.azurecr.io")
                 where a proxy of your organisation signs for it, name its certificates in SSL_CERT_FILE
             no identity was found: workload identity: environment variable AZURE_TENANT_ID not set; managed identity: The requested identity has not been assigned to this resource
-                give a token in FLOWGATE_FEED_TOKEN, sign in with `az login`, or run where Azure gives an identity
+                give a token in FLOWGATE_FEED_TOKEN, or run where Azure gives the identity that is named
             401: the feed is private, and the URL asks for no token
                 write `https://{private}@pkgs.dev.azure.com...`
             401: the token from managed identity is not accepted
@@ -108,6 +108,13 @@ fn the_doctor_reads_a_flow() {
         "#]]
         .assert_eq(&out);
         assert_eq!(code, Some(0));
+
+        // The identity of flowgate.yaml counts where the command line names none.
+        std::fs::write(flow.join("flowgate.yaml"), "environment: {identity: another}\n").expect("a file");
+        let (code, out) = azure.run(&["doctor", "feed", "flow"], &[]);
+        assert!(code == Some(4) && out.contains("the identity that is named"), "{out}");
+        let (code, out) = azure.run(&["doctor", "feed", "flow", "--identity", "assigned"], &[]);
+        assert_eq!(code, Some(0), "{out}");
 
         std::fs::write(flow.join("requirements.txt"), "contoso-tools\n").expect("a file");
         let (code, out) = azure.run(&["doctor", "feed", "flow"], &[]);
@@ -179,7 +186,8 @@ fn a_workflows_token_is_exchanged() {
             };
             // Named, so that the machine's identity is none of it.
             let (client_id, tenant_id) = (Some("app".to_owned()), Some("tenant".to_owned()));
-            let identity = Identity::new(IdentityOptions { oidc: Some(oidc), client_id, tenant_id, feed_token: None });
+            let identity =
+                Identity::new(IdentityOptions { oidc: Some(oidc), client_id, tenant_id, ..IdentityOptions::default() });
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move { identity.token(Resource::PackageFeed).await })
         };
@@ -187,7 +195,7 @@ fn a_workflows_token_is_exchanged() {
         assert_eq!((token.source, token.secret.expose()), (Source::Oidc, "fake-feed-token"));
         assert!(!format!("{token:?}").contains("fake-"), "{token:?}");
         let error = asked("fake-other-token").expect_err("no token").to_string();
-        assert!(error.contains("GitHub's issuer answers 403"), "{error}");
+        assert!(error.contains("GitHub's issuer refuses it with 403"), "{error}");
         assert!(!error.contains("fake-"), "{error}");
     });
 }

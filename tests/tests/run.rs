@@ -118,3 +118,29 @@ fn wrong_usage_ends_before_anything_is_made() {
         assert!(done.stderr.contains(message), "{arguments:?}: {}", done.stderr);
     }
 }
+
+/// A Python that never makes its virtual environment, and what it started.
+#[test]
+fn an_environment_that_takes_for_ever() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = adding("for-ever");
+    let started = folder.path().join("started");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*venv*) sleep 100000 & echo $! > {}; wait;;\n*) echo 3 11 3.11.2 cpython x86_64 linux /usr;;\nesac\n",
+        started.display()
+    );
+    folder.write("python", script);
+    let python = folder.path().join("python");
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let mut command =
+        command(folder.path(), &["run", "add", "--inputs", "x=1", "--backend", "process", "--build-timeout", "2"]);
+    command.env("FLOWGATE_PYTHON", &python).env("PATH", "/usr/bin:/bin");
+    command.env("FLOWGATE_CACHE_DIR", folder.path().join("cache"));
+    let done = Finished::of(command.output().expect("flowgate starts"));
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(done.stdout.contains("was not built within 2 s") && done.stdout.contains("--build-timeout"), "{done:?}");
+    let process = std::fs::read_to_string(started).expect("it began");
+    let state = std::fs::read_to_string(format!("/proc/{}/stat", process.trim())).unwrap_or_default();
+    // Nobody may be there to collect it.
+    assert!(state.is_empty() || state.contains(") Z "), "what it started goes on: {state}");
+}

@@ -3,15 +3,39 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
-use flowgate_flow::config::{self, FeedConfig};
+use flowgate_flow::config::{self, EnvironmentConfig};
 use flowgate_flow::load::{FileSystem, Memory};
 use flowgate_runtime::environment::{Environments, TrustScope, TrustedImages};
+use flowgate_runtime::identity::{Identity, IdentityOptions};
 use flowgate_runtime::plan::Settings;
 
 use crate::Host;
 use crate::event::Event;
 use crate::inputs::{InputError, Inputs};
+
+/// What a workflow does where no way leads to a token.
+const ADVICE: &str = "give the job `permissions: id-token: write` and the step `azure-client-id` and `azure-tenant-id`, or give it `feed-token` from a secret";
+
+/// Who the flows' builds are to feeds and registries: for a stranger nobody, whatever the workflow was given and
+/// whatever the runner's machine offers.
+fn identity(host: &Host, inputs: &Inputs, event: &Event) -> Identity {
+    if event.untrusted {
+        return Identity::nobody(
+            "what comes from a fork gets none",
+            "let its packages come from the public index, or run it from a branch of this repository",
+        );
+    }
+    let given = host.engines.environments.packages.identity.options().clone();
+    Identity::new(IdentityOptions {
+        client_id: inputs.azure_client_id.clone(),
+        tenant_id: inputs.azure_tenant_id.clone(),
+        oidc: inputs.oidc.clone(),
+        advice: Some(ADVICE),
+        ..given
+    })
+}
 
 /// The host's way of building environments, held to what the event permits.
 pub(crate) fn environments(host: &Host, inputs: &Inputs, event: &Event) -> Environments {
@@ -25,6 +49,7 @@ pub(crate) fn environments(host: &Host, inputs: &Inputs, event: &Event) -> Envir
         environments.trusted_images = TrustedImages::No;
     }
     environments.packages.feeds.extend(inputs.feeds.iter().cloned());
+    environments.packages.identity = Arc::new(identity(host, inputs, event));
     environments
 }
 
@@ -46,17 +71,21 @@ pub(crate) fn settings(
     if event.untrusted || event.pull_request.is_some() {
         let file = loaded.file.as_ref().map(|file| file.path.as_path());
         let of_base = file.and_then(|file| of_base(inputs, event, file));
-        match of_base {
-            Some(Ok(feeds)) => config.feeds = feeds,
-            Some(Err(cause)) if !config.feeds.is_empty() => {
-                config.feeds.clear();
-                note = Some(format!(
-                    "The feeds of flowgate.yaml are not used: the base revision's copy counts, and it cannot be read ({cause}). \
-                     Check out with `fetch-depth: 2`, or name them in the input `feeds`."
-                ));
-            }
-            Some(Err(_)) | None => config.feeds.clear(),
+        let (base, cause) = match of_base {
+            Some(Ok(base)) => (base, None),
+            Some(Err(cause)) => (EnvironmentConfig::default(), Some(cause)),
+            None => (EnvironmentConfig::default(), None),
+        };
+        if (&config.feeds, &config.identity) != (&base.feeds, &base.identity) {
+            note = Some(match cause {
+                Some(cause) => format!(
+                    "`feeds` and `identity` of flowgate.yaml are not used: the base revision's copy counts, and it cannot be read ({cause}). \
+                     Check out with `fetch-depth: 2`, or use the inputs `feeds` and `azure-client-id`."
+                ),
+                None => "`feeds` and `identity` of flowgate.yaml are used as the base revision has them: what this pull request changes there counts once it is merged.".to_owned(),
+            });
         }
+        (config.feeds, config.identity) = (base.feeds, base.identity);
     }
     if event.untrusted && !inputs.build_network {
         config.images.values_mut().for_each(|image| image.network = false);
@@ -65,18 +94,16 @@ pub(crate) fn settings(
     Ok((Settings { config, root, platform, boundary: Some(inputs.workspace.clone()) }, note))
 }
 
-/// The feeds that the base revision's copy of a flowgate.yaml names.
-fn of_base(inputs: &Inputs, event: &Event, file: &Path) -> Option<Result<Vec<FeedConfig>, String>> {
+/// What the base revision's copy of a flowgate.yaml says of environments.
+fn of_base(inputs: &Inputs, event: &Event, file: &Path) -> Option<Result<EnvironmentConfig, String>> {
     let pull = event.pull_request.as_ref()?;
     let file = file.strip_prefix(&inputs.workspace).ok()?;
     Some(show(&inputs.workspace, &pull.base_sha, file).and_then(|text| {
-        let Some(text) = text else { return Ok(Vec::new()) };
+        let Some(text) = text else { return Ok(EnvironmentConfig::default()) };
         let path = inputs.workspace.join(file);
         let memory = Memory { files: [(path.clone(), text)].into() };
         let folder = path.parent().unwrap_or(&inputs.workspace);
-        config::load(&memory, folder)
-            .map(|loaded| loaded.config.environment.feeds.clone())
-            .map_err(|error| error.to_string())
+        config::load(&memory, folder).map(|loaded| loaded.config.environment.clone()).map_err(|error| error.to_string())
     }))
 }
 

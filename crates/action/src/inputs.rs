@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use flowgate_check::Level;
 use flowgate_flow::config::FeedConfig;
 use flowgate_runtime::engines::Choice;
+use flowgate_runtime::identity::OidcRequest;
+use flowgate_runtime::secret::Secret;
 
 /// An input that cannot be used, or a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +23,7 @@ impl fmt::Display for InputError {
 impl std::error::Error for InputError {}
 
 /// What the workflow asks for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Inputs {
     /// The checked-out repository.
     pub(crate) workspace: PathBuf,
@@ -35,6 +37,12 @@ pub(crate) struct Inputs {
     pub(crate) feeds: Vec<FeedConfig>,
     /// Whether a stranger's Dockerfile may use the network.
     pub(crate) build_network: bool,
+    /// The client id of the Azure identity to use.
+    pub(crate) azure_client_id: Option<String>,
+    /// Its tenant, for the exchange of the workflow's own token.
+    pub(crate) azure_tenant_id: Option<String>,
+    /// Where GitHub hands out that token: only to jobs with `permissions: id-token: write`.
+    pub(crate) oidc: Option<OidcRequest>,
     /// `GITHUB_OUTPUT`.
     pub(crate) output: Option<PathBuf>,
     /// `GITHUB_STEP_SUMMARY`.
@@ -78,6 +86,15 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
         "false" => false,
         other => return Err(InputError(format!("input `build-network`: `{other}` is not one of true, false"))),
     };
+    let text = |name: &str| get(name).map(str::to_owned);
+    let (azure_client_id, azure_tenant_id) = (text("INPUT_AZURE_CLIENT_ID"), text("INPUT_AZURE_TENANT_ID"));
+    if azure_client_id.is_none() && azure_tenant_id.is_some() {
+        return Err(InputError(
+            "input `azure-tenant-id`: it goes with `azure-client-id`, which is not given".to_owned(),
+        ));
+    }
+    let oidc = text("ACTIONS_ID_TOKEN_REQUEST_URL").zip(get("ACTIONS_ID_TOKEN_REQUEST_TOKEN"));
+    let oidc = oidc.map(|(url, token)| OidcRequest { url, token: Secret::new(token) });
     // Outside the workspace: a later step may commit or upload what stands in it.
     let folder = path("RUNNER_TEMP").unwrap_or_else(|| workspace.clone());
     Ok(Inputs {
@@ -87,6 +104,9 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
         fail_on,
         feeds,
         build_network,
+        azure_client_id,
+        azure_tenant_id,
+        oidc,
         output: path("GITHUB_OUTPUT"),
         summary: path("GITHUB_STEP_SUMMARY"),
         report: folder.join("flowgate-report.json"),
@@ -119,6 +139,10 @@ mod tests {
         assert_eq!(
             of(&[("INPUT_BACKEND", "auto")]).unwrap_err().to_string(),
             "input `backend`: `auto` is not one of docker, process"
+        );
+        assert_eq!(
+            of(&[("INPUT_AZURE_TENANT_ID", "t")]).unwrap_err().to_string(),
+            "input `azure-tenant-id`: it goes with `azure-client-id`, which is not given"
         );
         assert_eq!(
             of(&[("INPUT_FAIL_ON", "lines")]).unwrap_err().to_string(),

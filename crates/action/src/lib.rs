@@ -2,12 +2,13 @@
 //! out.
 //!
 //! Invariants:
-//! - the only crate that names octocrab, or `GITHUB_*` and `INPUT_*`; the variables come in as
+//! - the only crate that names octocrab, or `GITHUB_*`, `ACTIONS_*` and `INPUT_*`; the variables come in as
 //!   data;
 //! - what a flow wrote is escaped before it reaches the log: it cannot become a workflow command;
 //! - what a pull request wrote is read within the workspace only, whatever its paths and links say: findings go into
 //!   a public log;
-//! - an untrusted pull request never runs outside a sandbox, whatever the inputs say.
+//! - an untrusted pull request never runs outside a sandbox, whatever the inputs say, and has no identity: no token is
+//!   asked for or used on its behalf.
 
 mod environment;
 mod event;
@@ -178,5 +179,8 @@ async fn run_all(
     };
     let report = runner::run(connected.backend.as_ref(), cases, &options, &show, cancel).await;
     listener.abort();
+    for (resource, source) in engines.environments.packages.identity.used() {
+        (host.print)(&format!("{resource} were opened with {source}\n"));
+    }
     Ok(report)
 }

@@ -175,11 +175,18 @@ pub(crate) struct BuildArguments {
     #[arg(required = true, value_name = "FLOW")]
     pub(crate) flows: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) identity: IdentityArguments,
+    pub(crate) making: MakingArguments,
     /// How to print the result.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: ReportFormat,
-    /// How many seconds one build may take.
+}
+
+/// How environments are made.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MakingArguments {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArguments,
+    /// How many seconds one build of an environment may take.
     #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) build_timeout: u64,
 }
@@ -221,7 +228,8 @@ pub(crate) struct FeedArguments {
 /// command line can be read by every user of a machine.
 #[derive(Debug, clap::Args)]
 pub(crate) struct IdentityArguments {
-    /// The client id of the Azure identity to use, where it is not the machine's only one.
+    /// The client id of the Azure identity to use, where it is not the machine's only one. Without it,
+    /// `environment.identity` of flowgate.yaml counts.
     #[arg(long = "identity", value_name = "CLIENT_ID")]
     pub(crate) client_id: Option<String>,
 }
@@ -284,6 +292,8 @@ pub(crate) struct RunArguments {
     /// How many seconds one line may take.
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) line_timeout: u64,
+    #[command(flatten)]
+    pub(crate) making: MakingArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

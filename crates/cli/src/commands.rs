@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use flowgate_check::workspace::{self, Target, Unit};
 use flowgate_flow::load::Disk;
 use flowgate_runtime::RuntimeError;
+use flowgate_runtime::identity::Identity;
 use flowgate_runtime::outcome::ExitReason;
 
 use crate::args::Command;
@@ -76,6 +77,13 @@ fn one_flow(path: &Path, named: &str) -> Result<PathBuf, Failure> {
             let message = format!("{named}: there are {} flows, and this takes one at a time", many.len());
             Err(Failure { hint: Some(hint), ..Failure::usage(message) })
         }
+    }
+}
+
+/// Says which identity opened what, and never its token.
+fn say_identity(identity: &Identity) {
+    for (resource, source) in identity.used() {
+        anstream::eprintln!("note: {resource} were opened with {source}");
     }
 }
 

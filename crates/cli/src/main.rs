@@ -6,6 +6,7 @@ use std::process::ExitCode;
 mod args;
 mod commands;
 mod places;
+mod status;
 
 use clap::Parser;
 

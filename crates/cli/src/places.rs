@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use flowgate_runtime::identity::{Identity, IdentityOptions};
 use flowgate_runtime::plan::{self, Settings};
 use flowgate_runtime::secret::Secret;
 
+use crate::args::MakingArguments;
 use crate::commands::Failure;
 
 /// Variables that an installer of packages may see: how to reach an index, and nothing else.
@@ -60,8 +62,8 @@ impl Places {
             std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
         let env = std::env::vars_os().filter(|(name, _)| installer_may_see(name)).collect();
         let cache = cache_dir()?;
-        let process =
-            ProcessOptions { cache_dir: cache.clone(), python: python(&search), uv: find(&search, "uv"), env };
+        let (python, uv) = (python(&search), find(&search, "uv"));
+        let process = ProcessOptions { cache_dir: cache.clone(), python, uv, env, timeout: BUILD_TIMEOUT };
         let environments = Environments {
             state: cache.join("environments"),
             scope: TrustScope::Trusted,
@@ -89,9 +91,14 @@ impl Places {
         IdentityOptions { feed_token: token.map(|token| Secret::new(token.trim())), client_id, ..Default::default() }
     }
 
-    /// Uses the identity that the user named, for feeds.
-    pub(crate) fn with_identity(&mut self, client_id: Option<String>) {
-        self.engines.environments.packages.identity = Arc::new(Identity::new(Self::identity(client_id)));
+    /// Makes environments as the user says.
+    pub(crate) fn making(mut self, arguments: &MakingArguments) -> Self {
+        let timeout = Duration::from_secs(arguments.build_timeout);
+        self.engines.process.timeout = timeout;
+        let environments = &mut self.engines.environments;
+        environments.timeout = timeout;
+        environments.packages.identity = Arc::new(Identity::new(Self::identity(arguments.identity.client_id.clone())));
+        self
     }
 
     /// What the environment of a flow in that folder depends on, beside the flow.
@@ -104,6 +111,11 @@ impl Places {
             platform: Some(self.engines.environments.platform.clone()),
             boundary: None,
         })
+    }
+
+    /// Whether standard error is a terminal that can move its cursor.
+    pub(crate) fn is_live() -> bool {
+        std::io::stderr().is_terminal() && text("TERM").is_none_or(|terminal| terminal != "dumb")
     }
 
     /// The variables of this process that are text: a workflow's inputs and its event.

@@ -39,6 +39,10 @@ pub struct EnvironmentConfig {
     /// Package indexes that requirements may use beside the public one. For a pull request, the base revision's
     /// list counts.
     pub feeds: Vec<FeedConfig>,
+    /// The client id of the Azure identity that opens private feeds, where it is not the machine's only one; the
+    /// command line's `--identity` and the Action's input outrank it. For a pull request, the base revision's word
+    /// counts.
+    pub identity: Option<String>,
 }
 
 /// How an image is built.

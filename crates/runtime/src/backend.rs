@@ -46,6 +46,8 @@ pub enum Image {
         id: String,
         /// The environment's content address.
         key: String,
+        /// Which packages changed since the flow's last environment: a fragment.
+        changed: Option<String>,
     },
     /// A virtual environment: its Python.
     Venv {

@@ -1,6 +1,7 @@
 //! What can go wrong around a run: never the flow's own fault.
 
 use std::fmt;
+use std::time::Duration;
 
 /// The stage at which a runtime could not be had. It decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,14 @@ impl RuntimeError {
     /// An error of that stage.
     pub fn new(stage: Stage, message: impl Into<String>) -> Self {
         Self { stage, message: message.into(), hint: None, log: None }
+    }
+
+    /// An environment whose making took longer than it may.
+    pub(crate) fn not_built_within(limit: Duration) -> Self {
+        let message = format!("the environment was not built within {} s", limit.as_secs());
+        Self::new(Stage::Environment, message).with_hint(
+            "look at what its packages do when they are built; on a command line, --build-timeout gives it longer",
+        )
     }
 
     /// Adds the next step.

@@ -5,9 +5,9 @@
 //! exception to the rule that libraries read no environment. A token's value is never in an error,
 //! a log or a report.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use azure_core::credentials::{AccessToken, TokenCredential};
@@ -33,7 +33,7 @@ const MAX_RESPONSE: usize = 64 * 1024;
 const MAX_REASON: usize = 400;
 
 /// What a token is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
     /// A feed of Azure DevOps.
     PackageFeed,
@@ -51,6 +51,15 @@ impl Resource {
     }
 }
 
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PackageFeed => "private feeds",
+            Self::ContainerRegistry => "Azure registries",
+        })
+    }
+}
+
 /// What the door knows about who we are.
 #[derive(Debug, Clone, Default)]
 pub struct IdentityOptions {
@@ -59,10 +68,12 @@ pub struct IdentityOptions {
     /// The client id of the identity to use, where it is not the machine's only one. Where it is
     /// named, an identity that it does not describe (Azure CLI's) is not used in its place.
     pub client_id: Option<String>,
-    /// Its tenant.
+    /// Its tenant. Where it is named, a workflow's own token is meant to be exchanged.
     pub tenant_id: Option<String>,
     /// Where a workflow's own token can be had, to be exchanged for the identity's.
     pub oidc: Option<OidcRequest>,
+    /// What a user of the door does where no way leads to a token; `None` is the command line's.
+    pub advice: Option<&'static str>,
 }
 
 /// Where GitHub hands out a workflow's OIDC token.
@@ -75,7 +86,7 @@ pub struct OidcRequest {
 }
 
 /// Which way a token came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// The door was given it.
     Given,
@@ -112,44 +123,79 @@ pub struct Token {
     pub expires: Option<SystemTime>,
 }
 
-/// No way led to a token.
+/// There is no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityError {
-    /// The ways in the order in which they were tried, and why each led nowhere.
-    pub tried: Vec<(Source, String)>,
+    message: String,
+    hint: &'static str,
 }
+
+/// The next step at a command line.
+const ADVICE: &str =
+    "give a token in FLOWGATE_FEED_TOKEN, sign in with `az login`, or run where Azure gives an identity";
+/// The same where an identity was named.
+const NAMED_ADVICE: &str = "give a token in FLOWGATE_FEED_TOKEN, or run where Azure gives the identity that is named";
+/// The next step where Azure does not know a workflow by its own token.
+const FEDERATE: &str = "give the app registration or the managed identity in Azure a federated credential for GitHub, with the issuer, the subject and the audience that the message names";
+/// How Azure's errors about the lack of one begin.
+const NOT_FEDERATED: &str = "AADSTS70021";
 
 impl IdentityError {
     /// The next step.
     pub fn hint(&self) -> &'static str {
-        "give a token in FLOWGATE_FEED_TOKEN, sign in with `az login`, or run where Azure gives an identity"
+        self.hint
     }
 }
 
 impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no identity was found")?;
-        for (index, (source, reason)) in self.tried.iter().enumerate() {
-            write!(f, "{} {source}: {reason}", if index == 0 { ":" } else { ";" })?;
-        }
-        Ok(())
+        f.write_str(&self.message)
     }
 }
 
 impl std::error::Error for IdentityError {}
 
-/// The identity of this process.
-#[derive(Debug, Default)]
+/// A token for what, as which client.
+type Wanted = (Resource, Option<String>);
+
+/// The identity of this process. Clones share what is known of its tokens.
+#[derive(Debug, Clone, Default)]
 pub struct Identity {
     options: IdentityOptions,
+    /// Why there is none, whatever this machine offers, and what to do.
+    refused: Option<(&'static str, &'static str)>,
     /// Held while one asks, so that others wait for its answer.
-    known: Mutex<HashMap<Resource, Token>>,
+    known: Arc<Mutex<HashMap<Wanted, Token>>>,
+    used: Arc<std::sync::Mutex<BTreeSet<(Resource, Source)>>>,
 }
 
 impl Identity {
     /// Nothing is asked yet.
     pub fn new(options: IdentityOptions) -> Self {
-        Self { options, known: Mutex::default() }
+        Self { options, ..Self::default() }
+    }
+
+    /// Nobody: no way is tried, and no token given, whatever this machine offers. `why` follows "there is no token: ".
+    pub fn nobody(why: &'static str, hint: &'static str) -> Self {
+        Self { refused: Some((why, hint)), ..Self::default() }
+    }
+
+    /// What it was made of.
+    pub fn options(&self) -> &IdentityOptions {
+        &self.options
+    }
+
+    /// The same, with the client id that a configuration names where the door names none.
+    #[must_use]
+    pub fn or_client(&self, client_id: Option<&str>) -> Self {
+        let mut other = self.clone();
+        other.options.client_id = other.options.client_id.or_else(|| client_id.map(str::to_owned));
+        other
+    }
+
+    /// What tokens were given for so far, and which way each came.
+    pub fn used(&self) -> Vec<(Resource, Source)> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     /// A token that is valid for some minutes at least.
@@ -157,11 +203,21 @@ impl Identity {
     /// # Errors
     /// No way led to one; each says why.
     pub async fn token(&self, resource: Resource) -> Result<Token, IdentityError> {
+        let token = self.find(resource).await?;
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert((resource, token.source));
+        Ok(token)
+    }
+
+    async fn find(&self, resource: Resource) -> Result<Token, IdentityError> {
+        if let Some((why, hint)) = self.refused {
+            return Err(IdentityError { message: format!("there is no token: {why}"), hint });
+        }
         if let (Resource::PackageFeed, Some(secret)) = (resource, &self.options.feed_token) {
             return Ok(Token { secret: secret.clone(), source: Source::Given, expires: None });
         }
         let mut known = self.known.lock().await;
-        if let Some(token) = known.get(&resource).filter(|token| is_fresh(token)) {
+        let key = (resource, self.options.client_id.clone());
+        if let Some(token) = known.get(&key).filter(|token| is_fresh(token)) {
             return Ok(token.clone());
         }
         let mut tried = Vec::new();
@@ -171,17 +227,24 @@ impl Identity {
                 Ok(token) => {
                     let secret = Secret::new(token.token.secret());
                     let token = Token { secret, source, expires: Some(token.expires_on.into()) };
-                    known.insert(resource, token.clone());
+                    known.insert(key, token.clone());
                     return Ok(token);
                 }
-                Err(reason) => tried.push((source, reason)),
+                Err(reason) => tried.push(format!("{source}: {reason}")),
             }
         }
-        Err(IdentityError { tried })
+        let message = format!("no identity was found: {}", tried.join("; "));
+        let hint = match (message.contains(NOT_FEDERATED), &self.options.client_id) {
+            (true, _) => FEDERATE,
+            (false, Some(_)) => self.options.advice.unwrap_or(NAMED_ADVICE),
+            (false, None) => self.options.advice.unwrap_or(ADVICE),
+        };
+        Err(IdentityError { message, hint })
     }
 
     fn ways(&self) -> impl Iterator<Item = Source> {
-        let oidc = self.options.oidc.is_some().then_some(Source::Oidc);
+        // Who names a tenant wants this way, and is told where it is closed.
+        let oidc = (self.options.oidc.is_some() || self.options.tenant_id.is_some()).then_some(Source::Oidc);
         // Azure CLI's identity is a person's, never the one that was named.
         let cli = self.options.client_id.is_none().then_some(Source::AzureCli);
         [Some(Source::WorkloadIdentity), oidc, Some(Source::ManagedIdentity), cli].into_iter().flatten()
@@ -219,7 +282,10 @@ impl Identity {
             }))
             .map(|credential| credential as _),
             (Source::AzureCli, _) => AzureCliCredential::new(None).map(|credential| credential as _),
-            (Source::Given | Source::Oidc, _) => return Err("it was not given".to_owned()),
+            (Source::Oidc, None) => {
+                return Err("GitHub offers this job none; it needs `permissions: id-token: write`".to_owned());
+            }
+            (Source::Given, _) => return Err("it was not given".to_owned()),
         };
         made.map_err(|error| reason(&error))
     }
@@ -293,8 +359,13 @@ impl OidcToken {
         let request = self.http.get(url).bearer_auth(self.request.token.expose());
         let response = request.send().await.map_err(|error| format!("GitHub's issuer: {}", http::cause(&error)))?;
         let status = response.status();
+        if matches!(status.as_u16(), 401 | 403) {
+            return Err(format!(
+                "GitHub's issuer refuses it with {status}; the job needs `permissions: id-token: write`, and has to run still"
+            ));
+        }
         if !status.is_success() {
-            return Err(format!("GitHub's issuer answers {status}; the job needs `permissions: id-token: write`"));
+            return Err(format!("GitHub's issuer answers {status}"));
         }
         let body = http::text(response, MAX_RESPONSE).await.map_err(|error| http::cause(&error))?;
         // The parser's own words would quote what it read.

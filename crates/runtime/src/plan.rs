@@ -46,6 +46,9 @@ pub struct EnvironmentPlan {
     pub platform: String,
     /// The indexes that may be asked beside the public one; no part of the address.
     pub feeds: Vec<FeedConfig>,
+    /// The client id of the identity that opens private ones, where the configuration names one; no part of the
+    /// address.
+    pub identity: Option<String>,
     /// What may make two builds of this plan differ: full sentences.
     pub warnings: Vec<String>,
 }
@@ -155,6 +158,7 @@ pub fn plan(project: &Project, settings: &Settings) -> Result<EnvironmentPlan, R
         python: python(settings)?,
         platform: settings.platform.clone().unwrap_or_else(platform),
         feeds: settings.config.feeds.clone(),
+        identity: settings.config.identity.clone(),
         warnings: Vec::new(),
     };
     for file in &project.requirements {

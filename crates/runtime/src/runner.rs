@@ -121,6 +121,9 @@ impl Run<'_> {
             Some(Ok(image)) => image,
             other => return self.none_ran(flows, &plan, None, other.and_then(Result::err)),
         };
+        if let Image::Container { changed: Some(changed), .. } = &image {
+            (self.events)(RunEvent::Notice { flow: first, message: changed.clone() });
+        }
         let mut done = Vec::new();
         while !flows.is_empty() {
             progress("starting the runtime");

@@ -36,7 +36,7 @@ fn backend(cache_dir: PathBuf) -> Process {
     let find = |name: &str| search.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
     let python = std::env::var_os("FLOWGATE_PYTHON").map(PathBuf::from).or_else(|| find("python3"));
     let env: Vec<(OsString, OsString)> = std::env::vars_os().filter(|(name, _)| name != "PYTHONPATH").collect();
-    Process::new(ProcessOptions { cache_dir, python, uv: find("uv"), env })
+    Process::new(ProcessOptions { cache_dir, python, uv: find("uv"), env, timeout: Duration::from_secs(3600) })
 }
 
 fn tool(signature: &str, body: &str) -> String {
@@ -278,7 +278,8 @@ async fn an_unfit_python_is_named() {
     let python = folder.0.join("python");
     std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let prepare = async |python: Option<PathBuf>| {
-        let options = ProcessOptions { cache_dir: folder.0.join("cache"), python, uv: None, env: Vec::new() };
+        let cache_dir = folder.0.join("cache");
+        let options = ProcessOptions { cache_dir, python, uv: None, env: Vec::new(), timeout: Duration::from_secs(60) };
         Process::new(options).prepare(&planned(&folder), &|_| {}).await.unwrap_err()
     };
     let error = prepare(Some(python)).await;

@@ -1,7 +1,5 @@
 //! `flowgate doctor`.
 
-use std::path::Path;
-
 use flowgate_flow::feed::{is_feed, is_index};
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::feed::{json, terminal};
@@ -21,11 +19,11 @@ pub(super) fn run(command: &DoctorCommand) -> Result<u8, Failure> {
 
 fn feed(arguments: &FeedArguments) -> Result<u8, Failure> {
     let places = Places::of_this_process()?;
-    let urls = urls(&arguments.feed, &places.working_directory)?;
+    let (urls, configured) = urls(&places, &arguments.feed)?;
     if urls.is_empty() {
         anstream::eprintln!("note: the flow's requirements name no private feed");
     }
-    let identity = Identity::new(Places::identity(arguments.identity.client_id.clone()));
+    let identity = Identity::new(Places::identity(arguments.identity.client_id.clone().or(configured)));
     let diagnoses = block_on(async {
         let mut diagnoses = Vec::new();
         for url in &urls {
@@ -41,11 +39,11 @@ fn feed(arguments: &FeedArguments) -> Result<u8, Failure> {
     Ok(if is_usable { ExitReason::Passed } else { ExitReason::Environment }.code())
 }
 
-/// The URL that was named, or those of a flow's requirements, each once.
-fn urls(named: &str, base: &Path) -> Result<Vec<String>, Failure> {
-    let path = base.join(named);
+/// The URL that was named, or those of a flow's requirements, each once; and the identity of its flowgate.yaml.
+fn urls(places: &Places, named: &str) -> Result<(Vec<String>, Option<String>), Failure> {
+    let path = places.working_directory.join(named);
     if !path.exists() && (named.contains("://") || is_feed(named)) {
-        return Ok(vec![named.to_owned()]);
+        return Ok((vec![named.to_owned()], None));
     }
     let project = load::load_project(&Disk, &one_flow(&path, named)?);
     let lines = project.requirements.iter().flat_map(|file| &file.requirements.lines);
@@ -56,5 +54,5 @@ fn urls(named: &str, base: &Path) -> Result<Vec<String>, Failure> {
             urls.push(url.value.clone());
         }
     }
-    Ok(urls)
+    Ok((urls, places.settings(&project.folder)?.config.identity))
 }

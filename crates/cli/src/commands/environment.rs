@@ -1,7 +1,6 @@
 //! `flowgate environment`.
 
 use std::path::Path;
-use std::time::Duration;
 
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::check::{display_path, plural};
@@ -11,21 +10,18 @@ use flowgate_runtime::environment::show::Environment;
 use flowgate_runtime::runner::Cancel;
 use flowgate_runtime::{EnvironmentPlan, Stage, plan};
 
-use super::{Failure, block_on, one_flow, print};
+use super::{Failure, block_on, one_flow, print, say_identity};
 use crate::args::{BuildArguments, EnvironmentCommand, EnvironmentFlow, ReportFormat};
 use crate::places::Places;
+use crate::status::Status;
 
 mod check_version;
 
 pub(super) fn run(command: &EnvironmentCommand) -> Result<u8, Failure> {
-    let mut places = Places::of_this_process()?;
+    let places = Places::of_this_process()?;
     match command {
         EnvironmentCommand::Plan(flow) => block_on(show_plan(&places, flow))?,
-        EnvironmentCommand::Build(arguments) => {
-            places.engines.environments.timeout = Duration::from_secs(arguments.build_timeout);
-            places.with_identity(arguments.identity.client_id.clone());
-            block_on(build(&places, arguments))?
-        }
+        EnvironmentCommand::Build(arguments) => block_on(build(&places.making(&arguments.making), arguments))?,
         EnvironmentCommand::Show(flow) => block_on(show(&places, flow))?,
         EnvironmentCommand::Packages(flow) => block_on(packages(&places, flow))?,
         EnvironmentCommand::Prune { all } => block_on(prune(&places, *all))?,
@@ -52,20 +48,36 @@ async fn show_plan(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failur
 
 async fn build(places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
     let docker = places.engines.engine().map_err(Failure::of)?;
+    let made = unless_cancelled(async {
+        for flow in &arguments.flows {
+            let (name, plan) = planned(places, flow)?;
+            let status = Status::new(Places::is_live());
+            let made =
+                docker.make(&plan, &|what| status.step(&format!("{name}: {what}"))).await.map_err(Failure::of)?;
+            if let Some(changed) = &made.changed {
+                status.note(&format!("note: {name}: {changed}"));
+            }
+            drop(status);
+            output(places, &name, &made, arguments.format)?;
+        }
+        Ok(0)
+    });
+    let made = made.await;
+    say_identity(&places.engines.environments.packages.identity);
+    made
+}
+
+/// Exit code 130 where it was cancelled first; what the work began is removed where it is dropped.
+async fn unless_cancelled(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
     let cancel = Cancel::new();
     let listener = cancel.on_signals();
-    for flow in &arguments.flows {
-        let (name, plan) = planned(places, flow)?;
-        let progress = |what: &str| anstream::eprintln!("{}", escape::terminal(&format!("{name}: {what}")));
-        let made = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Ok(130),
-            made = docker.make(&plan, &progress) => made.map_err(Failure::of)?,
-        };
-        output(places, &name, &made, arguments.format)?;
-    }
+    let done = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Ok(130),
+        done = work => done,
+    };
     listener.abort();
-    Ok(0)
+    done
 }
 
 async fn show(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failure> {
@@ -103,9 +115,13 @@ async fn prune(places: &Places, all: bool) -> Result<u8, Failure> {
 
 async fn base(places: &Places, from: Option<&str>, python: &str) -> Result<u8, Failure> {
     let docker = places.engines.docker().await.map_err(Failure::of)?;
-    let progress = |what: &str| anstream::eprintln!("{}", escape::terminal(what));
-    let name = docker.own_base(python, from, &progress).await.map_err(Failure::of)?;
-    print(&format!("{name}\n")).map(|()| 0)
+    unless_cancelled(async {
+        let status = Status::new(Places::is_live());
+        let name = docker.own_base(python, from, &|what| status.step(what)).await.map_err(Failure::of)?;
+        drop(status);
+        print(&format!("{name}\n")).map(|()| 0)
+    })
+    .await
 }
 
 /// A flow's plan, with the name that messages use.

@@ -1,6 +1,5 @@
 //! `flowgate run`.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +13,15 @@ use flowgate_runtime::engines::Choice;
 use flowgate_runtime::runner::{Cancel, run as run_cases};
 use flowgate_runtime::{Case, RunOptions, RunReport};
 
-use super::{Failure, block_on, print};
+use super::{Failure, block_on, print, say_identity};
 use crate::args::{BackendChoice, RunArguments};
 use crate::places::Places;
+use crate::status::Status;
 
 mod progress;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
-    let places = Places::of_this_process()?;
+    let places = Places::of_this_process()?.making(&arguments.making);
     let cases = cases(arguments, &places)?;
     if let Some(report) = &arguments.report {
         // A run of an hour must not end with "no such folder".
@@ -127,10 +127,11 @@ async fn execute(arguments: &RunArguments, places: &Places, cases: Vec<Case>) ->
     let cancel = Cancel::new();
     let listener = cancel.on_signals();
     let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
-    let progress = progress::Progress::new(names, std::io::stderr().is_terminal());
+    let progress = progress::Progress::new(names, Status::new(Places::is_live()));
     let report = run_cases(connected.backend.as_ref(), cases, &options, &|event| progress.event(&event), cancel).await;
     listener.abort();
-    progress.finish();
+    drop(progress);
+    say_identity(&places.engines.environments.packages.identity);
     Ok(report)
 }
 

@@ -104,6 +104,7 @@ mod tests {
                 transitive: versions(&[]),
             }),
             warnings: vec!["more.txt:3: the URL has no hash.".to_owned()],
+            changed: None,
         }
     }
 

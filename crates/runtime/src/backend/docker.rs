@@ -208,7 +208,7 @@ impl Backend for Docker {
 
     async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError> {
         let made = self.environment(plan, progress).await?;
-        Ok(Image::Container { name: made.name, id: made.found.id, key: made.key })
+        Ok(Image::Container { name: made.name, id: made.found.id, key: made.key, changed: made.changed })
     }
 
     async fn start(&self, image: &Image, limits: &Limits) -> Result<Runtime, RuntimeError> {

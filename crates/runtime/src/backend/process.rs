@@ -34,6 +34,8 @@ pub struct ProcessOptions {
     pub uv: Option<PathBuf>,
     /// The whole environment of installers: how to reach an index. Flows never see it.
     pub env: Vec<(OsString, OsString)>,
+    /// How long one environment may take to be made.
+    pub timeout: Duration,
 }
 
 /// The process backend.

@@ -31,7 +31,8 @@ impl PackageAccess {
         let token = if plan.indexes.is_private() {
             let place = plan.options.iter().find(|option| option.line.contains(PLACEHOLDER));
             let place = place.map_or("the requirements file", |option| option.place.as_str());
-            Some(self.identity.token(Resource::PackageFeed).await.map_err(|error| {
+            let identity = self.identity.or_client(plan.identity.as_deref());
+            Some(identity.token(Resource::PackageFeed).await.map_err(|error| {
                 fail(format!("{place}: `{PLACEHOLDER}` stands for a token, and {error}")).with_hint(error.hint())
             })?)
         } else {

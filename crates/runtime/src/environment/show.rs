@@ -64,6 +64,8 @@ pub struct Environment {
     pub packages: Option<Packages>,
     /// What may make two builds differ.
     pub warnings: Vec<String>,
+    /// Which packages changed since the flow's last environment, where it was made now: a fragment.
+    pub changed: Option<String>,
 }
 
 impl Environment {
@@ -102,6 +104,7 @@ impl Environment {
             cached: None,
             packages: None,
             warnings: plan.warnings.clone(),
+            changed: None,
         }
     }
 }

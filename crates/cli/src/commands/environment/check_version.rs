@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flowgate_check::{Facts, Finding};
 use flowgate_flow::Project;
 use flowgate_flow::base_image::{is_microsofts, versions};
-use flowgate_flow::config::CheckConfig;
+use flowgate_flow::config::{CheckConfig, Config};
 use flowgate_flow::load::{self, Disk, Memory};
 use flowgate_report::base_image::{VersionReport, json, terminal};
 use flowgate_runtime::identity::Identity;
@@ -22,12 +22,13 @@ const RULES: [&str; 3] = ["malformed-base-image", "unpinned-base-image", "known-
 pub(super) fn run(arguments: &CheckVersionArguments) -> Result<u8, Failure> {
     let places = Places::of_this_process()?;
     let (project, config) = project(&arguments.image, &places.working_directory)?;
+    let client_id = arguments.identity.client_id.clone().or_else(|| config.environment.identity.clone());
     let image = project.flow.as_ref().and_then(|file| file.flow.environment.as_ref()?.image.as_ref());
     let Some(image) = image.map(|image| image.value.clone()) else {
         anstream::eprintln!("note: the flow names no base image");
         return Ok(0);
     };
-    let identity = Arc::new(Identity::new(Places::identity(arguments.identity.client_id.clone())));
+    let identity = Arc::new(Identity::new(Places::identity(client_id)));
     let registries = Registries::new(places.docker_config.clone(), identity);
     let (tags, digest) = block_on(async { (registries.tags(&image).await, registries.digest(&image).await) })?;
 
@@ -47,7 +48,7 @@ pub(super) fn run(arguments: &CheckVersionArguments) -> Result<u8, Failure> {
     let mut facts = Facts::default();
     // The rules know the versions of Microsoft's image only.
     facts.newest_base_image = report.versions.as_ref().filter(|_| report.frozen).and_then(|all| all.first().cloned());
-    report.findings = findings(&project, &config, &facts);
+    report.findings = findings(&project, &config.check, &facts);
     print(&match arguments.format {
         ReportFormat::Text => terminal::render(&report),
         ReportFormat::Json => json::render(&report).map_err(|error| Failure::infrastructure(error.to_string()))?,
@@ -56,18 +57,18 @@ pub(super) fn run(arguments: &CheckVersionArguments) -> Result<u8, Failure> {
 }
 
 /// The flow, or one that holds nothing but the named image.
-fn project(named: &str, base: &Path) -> Result<(Project, CheckConfig), Failure> {
+fn project(named: &str, base: &Path) -> Result<(Project, Arc<Config>), Failure> {
     let path = base.join(named);
     if path.exists() {
         let flow = one_flow(&path, named)?;
         let folder = flow.parent().unwrap_or(base);
         let config = flowgate_check::config::load(&Disk, folder).map_err(|error| Failure::usage(error.to_string()))?;
-        return Ok((load::load_project(&Disk, &flow), config.config.check.clone()));
+        return Ok((load::load_project(&Disk, &flow), config.config));
     }
     let text = format!("environment:\n  image: {}\n", serde_json::Value::from(named));
     let flow = PathBuf::from("/flow.dag.yaml");
     let files = Memory { files: [(flow.clone(), text.into_bytes())].into() };
-    Ok((load::load_project(&files, &flow), CheckConfig::default()))
+    Ok((load::load_project(&files, &flow), Arc::default()))
 }
 
 fn findings(project: &Project, config: &CheckConfig, facts: &Facts) -> Vec<Finding> {

@@ -135,11 +135,7 @@ impl Docker {
                 RuntimeError::new(Stage::Infrastructure, message)
             })
         };
-        timeout(limit, build).await.unwrap_or_else(|_| {
-            let message = format!("the environment was not built within {} s", limit.as_secs());
-            Err(RuntimeError::new(Stage::Environment, message)
-                .with_hint("give it longer with --build-timeout, or look at what its packages do when they are built"))
-        })
+        timeout(limit, build).await.unwrap_or_else(|_| Err(RuntimeError::not_built_within(limit)))
     }
 
     async fn run_installer(&self, job: &Job<'_>, progress: Progress<'_>) -> Result<(String, Installed), RuntimeError> {

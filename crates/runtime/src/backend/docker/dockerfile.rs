@@ -59,8 +59,9 @@ impl Docker {
             Ok(done) => done?,
             Err(_) => {
                 let seconds = self.environments.timeout.as_secs();
-                return Err(fail(build, format!("its build did not end within {seconds} s"))
-                    .with_hint("give it longer with --build-timeout, or look at the step that its log shows last"));
+                return Err(fail(build, format!("its build did not end within {seconds} s")).with_hint(
+                    "look at the step that its log shows last; on a command line, --build-timeout gives it longer",
+                ));
             }
         }
         let found = self.look_up(&name, &key, &self.environments.scope).await?;

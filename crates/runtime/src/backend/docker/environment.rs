@@ -21,6 +21,8 @@ pub(super) struct Made {
     pub(super) name: String,
     pub(super) key: String,
     pub(super) found: Found,
+    /// Which packages changed since the flow's last environment.
+    pub(super) changed: Option<String>,
 }
 
 /// What an environment is built upon, as far as its address needs it.
@@ -47,8 +49,8 @@ impl Docker {
         } else {
             self.upon(base, plan, &key, progress).await?
         };
-        self.record(plan, &key, &name, &base_name, &found, progress).await?;
-        Ok(Made { name, key, found })
+        let changed = self.record(plan, &key, &name, &base_name, &found).await?;
+        Ok(Made { name, key, found, changed })
     }
 
     /// The image of an address: what was built before, or what is built now.
@@ -87,7 +89,8 @@ impl Docker {
     /// [`Stage::Environment`] with what could not be built and why, or [`Stage::Infrastructure`].
     pub async fn make(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Environment, RuntimeError> {
         let made = self.environment(plan, progress).await?;
-        Ok(Environment::new(plan, Some(made.key), made.name, Some(packages_of(&made.found))))
+        let packages = Some(packages_of(&made.found));
+        Ok(Environment { changed: made.changed, ..Environment::new(plan, Some(made.key), made.name, packages) })
     }
 
     /// What the environment of a plan is, and whether the engine has it. Builds nothing, pulls nothing.
@@ -242,17 +245,12 @@ impl Docker {
         name: &str,
         base: &str,
         found: &Found,
-        progress: Progress<'_>,
-    ) -> Result<(), RuntimeError> {
+    ) -> Result<Option<String>, RuntimeError> {
         let packages = packages_of(found).unwrap_or_default();
         let (state, scope) = (self.environments.state.clone(), self.environments.scope.to_string());
         let images = vec![name.to_owned(), base.to_owned()];
         let record = Record { flow: plan.flow.clone(), scope, key: key.to_owned(), images, packages };
-        let changed = blocking(move || record.keep(&state)).await?;
-        if let Some(changed) = changed {
-            progress(&changed);
-        }
-        Ok(())
+        blocking(move || record.keep(&state)).await
     }
 }
 

@@ -66,7 +66,8 @@ pub(super) async fn prepare(
     blocking(move || sweep_builds(&sweep)).await?;
     let id = unique();
     let build = Build { options, folder: home.join(&id), python: python.request };
-    if let Err(error) = build.make(plan, progress).await {
+    let made = tokio::time::timeout(options.timeout, build.make(plan, progress)).await;
+    if let Err(error) = made.unwrap_or_else(|_| Err(RuntimeError::not_built_within(options.timeout))) {
         let _ = blocking(move || sweep_builds(&home)).await;
         return Err(error);
     }
@@ -318,6 +319,7 @@ impl Build<'_> {
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         let fail = |cause: String| RuntimeError::new(Stage::Environment, format!("{what} failed: {cause}"));
         let mut child = command.spawn().map_err(|error| fail(format!("cannot start {program}: {error}")))?;
+        let mut group = Group::of(&child);
         let (log, errors) = (LogTail::default(), LogTail::default());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let output = async {
@@ -331,6 +333,7 @@ impl Build<'_> {
             }
         };
         let (status, (), ()) = tokio::join!(child.wait(), output, complaint);
+        group.has_ended();
         let status = status.map_err(|error| fail(format!("cannot wait for {program}: {error}")))?;
         if status.success() {
             return Ok(());
@@ -340,6 +343,29 @@ impl Build<'_> {
         let hint =
             "look at the end of its log; `pip install -r` of the same file in a clean environment shows all of it";
         Err(fail(format!("{program} ended with {status}")).with_hint(hint).with_log(last_lines(&text)))
+    }
+}
+
+/// An installer and all that it started, which ends where this is dropped before it has ended: a package's build would
+/// go on for ever.
+struct Group(Option<u32>);
+
+impl Group {
+    fn of(leader: &tokio::process::Child) -> Self {
+        Self(leader.id())
+    }
+
+    fn has_ended(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(group) = self.0.and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?)) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
     }
 }
 

@@ -1,0 +1,60 @@
+//! What goes on: one moving line on a terminal, plain lines in a log. The line is gone before anything else is
+//! printed, and when this is dropped.
+
+use std::time::Duration;
+
+use flowgate_report::escape;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Shows the current step, and what stays to be read.
+pub(crate) struct Status {
+    bar: ProgressBar,
+    live: bool,
+}
+
+impl Status {
+    /// `live`: standard error is a terminal that can move its cursor.
+    pub(crate) fn new(live: bool) -> Self {
+        let target = if live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed:>3} {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { bar, live }
+    }
+
+    /// The current step, unescaped: the moving line, or a line of the log.
+    pub(crate) fn step(&self, text: &str) {
+        if self.live {
+            self.bar.set_message(escape::line(text).replace('\t', " "));
+        } else {
+            anstream::eprintln!("{}", escape::terminal(text));
+        }
+    }
+
+    /// What changes too often for a log, unescaped.
+    pub(crate) fn count(&self, text: &str) {
+        if self.live {
+            self.step(text);
+        }
+    }
+
+    /// What a log says, and a terminal shows otherwise, unescaped.
+    pub(crate) fn log(&self, text: &str) {
+        if !self.live {
+            self.step(text);
+        }
+    }
+
+    /// What stays to be read, unescaped.
+    pub(crate) fn note(&self, text: &str) {
+        self.bar.suspend(|| anstream::eprintln!("{}", escape::terminal(text)));
+    }
+}
+
+impl Drop for Status {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
