@@ -2,6 +2,7 @@
 //!
 //! Needs Linux: cores are limited with `taskset`, and memory is read in `/proc`.
 
+mod environment;
 mod hostile;
 mod measure;
 mod page;
@@ -17,6 +18,8 @@ use crate::command::{Result, at, find, output, remove, root, run, say};
 use crate::{oracle, python};
 use measure::{Cores, Tool, median, peak_mib, seconds};
 use page::Page;
+
+pub(crate) use environment::all as environment;
 
 /// Names the tree.
 const VARIABLE: &str = "FLOWGATE_BENCH_TREE";
@@ -48,7 +51,7 @@ fn measured(tree: &Path, folder: &Path) -> Result<String> {
     // `pf` writes beside the flows, and runs their code.
     let copy = folder.join("tree");
     output(Command::new("cp").args(["-a", "--no-target-directory"]).arg(tree).arg(&copy))?;
-    let mut page = Page::new(RUNS)?;
+    let mut page = Page::new("Benchmarks: checking", RUNS);
     against_reading(&mut page, &copy, folder)?;
     against_engine(&mut page, &copy, folder)?;
     growth(&mut page, folder)?;
@@ -57,7 +60,11 @@ fn measured(tree: &Path, folder: &Path) -> Result<String> {
         let run = || Tool::check(Cores::All).command(&file);
         page.hostile(name, seconds(RUNS, run)?, peak_mib(run)?);
     }
-    page.text()
+    page.text(&format!(
+        "One run of `FLOWGATE_BENCH_TREE=TREE cargo xtask bench`, where `TREE` is a clone of microsoft/promptflow. Each figure\nis \
+         the median of {RUNS} runs of a release build, but those of `pf flow validate`, which ran once per flow. What counts \
+         are\nthe ratios: both sides of each come from the same run, the same files and the same machine."
+    ))
 }
 
 /// The whole check against reading and parsing the same files.

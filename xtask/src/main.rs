@@ -4,6 +4,7 @@ mod bench;
 mod command;
 mod docs;
 mod fuzz;
+mod lock;
 mod oracle;
 mod python;
 mod suite;
@@ -19,6 +20,8 @@ usage: cargo xtask COMMAND
   docs [--check]   write the generated documentation; with --check, only say whether it is current
   oracle           compare `flowgate check` with the real engine over the flows below FLOWGATE_ORACLE_TREE
   bench            measure a check of the tree FLOWGATE_BENCH_TREE, and of generated ones: docs/benchmarks.md
+  bench environment  measure building environments against `docker build`: docs/benchmarks-environment.md
+  lock             resolve the packages of flowgate's base image anew, and prove them
   fuzz [SECONDS]   run every fuzz target in turn, 900 seconds each unless told otherwise";
 
 fn main() -> ExitCode {
@@ -29,6 +32,8 @@ fn main() -> ExitCode {
         ["testbed"] => testbed::make(),
         ["oracle"] => oracle::compare(),
         ["bench"] => bench::all(),
+        ["bench", "environment"] => bench::environment(),
+        ["lock"] => lock::refresh(),
         ["read", list] => bench::read(None, list),
         ["read", tree, list] => bench::read(Some(tree), list),
         ["fuzz"] => fuzz::all(None),

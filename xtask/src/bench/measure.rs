@@ -72,6 +72,16 @@ pub(super) fn seconds(runs: usize, command: impl Fn() -> Command) -> Result<f64>
     Ok(median(times.collect::<Result<_>>()?))
 }
 
+/// The wall time of one run that must succeed, in seconds.
+///
+/// # Errors
+/// It did not; then with what it said.
+pub(super) fn succeeded(command: &mut Command) -> Result<f64> {
+    let started = Instant::now();
+    output(command)?;
+    Ok(started.elapsed().as_secs_f64())
+}
+
 /// The most memory that a run has resident at once, in MiB: the kernel's own high-water mark, looked
 /// at until the program ends.
 pub(super) fn peak_mib(command: impl Fn() -> Command) -> Result<f64> {

@@ -1,4 +1,4 @@
-//! `docs/benchmarks.md`.
+//! `docs/benchmarks.md` and `docs/benchmarks-environment.md`.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,12 +9,13 @@ use crate::command::{Result, output};
 pub(super) struct Page {
     text: String,
     summary: Vec<(String, String, String)>,
+    title: &'static str,
     runs: usize,
 }
 
 impl Page {
-    pub(super) fn new(runs: usize) -> Result<Self> {
-        Ok(Self { text: String::new(), summary: Vec::new(), runs })
+    pub(super) fn new(title: &'static str, runs: usize) -> Self {
+        Self { text: String::new(), summary: Vec::new(), title, runs }
     }
 
     /// Adds a line to the summary: what, how much, and the aim.
@@ -105,14 +106,48 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// The whole text.
-    pub(super) fn text(self) -> Result<String> {
+    /// Takes: a build by docker, cold and warm ones by flowgate; then both where nothing is left to do.
+    pub(super) fn environment(
+        &mut self,
+        builder: &str,
+        requirements: &str,
+        [docker, cold, warm]: [f64; 3],
+        [cached, again]: [f64; 2],
+        builds: usize,
+    ) {
+        self.sum_up("cached `docker build` : second build", format!("{:.1} x", cached / again), "at least 10 x");
+        self.sum_up("cold build : `docker build --no-cache`", ratio(cold, docker), "at most 1.5 x");
+        self.sum_up("build with a warm gate cache : `docker build --no-cache`", ratio(warm, docker), "at most 1 x");
+        let row = |name: &str, time: f64, of: f64| vec![name.to_owned(), ms(time), ratio(time, of)];
+        self.section(
+            "Where the image is not there",
+            &format!(
+                "The requirements are {}, on flowgate's base image. Both sides use `uv` with the same options; `docker build` \
+                 ({builder}, its steps on the machine's own network) fetches from the public index, flowgate's build container \
+                 through the gate, first with an empty cache of files and then with a full one. Medians of {builds} runs. \
+                 flowgate's figures hold the resolution before the install, and the contract check of the image after it.",
+                requirements.split_whitespace().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            ),
+            &["", "wall time", "ratio"],
+            &[
+                row("`docker build --no-cache`", docker, docker),
+                row("`flowgate environment build`, empty cache", cold, docker),
+                row("`flowgate environment build`, full cache", warm, docker),
+            ],
+        );
+        self.section(
+            "Where the image is there",
+            &format!("The same two commands once more. Medians of {} runs.", self.runs),
+            &["", "wall time", "ratio"],
+            &[row("`docker build`, all cached", cached, again), row("`flowgate environment build`", again, again)],
+        );
+    }
+
+    /// The whole text, with what a reader must know first.
+    pub(super) fn text(self, words: &str) -> Result<String> {
         let mut page = format!(
-            "# Benchmarks\n\nOne run of `FLOWGATE_BENCH_TREE=TREE cargo xtask bench`, where `TREE` is a clone of \
-             microsoft/promptflow. Each figure\nis the median of {} runs of a release build, but those of `pf flow \
-             validate`, which ran once per flow. What counts are\nthe ratios: both sides of each come from the same \
-             run, the same files and the same machine.\n\nMachine: {}.\n\n| ratio | measured | aim |\n|---|---|---|\n",
-            self.runs,
+            "# {}\n\n{words}\n\nMachine: {}.\n\n| ratio | measured | aim |\n|---|---|---|\n",
+            self.title,
             machine()?,
         );
         for (what, figure, aim) in &self.summary {

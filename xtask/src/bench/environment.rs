@@ -1,0 +1,194 @@
+//! `cargo xtask bench environment`: what an environment costs, against `docker build` of the equivalent Dockerfile.
+//!
+//! Needs an engine that has flowgate's base image (`cargo xtask testbed`), and reaches the public package index.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use flowgate_runtime::environment::base;
+
+use super::measure::{median, succeeded};
+use super::page::Page;
+use crate::command::{Result, at, output, remove, root, run, say};
+use crate::{oracle, testbed};
+
+/// Runs per figure where packages are fetched and installed.
+const BUILDS: usize = 5;
+/// Runs per figure where there is nothing to do.
+const LOOKS: usize = 21;
+/// What a flow that searches documents asks for.
+const REQUIREMENTS: &str = "openai\ntiktoken\npandas\nnumpy\nscikit-learn\nbeautifulsoup4\nfaiss-cpu\npypdf\n";
+const FLOW: &str = "\
+inputs:
+  text:
+    type: string
+    default: words
+outputs:
+  text:
+    type: string
+    reference: ${inputs.text}
+nodes: []
+environment:
+  python_requirements_txt: requirements.txt
+";
+const TAG: &str = "flowgate-bench";
+
+/// Measures and writes `docs/benchmarks-environment.md`.
+///
+/// # Errors
+/// Something could not be built, run or written.
+pub(crate) fn all() -> Result<()> {
+    testbed::make()?;
+    run(Command::new("cargo").args(["build", "--quiet", "--release", "-p", "flowgate"]))?;
+    let folder = std::env::temp_dir().join(format!("flowgate-bench-{}", std::process::id()));
+    remove(&folder)?;
+    let place = Place::new(&folder)?;
+    let measured = measured(&place);
+    place.forget()?;
+    remove(&folder)?;
+    let page = root().join("docs/benchmarks-environment.md");
+    fs::write(&page, measured?).map_err(at(&page))?;
+    say(&format!("bench: wrote {}", page.display()));
+    Ok(())
+}
+
+fn measured(place: &Place) -> Result<String> {
+    let builder = place.builder()?;
+    let (mut cold, mut warm, mut docker) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 1..=BUILDS {
+        say(&format!("bench: cold and warm builds, {number} of {BUILDS}"));
+        remove(&place.cache())?;
+        place.forget()?;
+        cold.push(succeeded(&mut place.flowgate(&["environment", "build", "flow"]))?);
+        place.forget()?;
+        warm.push(succeeded(&mut place.flowgate(&["environment", "build", "flow"]))?);
+        docker.push(succeeded(&mut place.docker_build(&builder, &["--no-cache"]))?);
+    }
+    say("bench: builds of what is there");
+    let (mut again, mut cached) = (Vec::new(), Vec::new());
+    succeeded(&mut place.docker_build(&builder, &[]))?;
+    for _ in 0..LOOKS {
+        again.push(succeeded(&mut place.flowgate(&["environment", "build", "flow"]))?);
+        cached.push(succeeded(&mut place.docker_build(&builder, &[]))?);
+    }
+    let mut page = Page::new("Benchmarks: environments", LOOKS);
+    page.environment(
+        builder.name,
+        REQUIREMENTS,
+        [median(docker), median(cold), median(warm)],
+        [median(cached), median(again)],
+        BUILDS,
+    );
+    page.text(
+        "One run of `cargo xtask bench environment`. What counts are the ratios: both sides of each come from the same run, \
+         turn by turn,\non the same engine.",
+    )
+}
+
+/// A way to start `docker build`.
+struct Builder {
+    name: &'static str,
+    program: PathBuf,
+    buildkit: bool,
+}
+
+/// A flow, the equivalent Dockerfile, and a cache of their own.
+struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    fn new(folder: &Path) -> Result<Self> {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(at(parent))?;
+            }
+            fs::write(&path, bytes).map_err(at(&path))
+        };
+        write("flow/flow.dag.yaml", FLOW.as_bytes())?;
+        write("flow/requirements.txt", REQUIREMENTS.as_bytes())?;
+        write("docker/requirements.txt", REQUIREMENTS.as_bytes())?;
+        // The same installer with the same words; and the machine's own certificates, as flowgate uses them.
+        let certificates = std::env::var_os("SSL_CERT_FILE").map(fs::read).transpose().map_err(|e| e.to_string())?;
+        write("docker/certificates", &certificates.unwrap_or_default())?;
+        let trust =
+            if std::env::var_os("SSL_CERT_FILE").is_some() { "SSL_CERT_FILE=/tmp/build/certificates " } else { "" };
+        let from = base::image_name(base::DEFAULT_PYTHON);
+        let dockerfile = format!(
+            "FROM {from}\nUSER root\nCOPY requirements.txt certificates /tmp/build/\nRUN {trust}UV_LINK_MODE=copy uv pip \
+             install --no-cache --compile-bytecode --index-strategy unsafe-best-match --system --break-system-packages \
+             -r /tmp/build/requirements.txt\nUSER {}\n",
+            base::USER
+        );
+        write("docker/Dockerfile", dockerfile.as_bytes())?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.folder.join("cache")
+    }
+
+    fn flowgate(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(oracle::binary("release", "flowgate"));
+        command.args(words).current_dir(&self.folder).env("FLOWGATE_CACHE_DIR", self.cache());
+        command
+    }
+
+    /// The network of the machine itself costs a build the least.
+    fn docker_build(&self, builder: &Builder, more: &[&str]) -> Command {
+        let mut command = Command::new(&builder.program);
+        command.env("DOCKER_BUILDKIT", if builder.buildkit { "1" } else { "0" });
+        command
+            .args(["build", "--quiet", "--network", "host", "--tag", TAG])
+            .args(more)
+            .arg(self.folder.join("docker"));
+        command
+    }
+
+    /// The faster of the engine's two builders where nothing is left to do. A command line without a plug-in for
+    /// BuildKit has only the classic one.
+    fn builder(&self) -> Result<Builder> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let programs: Vec<PathBuf> =
+            std::env::split_paths(&path).map(|folder| folder.join("docker")).filter(|file| file.is_file()).collect();
+        let first = programs.first().ok_or("the docker command line is not installed")?;
+        let mut builders = vec![Builder { name: "the classic builder", program: first.clone(), buildkit: false }];
+        builders.extend(programs.iter().map(|program| Builder {
+            name: "BuildKit",
+            program: program.clone(),
+            buildkit: true,
+        }));
+        let mut best: Option<(f64, Builder)> = None;
+        for builder in builders {
+            say(&format!("bench: `docker build` by {}, {}", builder.name, builder.program.display()));
+            if let Err(why) = succeeded(&mut self.docker_build(&builder, &[])) {
+                say(&format!("bench: cannot: {}", why.lines().next().unwrap_or_default()));
+                continue;
+            }
+            let mut times = Vec::new();
+            for _ in 0..LOOKS {
+                times.push(succeeded(&mut self.docker_build(&builder, &[]))?);
+            }
+            let time = median(times);
+            say(&format!("bench: {:.0} ms where all is cached", time * 1000.0));
+            if best.as_ref().is_none_or(|(least, _)| time < *least) {
+                best = Some((time, builder));
+            }
+        }
+        best.map(|(_, builder)| builder).ok_or_else(|| "no `docker build` works".to_owned())
+    }
+
+    /// Removes the images that were made.
+    fn forget(&self) -> Result<()> {
+        let plan = output(&mut self.flowgate(&["environment", "plan", "flow", "--format", "json"]))?;
+        let plan: serde_json::Value = serde_json::from_str(&plan).map_err(|error| error.to_string())?;
+        let image = plan["image"].as_str().ok_or("the plan names no image")?;
+        // One that is not there is as good as removed.
+        for image in [image, TAG] {
+            let _ = output(Command::new("docker").args(["image", "rm", "--force", image]));
+        }
+        Ok(())
+    }
+}
