@@ -14,7 +14,7 @@ use std::process::Command;
 
 use flowgate_flow::load;
 
-use crate::command::{Result, at, find, output, remove, root, run, say};
+use crate::command::{Result, at, cargo, find, output, remove, root, run, say};
 use crate::{oracle, python};
 use measure::{Cores, Tool, median, peak_mib, seconds};
 use page::Page;
@@ -35,7 +35,7 @@ const STEP: usize = 10;
 pub(crate) fn all() -> Result<()> {
     find("taskset").ok_or("`taskset` limits a run to one core; install util-linux")?;
     let tree = oracle::tree(VARIABLE)?;
-    run(Command::new("cargo").args(["build", "--quiet", "--release", "-p", "flowgate", "-p", "xtask"]))?;
+    run(&mut cargo(&["build", "--quiet", "--release", "-p", "flowgate", "-p", "xtask"]))?;
     let folder = std::env::temp_dir().join(format!("flowgate-bench-{}", std::process::id()));
     remove(&folder)?;
     std::fs::create_dir_all(&folder).map_err(at(&folder))?;

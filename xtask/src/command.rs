@@ -29,6 +29,19 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
+/// Cargo in the repository, as a shell would start it. Cargo tells this program which package it is, and a build script
+/// that looks at the same variables (ring's) would have half of the dependencies built anew each time.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).current_dir(root());
+    command
+}
+
 /// Runs a command that speaks for itself.
 ///
 /// # Errors

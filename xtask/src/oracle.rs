@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use flowgate_flow::load;
 use serde::Deserialize;
 
-use crate::command::{Result, at, output, root, run, say};
+use crate::command::{Result, at, cargo, output, root, run, say};
 use crate::python;
 use compare::Comparison;
 
@@ -32,7 +32,7 @@ pub(crate) fn compare() -> Result<()> {
     let flows = flows(&tree)?;
     say(&format!("oracle: {} flows below {}", flows.len(), tree.display()));
     let engine = engine(&tree, &flows)?;
-    run(Command::new("cargo").args(["build", "--quiet", "--package", "flowgate"]).current_dir(root()))?;
+    run(&mut cargo(&["build", "--quiet", "--package", "flowgate"]))?;
     let checker = binary("debug", "flowgate");
     let mut comparison = Comparison::default();
     for answer in engine {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::command::{Result, at, find, in_ci, root, run, say};
+use crate::command::{Result, at, cargo, find, in_ci, run, say};
 use crate::{docs, testbed};
 
 /// Runs all checks and tests, and ends with one line of totals.
@@ -53,12 +53,6 @@ pub(crate) fn test() -> Result<()> {
 
 fn step(name: &str) {
     say(&format!("== {name}"));
-}
-
-fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(root());
-    command
 }
 
 /// What the runners counted.

@@ -10,7 +10,7 @@ use flowgate_runtime::environment::base;
 
 use super::measure::{median, succeeded};
 use super::page::Page;
-use crate::command::{Result, at, output, remove, root, run, say};
+use crate::command::{Result, at, cargo, output, remove, root, run, say};
 use crate::{oracle, testbed};
 
 /// Runs per figure where packages are fetched and installed.
@@ -40,7 +40,7 @@ const TAG: &str = "flowgate-bench";
 /// Something could not be built, run or written.
 pub(crate) fn all() -> Result<()> {
     testbed::make()?;
-    run(Command::new("cargo").args(["build", "--quiet", "--release", "-p", "flowgate"]))?;
+    run(&mut cargo(&["build", "--quiet", "--release", "-p", "flowgate"]))?;
     let folder = std::env::temp_dir().join(format!("flowgate-bench-{}", std::process::id()));
     remove(&folder)?;
     let place = Place::new(&folder)?;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use super::{PYTHON, rootfs, uv};
-use crate::command::{Result, at, output, remove, root, say};
+use crate::command::{Result, at, cargo, output, remove, say};
 
 /// Raised when this recipe changes in a way that the other parts of the key do not show.
 const RECIPE: &str = "2";
@@ -23,7 +23,7 @@ pub(crate) fn make(folder: &Path) -> Result<()> {
     let python = python(folder)?;
     // It looks by itself whether there is anything to do.
     let words = ["run", "--quiet", "--package", "flowgate", "--", "environment", "base", "--from", &python];
-    output(Command::new("cargo").args(words).current_dir(root()))?;
+    output(&mut cargo(&words))?;
     Ok(())
 }
 
