@@ -6,6 +6,8 @@ pub mod azure;
 pub mod engine;
 pub mod flows;
 pub mod index;
+#[cfg(unix)]
+pub mod registry;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

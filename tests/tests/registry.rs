@@ -2,57 +2,25 @@
 
 #![cfg(unix)]
 
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
 
 use expect_test::expect;
-use flowgate_tests::{Folder, command, skip};
+use flowgate_tests::command;
+use flowgate_tests::registry::{PASSWORD, Registry, USER};
 use oci_client::client::{ClientConfig, ClientProtocol, Config, ImageLayer};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 
-const USER: &str = "someone";
-const PASSWORD: &str = "open sesame";
-/// The line of `htpasswd -B` for both.
-const HTPASSWD: &str = "someone:$2b$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW\n";
 const REPOSITORY: &str = "azureml/promptflow/promptflow-runtime-stable";
 
-/// Debian's registry on a free port of the loopback device, until it is dropped.
-struct Registry {
-    process: Child,
-    address: String,
-    folder: Folder,
+/// The registry, as these tests ask it.
+trait Asked {
+    fn image(&self, tag: &str) -> String;
+    fn push(&self, tags: &[&str], auth: &RegistryAuth);
+    fn check(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String;
 }
 
-impl Registry {
-    /// `None`, and said, where there is none on this machine.
-    fn start(protected: bool) -> Option<Self> {
-        let folder = Folder::new("registry");
-        let root = folder.path().display();
-        let auth = format!("auth: {{htpasswd: {{realm: tests, path: {root}/htpasswd}}}}\n");
-        let auth = if protected { auth } else { String::new() };
-        folder.write("htpasswd", HTPASSWD);
-        folder.write(
-            "config.yml",
-            format!(
-                "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}/data}}}}\nhttp: {{addr: 127.0.0.1:0}}\n{auth}"
-            ),
-        );
-        let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(folder.path().join("config.yml")).stdout(Stdio::null()).stderr(Stdio::piped());
-        let Ok(mut process) = command.spawn() else {
-            skip("no docker-registry in PATH");
-            return None;
-        };
-        let mut lines = BufReader::new(process.stderr.take().expect("its log")).lines().map_while(Result::ok);
-        let address = lines.find_map(|line| Some(line.split_once("listening on ")?.1.split('"').next()?.to_owned()));
-        let address = address.expect("where it listens");
-        // Else it blocks when nobody reads its log.
-        std::thread::spawn(move || lines.for_each(drop));
-        Some(Self { process, address, folder })
-    }
-
+impl Asked for Registry {
     fn image(&self, tag: &str) -> String {
         format!("{}/{REPOSITORY}:{tag}", self.address)
     }
@@ -85,13 +53,6 @@ impl Registry {
         assert!(!out.contains(PASSWORD), "{out}");
         let port = self.address.rsplit(':').next().expect("a port");
         out.replace(port, "PORT")
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -173,11 +134,8 @@ fn credentials_come_from_dockers_configuration() {
           newest   unknown
           because  `127.0.0.1:PORT` refuses `azureml/promptflow/promptflow-runtime-stable` (401), asked as nobody; sign in with `docker login 127.0.0.1:PORT`
     "#]].assert_eq(&refused);
-    // `someone:open sesame`, as `docker login` writes it.
     let address = &registry.address;
-    registry
-        .folder
-        .write("config.json", format!("{{\"auths\":{{\"{address}\":{{\"auth\":\"c29tZW9uZTpvcGVuIHNlc2FtZQ==\"}}}}}}"));
+    registry.folder.write("config.json", registry.login());
     let allowed = registry.check(&[&image], &[]);
     expect![[r#"
         127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:20240411.v4
@@ -216,8 +174,7 @@ fn credentials_come_from_dockers_configuration() {
 #[test]
 fn what_is_not_known_is_said_and_is_no_error() {
     let Some(mut registry) = Registry::start(false) else { return };
-    registry.process.kill().expect("killed");
-    registry.process.wait().expect("gone");
+    registry.stop();
     expect![[r#"
         127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:20231011.v2
           digest   unknown

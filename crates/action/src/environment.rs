@@ -10,6 +10,7 @@ use flowgate_flow::load::{FileSystem, Memory};
 use flowgate_runtime::environment::{Environments, TrustScope, TrustedImages};
 use flowgate_runtime::identity::{Identity, IdentityOptions};
 use flowgate_runtime::plan::Settings;
+use flowgate_runtime::registry::Registries;
 
 use crate::Host;
 use crate::event::Event;
@@ -49,8 +50,23 @@ pub(crate) fn environments(host: &Host, inputs: &Inputs, event: &Event) -> Envir
         environments.trusted_images = TrustedImages::No;
     }
     environments.packages.feeds.extend(inputs.feeds.iter().cloned());
-    environments.packages.identity = Arc::new(identity(host, inputs, event));
+    environments.cache = inputs.cache.clone();
+    let identity = Arc::new(identity(host, inputs, event));
+    if event.untrusted {
+        environments.registries = Registries::anonymous("what comes from a fork has no credential");
+        environments.cache.to = None;
+    } else {
+        environments.registries = environments.registries.with_identity(Arc::clone(&identity));
+    }
+    environments.packages.identity = identity;
     environments
+}
+
+/// What a stranger's event may not do with registries, where the workflow asks for it: a full sentence.
+pub(crate) fn held_back(inputs: &Inputs, event: &Event) -> Option<&'static str> {
+    (event.untrusted && !inputs.cache.is_none()).then_some(
+        "The pull request comes from a fork: the registry's cache is asked without a credential, and nothing is pushed to it.",
+    )
 }
 
 /// What a flow's environment depends on beside it, and what the user should know: a full sentence.

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use flowgate_check::Level;
 use flowgate_flow::config::FeedConfig;
 use flowgate_runtime::engines::Choice;
+use flowgate_runtime::environment::RegistryCache;
+use flowgate_runtime::environment::cache::CacheRepository;
 use flowgate_runtime::identity::OidcRequest;
 use flowgate_runtime::secret::Secret;
 
@@ -35,6 +37,8 @@ pub(crate) struct Inputs {
     pub(crate) fail_on: Option<Level>,
     /// Package indexes that requirements may use, beside those that flowgate.yaml names.
     pub(crate) feeds: Vec<FeedConfig>,
+    /// Where environments are shared between runners.
+    pub(crate) cache: RegistryCache,
     /// Whether a stranger's Dockerfile may use the network.
     pub(crate) build_network: bool,
     /// The client id of the Azure identity to use.
@@ -95,6 +99,14 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
     }
     let oidc = text("ACTIONS_ID_TOKEN_REQUEST_URL").zip(get("ACTIONS_ID_TOKEN_REQUEST_TOKEN"));
     let oidc = oidc.map(|(url, token)| OidcRequest { url, token: Secret::new(token) });
+    let repository = |variable: &str, name: &str| {
+        let parsed = get(variable).map(str::parse::<CacheRepository>).transpose();
+        parsed.map_err(|error| InputError(format!("input `{name}`: {error}")))
+    };
+    let cache = RegistryCache {
+        from: repository("INPUT_CACHE_FROM", "cache-from")?,
+        to: repository("INPUT_CACHE_TO", "cache-to")?,
+    };
     // Outside the workspace: a later step may commit or upload what stands in it.
     let folder = path("RUNNER_TEMP").unwrap_or_else(|| workspace.clone());
     Ok(Inputs {
@@ -103,6 +115,7 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
         backend,
         fail_on,
         feeds,
+        cache,
         build_network,
         azure_client_id,
         azure_tenant_id,
@@ -148,5 +161,7 @@ mod tests {
             of(&[("INPUT_FAIL_ON", "lines")]).unwrap_err().to_string(),
             "input `fail-on`: `lines` is not one of error, warning, hint, never"
         );
+        let refused = of(&[("INPUT_CACHE_TO", "env:1")]).unwrap_err().to_string();
+        assert!(refused.starts_with("input `cache-to`: `env:1` is not a repository"), "{refused}");
     }
 }

@@ -144,6 +144,7 @@ async fn run_all(
         notes.extend(note);
         cases.push(Case { name, project: Arc::new(project), rows, settings });
     }
+    notes.extend(environment::held_back(inputs, event).map(str::to_owned));
     for note in notes {
         (host.print)(&format!("::notice title=flowgate::{}\n", workflow_message(&note)));
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use flowgate_check::Level;
 use flowgate_runtime::environment::base;
+use flowgate_runtime::environment::cache::CacheRepository;
 
 /// Keeps Microsoft prompt flows healthy: checks them while you type, runs them on every pull
 /// request.
@@ -189,6 +190,13 @@ pub(crate) struct MakingArguments {
     /// How many seconds one build of an environment may take.
     #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) build_timeout: u64,
+    /// A repository of a registry to look for environments in before they are built. Credentials are
+    /// Docker's, or the identity's.
+    #[arg(long, value_name = "REGISTRY/NAME")]
+    pub(crate) cache_from: Option<CacheRepository>,
+    /// A repository of a registry to push environments to that were built.
+    #[arg(long, value_name = "REGISTRY/NAME")]
+    pub(crate) cache_to: Option<CacheRepository>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,10 +12,11 @@ use flowgate_flow::config;
 use flowgate_flow::load::Disk;
 use flowgate_runtime::backend::process::ProcessOptions;
 use flowgate_runtime::engines::Engines;
-use flowgate_runtime::environment::{Environments, PackageAccess, TrustScope, TrustedImages};
+use flowgate_runtime::environment::{Environments, PackageAccess, RegistryCache, TrustScope, TrustedImages};
 use flowgate_runtime::gate::GateOptions;
 use flowgate_runtime::identity::{Identity, IdentityOptions};
 use flowgate_runtime::plan::{self, Settings};
+use flowgate_runtime::registry::Registries;
 use flowgate_runtime::secret::Secret;
 
 use crate::args::MakingArguments;
@@ -64,6 +65,8 @@ impl Places {
         let cache = cache_dir()?;
         let (python, uv) = (python(&search), find(&search, "uv"));
         let process = ProcessOptions { cache_dir: cache.clone(), python, uv, env, timeout: BUILD_TIMEOUT };
+        let identity = Arc::new(Identity::new(Self::identity(None)));
+        let docker_config = docker_config();
         let environments = Environments {
             state: cache.join("environments"),
             scope: TrustScope::Trusted,
@@ -72,15 +75,12 @@ impl Places {
             timeout: BUILD_TIMEOUT,
             packages: PackageAccess {
                 gate: GateOptions::new(cache.join("packages")),
-                identity: Arc::new(Identity::new(Self::identity(None))),
+                identity: Arc::clone(&identity),
                 feeds: Vec::new(),
             },
+            registries: Registries::new(docker_config.clone(), identity),
+            cache: RegistryCache::default(),
         };
-        let docker_config = std::env::var_os("DOCKER_CONFIG")
-            .filter(|folder| !folder.is_empty())
-            .map(PathBuf::from)
-            .or_else(|| std::env::home_dir().map(|home| home.join(".docker")))
-            .map(|folder| folder.join("config.json"));
         let engines = Engines { docker_endpoint: text("DOCKER_HOST"), process, environments };
         Ok(Self { working_directory, engines, docker_config })
     }
@@ -95,9 +95,12 @@ impl Places {
     pub(crate) fn making(mut self, arguments: &MakingArguments) -> Self {
         let timeout = Duration::from_secs(arguments.build_timeout);
         self.engines.process.timeout = timeout;
+        let identity = Arc::new(Identity::new(Self::identity(arguments.identity.client_id.clone())));
         let environments = &mut self.engines.environments;
         environments.timeout = timeout;
-        environments.packages.identity = Arc::new(Identity::new(Self::identity(arguments.identity.client_id.clone())));
+        environments.registries = Registries::new(self.docker_config.clone(), Arc::clone(&identity));
+        environments.packages.identity = identity;
+        environments.cache = RegistryCache { from: arguments.cache_from.clone(), to: arguments.cache_to.clone() };
         self
     }
 
@@ -147,6 +150,13 @@ fn cache_dir() -> Result<PathBuf, Failure> {
             hint: Some("set FLOWGATE_CACHE_DIR".to_owned()),
             ..Failure::usage("there is no home folder to keep environments in")
         })
+}
+
+/// `config.json` in `DOCKER_CONFIG`, else in `~/.docker`.
+fn docker_config() -> Option<PathBuf> {
+    let folder = std::env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folder = folder.or_else(|| std::env::home_dir().map(|home| home.join(".docker")));
+    folder.map(|folder| folder.join("config.json"))
 }
 
 /// `FLOWGATE_PYTHON`, else the first Python on the search path.

@@ -83,7 +83,11 @@ impl Default for Limits {
     }
 }
 
-/// Says what a backend is doing; called with lower-case fragments such as "installing packages".
+/// How a line of [`Progress`] begins that is to stay: a full sentence follows.
+pub const NOTE: &str = "note: ";
+
+/// Says what a backend is doing; called with lower-case fragments such as "installing packages", and with what begins
+/// with [`NOTE`].
 pub type Progress<'p> = &'p (dyn Fn(&str) + Send + Sync);
 
 /// A place where runtimes live.

@@ -55,7 +55,10 @@ impl Engines {
         }
     }
 
-    fn process(&self, notice: String) -> Connected {
+    fn process(&self, mut notice: String) -> Connected {
+        if !self.environments.cache.is_none() {
+            notice += " The registry's cache is not used: it is for images, of the docker backend.";
+        }
         Connected { backend: Box::new(Process::new(self.process.clone())), notice: Some(notice) }
     }
 

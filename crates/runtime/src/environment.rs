@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod base;
+pub mod cache;
 pub(crate) mod contract;
 pub mod image;
 pub mod index;
@@ -20,7 +21,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use access::PackageAccess;
+pub use cache::RegistryCache;
 pub use scope::TrustScope;
+
+use crate::registry::Registries;
 
 /// The repository of the images of environments.
 pub const REPOSITORY: &str = "flowgate-env";
@@ -53,6 +57,10 @@ pub struct Environments {
     pub timeout: Duration,
     /// How packages are reached.
     pub packages: PackageAccess,
+    /// With which credentials images are pulled and pushed.
+    pub registries: Registries,
+    /// Where environments are shared between machines.
+    pub cache: RegistryCache,
 }
 
 /// The name of an environment's image: a nickname, as its label holds the whole address.

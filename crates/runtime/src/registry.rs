@@ -108,19 +108,40 @@ pub struct Registries {
     /// Docker's `config.json`.
     docker_config: Option<PathBuf>,
     identity: Arc<Identity>,
+    /// Why no credential is used, whatever there is.
+    anonymous: Option<&'static str>,
 }
 
 impl Registries {
     /// With Docker's `config.json`, where there is one, and an identity for Azure's registries.
     pub fn new(docker_config: Option<PathBuf>, identity: Arc<Identity>) -> Self {
-        Self { docker_config, identity }
+        Self { docker_config, identity, anonymous: None }
     }
 
-    /// The credential for a registry, named by its host and port.
+    /// Without any credential, whatever this machine has. `why` stands in messages.
+    pub fn anonymous(why: &'static str) -> Self {
+        Self { anonymous: Some(why), ..Self::default() }
+    }
+
+    /// The same with another identity for Azure's registries.
+    #[must_use]
+    pub fn with_identity(self, identity: Arc<Identity>) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// The same, with the client id that a configuration names where the door names none.
+    pub(crate) fn or_client(&self, client_id: Option<&str>) -> Self {
+        Self { identity: Arc::new(self.identity.or_client(client_id)), ..self.clone() }
+    }
+
+    /// The credential for a registry, named by its host and port. It is for that registry and no other.
     ///
     /// # Errors
     /// Docker's configuration has one that cannot be had.
     pub async fn login(&self, registry: &str) -> Result<(Login, LoginSource), RegistryError> {
+        if let Some(why) = self.anonymous {
+            return Ok((Login::Anonymous, LoginSource::Nowhere(Some(why.to_owned()))));
+        }
         if let Some(login) = self.docker_login(registry).await? {
             return Ok((login, LoginSource::Docker));
         }
@@ -198,6 +219,11 @@ impl Registries {
         };
         in_time(image, question).await
     }
+}
+
+/// The registry that an image comes from, by its host and port.
+pub(crate) fn registry_of(image: &str) -> Option<String> {
+    Reference::from_str(image).ok().map(|image| image.resolve_registry().to_owned())
 }
 
 async fn in_time<T>(image: &str, question: impl Future<Output = Result<T, RegistryError>>) -> Result<T, RegistryError> {
@@ -350,45 +376,9 @@ async fn exchange(registry: &str, token: &Secret) -> Result<Secret, String> {
     Ok(Secret::new(answer.refresh_token))
 }
 
-/// The name under which an environment is kept in a registry: the repository that the workflow
-/// names, and a tag of the trust scope (`trusted`, `pr7-...`) and the first 16 digits of the key. What
-/// one scope pushed has no name in another.
-///
-/// # Errors
-/// The repository is no name of one, or has a tag.
-pub fn cache_reference(repository: &str, scope: &str, key: &str) -> Result<String, RegistryError> {
-    let name = Reference::from_str(&format!("{repository}:{scope}-{}", key.get(..16).unwrap_or(key)));
-    match name {
-        Ok(name)
-            if !repository.contains('@') && name.whole() == format!("{repository}:{}", name.tag().unwrap_or("")) =>
-        {
-            Ok(name.whole())
-        }
-        _ => Err(RegistryError::new(format!("`{repository}` is not a repository of a registry"))
-            .hint("write REGISTRY/NAME without a tag, for example `contoso.azurecr.io/flowgate-env`")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cached_environment_has_one_name() {
-        let key = "0123456789abcdef0123456789abcdef";
-        assert_eq!(
-            cache_reference("contoso.azurecr.io/flows/env", "pr7-1a2b3c4d", key).unwrap(),
-            "contoso.azurecr.io/flows/env:pr7-1a2b3c4d-0123456789abcdef"
-        );
-        assert_eq!(
-            cache_reference("127.0.0.1:5000/env", "trusted", key).unwrap(),
-            "127.0.0.1:5000/env:trusted-0123456789abcdef"
-        );
-        for wrong in ["contoso.azurecr.io/env:1", "env", "contoso.azurecr.io/", "https://contoso.azurecr.io/env", ""] {
-            let error = cache_reference(wrong, "trusted", key).expect_err(wrong);
-            assert_eq!(error.message, format!("`{wrong}` is not a repository of a registry"));
-        }
-    }
 
     #[test]
     fn only_this_machine_speaks_plain_http() {

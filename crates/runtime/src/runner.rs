@@ -14,7 +14,7 @@ use flowgate_flow::data::Row;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 
-use crate::backend::{Backend, Image, Limits, Runtime};
+use crate::backend::{Backend, Image, Limits, NOTE, Runtime};
 pub use crate::cancel::Cancel;
 use crate::error::RuntimeError;
 use crate::event::RunEvent;
@@ -116,7 +116,12 @@ impl Run<'_> {
     /// new one: each round takes at least one flow, so this ends.
     async fn environment(&self, plan: EnvironmentPlan, mut flows: VecDeque<usize>) -> Vec<Indexed> {
         let Some(&first) = flows.front() else { return Vec::new() };
-        let progress = |what: &str| (self.events)(RunEvent::Preparing { flow: first, what: what.to_owned() });
+        let progress = |what: &str| {
+            (self.events)(match what.strip_prefix(NOTE) {
+                Some(message) => RunEvent::Notice { flow: first, message: message.to_owned() },
+                None => RunEvent::Preparing { flow: first, what: what.to_owned() },
+            });
+        };
         let image = match self.unless_cancelled(self.backend.prepare(&plan, &progress)).await {
             Some(Ok(image)) => image,
             other => return self.none_ran(flows, &plan, None, other.and_then(Result::err)),

@@ -6,6 +6,7 @@ use flowgate_flow::load::{self, Disk};
 use flowgate_report::check::{display_path, plural};
 use flowgate_report::environment::{json, terminal};
 use flowgate_report::escape;
+use flowgate_runtime::backend::NOTE;
 use flowgate_runtime::environment::show::Environment;
 use flowgate_runtime::runner::Cancel;
 use flowgate_runtime::{EnvironmentPlan, Stage, plan};
@@ -52,8 +53,11 @@ async fn build(places: &Places, arguments: &BuildArguments) -> Result<u8, Failur
         for flow in &arguments.flows {
             let (name, plan) = planned(places, flow)?;
             let status = Status::new(Places::is_live());
-            let made =
-                docker.make(&plan, &|what| status.step(&format!("{name}: {what}"))).await.map_err(Failure::of)?;
+            let progress = |what: &str| match what.strip_prefix(NOTE) {
+                Some(message) => status.note(&format!("{NOTE}{name}: {message}")),
+                None => status.step(&format!("{name}: {what}")),
+            };
+            let made = docker.make(&plan, &progress).await.map_err(Failure::of)?;
             if let Some(changed) = &made.changed {
                 status.note(&format!("note: {name}: {changed}"));
             }

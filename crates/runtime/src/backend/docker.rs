@@ -13,7 +13,9 @@ mod images;
 mod leftover;
 mod owner;
 mod prune;
+mod shared;
 mod stream;
+mod transfer;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,6 +57,7 @@ pub struct Docker {
     endpoint: String,
     socket: PathBuf,
     environments: Environments,
+    away: shared::Away,
 }
 
 impl Docker {
@@ -92,7 +95,7 @@ impl Docker {
             Error::SocketNotFoundError(_) => absent(&endpoint, "there is no such socket"),
             other => absent(&endpoint, &causes(&other)),
         })?;
-        Ok(Self { engine, endpoint, socket, environments })
+        Ok(Self { engine, endpoint, socket, environments, away: shared::Away::default() })
     }
 
     /// Removes containers that dead flowgates of this machine left behind, and those past the

@@ -16,6 +16,7 @@ use super::commit::Words;
 use super::images::{Found, RECIPE_LABEL};
 use super::leftover::Leftover;
 use super::owner::{self, Owner};
+use super::shared::Wanted;
 use super::{Docker, Watch, container, stream};
 use crate::backend::folders::unique;
 use crate::backend::{Limits, Progress};
@@ -89,6 +90,32 @@ impl Docker {
             Some(found) if found.label(RECIPE_LABEL) == Some(&recipe) => return Ok(found),
             other => other,
         };
+        let wanted = Wanted::base(&name, &recipe);
+        let fetched = if from.is_none() { self.fetch(&wanted, progress).await } else { None };
+        let made = match fetched {
+            Some(found) => found,
+            None => {
+                let made = self.make_base(&name, &recipe, python, platform, from, progress).await?;
+                self.share(&wanted, &made, progress).await;
+                made
+            }
+        };
+        if let Some(old) = old {
+            // Where something still stands upon it, it stays until that is gone.
+            let _ = self.remove_image(&old.id).await;
+        }
+        Ok(made)
+    }
+
+    async fn make_base(
+        &self,
+        name: &str,
+        recipe: &str,
+        python: &str,
+        platform: &str,
+        from: Option<&str>,
+        progress: Progress<'_>,
+    ) -> Result<Found, RuntimeError> {
         let start = from.map_or_else(|| base::from(python), str::to_owned);
         let found = self.find_or_pull(&start, progress).await.map_err(|error| {
             let message =
@@ -101,7 +128,7 @@ impl Docker {
         progress(&format!("installing promptflow {PROMPTFLOW_VERSION} and its packages, about 250 MB, upon {start}"));
         let words = |_: &Packages| {
             Ok(Words {
-                labels: [(RECIPE_LABEL.to_owned(), recipe.clone())].into(),
+                labels: [(RECIPE_LABEL.to_owned(), recipe.to_owned())].into(),
                 env: vec!["LANG=C.UTF-8".to_owned()],
                 user: Some(base::USER.to_owned()),
             })
@@ -109,13 +136,8 @@ impl Docker {
         let gate = self.environments.packages.public()?;
         let request = locked();
         let (base, base_name, planned, words) = (&found, start.as_str(), &[][..], &words);
-        let job = Job { base, base_name, planned, request: &request, gate: &gate, name: &name, words };
-        let made = self.within(&job, progress).await?;
-        if let Some(old) = old {
-            // Where something still stands upon it, it stays until that is gone.
-            let _ = self.remove_image(&old.id).await;
-        }
-        Ok(made)
+        let job = Job { base, base_name, planned, request: &request, gate: &gate, name, words };
+        self.within(&job, progress).await
     }
 
     /// Runs an installer in a container of an image, and names the image that becomes of it.

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::images::{Found, KEY_LABEL, OWN_LABELS, RECIPE_LABEL, SCOPE_LABEL};
+use super::shared::Wanted;
 use super::{Docker, causes};
 use crate::backend::Progress;
 use crate::backend::folders::unique;
@@ -54,6 +55,10 @@ impl Docker {
         if let Some(found) = self.look_up(&name, &key, &self.environments.scope).await? {
             return Ok((name, found));
         }
+        let wanted = Wanted::made(&name, self.environments.scope.clone(), &key);
+        if let Some(found) = self.fetch(&wanted, progress).await {
+            return Ok((name, found));
+        }
         progress(&format!("building image {} from {}", build.name, build.folder.display()));
         match timeout(self.environments.timeout, self.run_build(build, prepared, &key, &name, progress)).await {
             Ok(done) => done?,
@@ -66,6 +71,7 @@ impl Docker {
         }
         let found = self.look_up(&name, &key, &self.environments.scope).await?;
         let found = found.ok_or_else(|| fail(build, "the engine built it, and does not have it".to_owned()))?;
+        self.share(&wanted, &found, progress).await;
         Ok((name, found))
     }
 
@@ -85,8 +91,10 @@ impl Docker {
         if own || found.label(SCOPE_LABEL) == Some(&scope.to_string()) {
             return Ok(());
         }
-        // Without credentials: who may not pull it, may not build upon it.
-        match self.engine.inspect_registry_image(image, None).await {
+        // With the event's credentials, of which a stranger's has none: who may not pull it, may not build upon it.
+        let credentials = self.credentials(image).await;
+        let credentials = credentials.map_err(|refusal| fail(build, refusal.message).with_hint(refusal.hint))?;
+        match self.engine.inspect_registry_image(image, credentials).await {
             Ok(_) => Ok(()),
             Err(error) => Err(fail(
                 build,

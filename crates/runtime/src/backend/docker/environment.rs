@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::Docker;
 use super::commit::Words;
 use super::images::{Found, INPUTS_LABEL, KEY_LABEL, PACKAGES_LABEL, RECIPE_LABEL, SCOPE_LABEL};
+use super::shared::Wanted;
 use crate::backend::Progress;
 use crate::backend::folders::{blocking, lock, lock_file};
 use crate::environment::base;
@@ -41,6 +42,12 @@ impl Docker {
         plan: &EnvironmentPlan,
         progress: Progress<'_>,
     ) -> Result<Made, RuntimeError> {
+        let mut docker = self.clone();
+        docker.environments.registries = self.environments.registries.or_client(plan.identity.as_deref());
+        docker.made(plan, progress).await
+    }
+
+    async fn made(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Made, RuntimeError> {
         let base = self.base(plan, progress).await?;
         let base_name = base.name.clone();
         let key = key::of(plan, &base.identity);
@@ -76,9 +83,16 @@ impl Docker {
         if let Some(found) = self.look_up(&name, key, scope).await? {
             return Ok((name, found));
         }
+        for scope in self.scopes(plan) {
+            let name = image_name(&scope, key);
+            if let Some(found) = self.fetch(&Wanted::made(&name, scope, key), progress).await {
+                return Ok((name, found));
+            }
+        }
         let inputs = Inputs::new(plan, &base.identity);
         let base = self.base_image(base, plan, progress).await?;
         let found = self.build(plan, &base, &inputs, key, &name, progress).await?;
+        self.share(&Wanted::made(&name, scope.clone(), key), &found, progress).await;
         Ok((name, found))
     }
 

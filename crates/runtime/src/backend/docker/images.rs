@@ -1,14 +1,10 @@
 //! Images of the engine: what they hold, and what flowgate wrote on those that it made.
 
-use std::collections::HashMap;
-
 use bollard::errors::Error;
 use bollard::models::{ImageConfig, ImageInspect};
-use bollard::query_parameters::CreateImageOptionsBuilder;
-use futures_util::StreamExt;
 use serde_json::Value;
 
-use super::{Docker, causes, container};
+use super::{Docker, container};
 use crate::backend::Progress;
 use crate::environment::key::Content;
 use crate::error::{RuntimeError, Stage};
@@ -102,45 +98,18 @@ impl Docker {
             return Ok(found);
         }
         progress(&format!("pulling image {name}"));
-        self.pull(name, progress).await?;
-        self.find(name).await?.ok_or_else(|| {
-            RuntimeError::new(Stage::Environment, format!("the engine pulled {name}, and does not have it"))
-        })
-    }
-
-    async fn pull(&self, name: &str, progress: Progress<'_>) -> Result<(), RuntimeError> {
         // Without a tag the engine would pull every tag there is.
         let last = name.rsplit('/').next().unwrap_or(name);
         let tagged = if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") };
-        let options =
-            CreateImageOptionsBuilder::new().from_image(&tagged).platform(&self.environments.platform).build();
-        let fail = |cause: &str| {
-            RuntimeError::new(
-                Stage::Environment,
-                format!(
-                    "the image {name} is not in the Docker engine at {}, and cannot be pulled: {}",
-                    self.endpoint,
-                    cause.trim()
-                ),
-            )
-            .with_hint(pull_hint(name, cause))
-        };
-        let mut steps = std::pin::pin!(self.engine.create_image(Some(options), None, None));
-        let mut layers: HashMap<String, bool> = HashMap::new();
-        while let Some(step) = steps.next().await {
-            let step = step.map_err(|error| fail(&causes(&error)))?;
-            if let Some(detail) = step.error_detail {
-                return Err(fail(&detail.message.unwrap_or_default()));
-            }
-            if let (Some(id), Some(status)) = (step.id, step.status) {
-                let done = status == "Pull complete" || status == "Already exists";
-                if layers.insert(id, done) != Some(done) && done {
-                    let ready = layers.values().filter(|done| **done).count();
-                    progress(&format!("pulling image {name}: {ready} of {} layers", layers.len()));
-                }
-            }
-        }
-        Ok(())
+        self.pull(&tagged, progress).await.map_err(|refusal| {
+            let (at, cause) = (&self.endpoint, &refusal.message);
+            let message =
+                format!("the image {name} is not in the Docker engine at {at}, and cannot be pulled: {cause}");
+            RuntimeError::new(refusal.stage(), message).with_hint(refusal.hint)
+        })?;
+        self.find(name).await?.ok_or_else(|| {
+            RuntimeError::new(Stage::Environment, format!("the engine pulled {name}, and does not have it"))
+        })
     }
 
     /// An error where an image is for other machines than its containers would run on.
@@ -151,19 +120,5 @@ impl Docker {
         let message = format!("the image {name} is for {}, and {platform} is wanted", found.platform);
         Err(RuntimeError::new(Stage::Environment, message)
             .with_hint(format!("build or pull it for {platform}, or set DOCKER_DEFAULT_PLATFORM={}", found.platform)))
-    }
-}
-
-fn pull_hint(name: &str, cause: &str) -> String {
-    let cause = cause.to_ascii_lowercase();
-    if cause.contains("unauthorized") || cause.contains("denied") || cause.contains("authentication required") {
-        format!(
-            "log in with `docker login`, and see that you may read {name}; a name that does not exist is answered the same way"
-        )
-    } else if cause.contains("not found") || cause.contains("manifest unknown") {
-        "check the name and its tag; `flowgate environment check-version` lists the tags of Microsoft's images"
-            .to_owned()
-    } else {
-        format!("fetch it with `docker pull {name}` where the network is reached, or name another image")
     }
 }

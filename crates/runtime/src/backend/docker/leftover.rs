@@ -77,18 +77,23 @@ impl Drop for Leftover {
 }
 
 /// Asks the engine to kill and remove a container; gives the status of its answer.
-#[cfg(unix)]
 fn remove(socket: &Path, name: &str) -> std::io::Result<[u8; 3]> {
+    delete(socket, &format!("/containers/{name}?force=true&v=true"))
+}
+
+/// Asks the engine to delete something, where nothing can be awaited; gives the status of its answer.
+#[cfg(unix)]
+pub(super) fn delete(socket: &Path, path: &str) -> std::io::Result<[u8; 3]> {
     let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(ANSWER))?;
     stream.set_write_timeout(Some(ANSWER))?;
-    write!(stream, "DELETE /containers/{name}?force=true&v=true HTTP/1.0\r\nHost: docker\r\n\r\n")?;
+    write!(stream, "DELETE {path} HTTP/1.0\r\nHost: docker\r\n\r\n")?;
     let mut status = [0; 12];
     stream.read_exact(&mut status)?;
     Ok([status[9], status[10], status[11]])
 }
 
 #[cfg(not(unix))]
-fn remove(_socket: &Path, _name: &str) -> std::io::Result<[u8; 3]> {
+pub(super) fn delete(_socket: &Path, _path: &str) -> std::io::Result<[u8; 3]> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
