@@ -73,6 +73,8 @@ impl Places {
             trusted_images: TrustedImages::All,
             platform: text("DOCKER_DEFAULT_PLATFORM").unwrap_or_else(plan::platform),
             timeout: BUILD_TIMEOUT,
+            // As the docker command line has it.
+            classic_builder: text("DOCKER_BUILDKIT").is_some_and(|value| matches!(value.as_str(), "0" | "false")),
             packages: PackageAccess {
                 gate: GateOptions::new(cache.join("packages")),
                 identity: Arc::clone(&identity),

@@ -182,6 +182,17 @@ pub const VERSIONS: &[Version] = &[
     good("20240111.v2"),
 ];
 
+/// The version of Microsoft's image that a name means, where Microsoft warns of it.
+pub fn known_bad(image: &str) -> Option<&'static Version> {
+    // The multi-container image has versions of its own.
+    if !is_microsofts(image) || image.contains("promptflow-python") {
+        return None;
+    }
+    let Ok(Reference { tag: Some(tag), digest: None, .. }) = Reference::parse(image) else { return None };
+    let tag = image.get(tag)?;
+    VERSIONS.iter().find(|version| version.tag == tag && version.bad.is_some())
+}
+
 /// The newest tag in the change log.
 pub const NEWEST: &str = "20251211.v2";
 
@@ -264,6 +275,18 @@ mod tests {
         assert_eq!(VERSIONS.first().map(|v| v.tag), Some(NEWEST));
         assert!(VERSIONS.windows(2).all(|pair| date(pair[0].tag) > date(pair[1].tag)));
         assert_eq!(date("latest"), None);
+    }
+
+    #[test]
+    fn the_version_that_microsoft_warns_of() {
+        let tag = |image: &str| known_bad(image).map(|version| version.tag);
+        let name = "mcr.microsoft.com/azureml/promptflow/promptflow-runtime";
+        assert_eq!(tag(&format!("{name}:20241214.v1")), Some("20241214.v1"));
+        assert_eq!(tag(&format!("{name}-stable:20241214.v1")), Some("20241214.v1"));
+        let digest = format!("{name}:20241214.v1@sha256:{}", "0".repeat(64));
+        for other in [&format!("{name}:20250109.v2"), name, "other/promptflow-runtime:20241214.v1", &digest] {
+            assert_eq!(tag(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub struct ImageConfig {
     /// Build arguments. Whoever can read the image can read them: no place for secrets.
     #[serde(default)]
     pub args: BTreeMap<String, String>,
-    /// Whether its steps may use the network. For a pull request, the base revision's word counts.
+    /// Whether its steps may use the network. For a pull request from a fork, the workflow's word counts.
     #[serde(default = "yes")]
     pub network: bool,
 }

@@ -55,6 +55,8 @@ pub struct Environments {
     pub platform: String,
     /// How long one build may take.
     pub timeout: Duration,
+    /// Whether images of folders are built without BuildKit, also where the engine has it.
+    pub classic_builder: bool,
     /// How packages are reached.
     pub packages: PackageAccess,
     /// With which credentials images are pulled and pushed.

@@ -38,6 +38,8 @@ pub struct WireEnvironment {
     pub packages: Option<WirePackages>,
     /// What may make two builds differ.
     pub warnings: Vec<String>,
+    /// Why it is not built, also where the engine could; null where it is.
+    pub refused: Option<String>,
 }
 
 /// A requirement line.
@@ -85,6 +87,7 @@ pub fn render(environment: &Environment, base: &std::path::Path) -> Result<Strin
         cached: environment.cached,
         packages: environment.packages.as_ref().map(packages),
         warnings: environment.warnings.clone(),
+        refused: environment.refused.clone(),
     };
     Ok(serde_json::to_string_pretty(&wire)? + "\n")
 }

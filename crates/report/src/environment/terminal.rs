@@ -38,6 +38,9 @@ pub fn plan(environment: &Environment, flow: &str) -> String {
     if let Some(packages) = &environment.packages {
         row("packages", &counts(packages));
     }
+    if let Some(refused) = &environment.refused {
+        row("refused", refused);
+    }
     for warning in &environment.warnings {
         let _ = writeln!(out, "  warning: {warning}");
     }
@@ -105,6 +108,7 @@ mod tests {
             }),
             warnings: vec!["more.txt:3: the URL has no hash.".to_owned()],
             changed: None,
+            refused: None,
         }
     }
 

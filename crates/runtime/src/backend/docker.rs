@@ -16,6 +16,7 @@ mod prune;
 mod shared;
 mod stream;
 mod transfer;
+mod trust;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,7 +1,19 @@
 //! What an image must keep to be a runtime, and what to do where it does not: a Python is found, promptflow can be
 //! imported, its version is one that the worker knows, and the worker answers.
 
+use flowgate_flow::base_image;
+
 use crate::error::{RuntimeError, Stage};
+
+/// Why an image is not even fetched: its maker warns of it.
+pub(crate) fn known_bad(image: &str) -> Option<RuntimeError> {
+    let version = base_image::known_bad(image)?;
+    let why = version.bad.unwrap_or_default();
+    let message = format!("the image {image} is not used: Microsoft says not to use `{}`: {why}", version.tag);
+    Some(
+        RuntimeError::new(Stage::Environment, message).with_hint(format!("name `{}` in its place", base_image::NEWEST)),
+    )
+}
 
 /// Why an image's container could not be started at all.
 pub(crate) fn not_started(image: &str, cause: &str) -> RuntimeError {
@@ -11,8 +23,9 @@ pub(crate) fn not_started(image: &str, cause: &str) -> RuntimeError {
             .with_hint("build or pull it for this machine's platform (`docker build --platform ...`)");
     }
     if lower.contains("executable file not found") || lower.contains("no such file or directory") {
-        return verdict(image, "it has no `sh`")
-            .with_hint("build it FROM an image with a shell and Python, such as flowgate's own base");
+        return verdict(image, "it has no `sh` in its PATH").with_hint(
+            "build it FROM an image with a shell and Python, such as flowgate's own base, and keep both in PATH",
+        );
     }
     verdict(image, &format!("its container does not start: {}", cause.trim()))
 }

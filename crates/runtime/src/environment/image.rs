@@ -3,14 +3,16 @@
 pub(crate) mod context;
 pub(crate) mod dockerfile;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use flowgate_flow::config::ImageConfig;
 use flowgate_flow::include::lexical;
+use flowgate_flow::load::{FileSystem, Within};
 use flowgate_flow::yaml;
 
+use self::dockerfile::{Dockerfile, Rules};
 use super::TrustScope;
 use super::key::{Content, sha256};
 use crate::error::{RuntimeError, Stage};
@@ -19,6 +21,8 @@ use crate::error::{RuntimeError, Stage};
 pub const REPOSITORY: &str = "flowgate-image";
 /// What Azure Machine Learning calls the description of an environment.
 const AZURE_FILE: &str = "environment.yaml";
+/// The most bytes that a Dockerfile, or what stands beside it, may have.
+const MAX_BYTES: usize = 1 << 20;
 
 /// How an image that flows name is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,39 +75,69 @@ impl ImageBuild {
     /// # Errors
     /// A folder or a Dockerfile that is not there or leads outside flowgate.yaml's folder, and a Dockerfile that the
     /// scope may not have built.
-    pub(crate) fn prepare(&self, scope: &TrustScope) -> Result<Prepared, RuntimeError> {
+    pub(crate) fn prepare(&self, scope: &TrustScope, platform: &str) -> Result<Prepared, RuntimeError> {
         let fail = |message: String| RuntimeError::new(Stage::Environment, format!("image {}: {message}", self.name));
-        let root = fs::canonicalize(&self.root).map_err(|error| fail(format!("{}: {error}", self.root.display())))?;
-        let inside = |path: &Path| -> Result<PathBuf, RuntimeError> {
-            let real = fs::canonicalize(path).map_err(|error| fail(format!("{}: {error}", path.display())))?;
-            match real.starts_with(&root) {
-                true => Ok(real),
-                false => Err(fail(format!("{} leads out of {}", path.display(), root.display()))),
+        // Files of a stranger: nothing outside is looked at, and nothing of git's, where a checkout leaves its token.
+        let within = Within::new(&self.root).map_err(|error| fail(format!("{}: {error}", self.root.display())))?;
+        let read = |path: &Path| match within.read(path, MAX_BYTES) {
+            Ok(bytes) => {
+                String::from_utf8(bytes).map(Some).map_err(|_| fail(format!("{}: it is not UTF-8", path.display())))
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(fail(format!("{}: {error}", path.display()))),
         };
-        let mut folder = inside(&root.join(&self.folder))?;
+        let mut folder = lexical(&self.root.join(&self.folder));
         let mut name = self.dockerfile.clone();
-        if let Some((path, dockerfile)) = azure(&folder).map_err(&fail)? {
-            folder = inside(&folder.join(path))?;
+        let azure_file = folder.join(AZURE_FILE);
+        if let Some((path, dockerfile)) = read(&azure_file)?.and_then(|text| azure(&text)) {
+            folder = lexical(&folder.join(path));
             name = name.or(dockerfile);
         }
         let name = lexical(Path::new(name.as_deref().unwrap_or("Dockerfile"))).display().to_string();
-        let path = inside(&folder.join(&name))?;
-        let text = fs::read_to_string(&path).map_err(|error| fail(format!("{}: {error}", path.display())))?;
-        let read = dockerfile::read(&text, &self.arguments, scope).map_err(|dockerfile::Refused(why)| {
-            fail(format!("{name}: {why}"))
-                .with_hint("see what a Dockerfile of a pull request may ask for in SECURITY.md")
+        let path = folder.join(&name);
+        let shown = path.strip_prefix(lexical(&self.root)).unwrap_or(&path).to_owned();
+        if Path::new(&name).starts_with("..") || Path::new(&name).is_absolute() {
+            return Err(fail(format!("{} does not lie in {}", shown.display(), folder.display()))
+                .with_hint("put the Dockerfile into the folder that `build` names"));
+        }
+        if !within.reaches(&folder) || !within.reaches(&path) {
+            let root = self.root.display();
+            return Err(fail(format!("{} does not lie in {root}, and nothing else is read", shown.display())));
+        }
+        let text = read(&path)?.ok_or_else(|| {
+            fail(format!("there is no {}", shown.display()))
+                .with_hint("`build` in flowgate.yaml names the folder, `dockerfile` the file in it")
         })?;
-        let replaced = [(name.clone(), read.text)].into();
-        let context = context::pack(&folder, &name, &replaced)?;
-        Ok(Prepared { tar: context.tar, dockerfile: name, images: read.images })
+        let rules = Rules { scope, network: self.network, platform };
+        let dockerfile = dockerfile::read(&text, &self.arguments, rules).map_err(|dockerfile::Refused(why)| {
+            let refused = fail(format!("{}: {why}", shown.display()));
+            match scope {
+                TrustScope::Trusted => refused,
+                TrustScope::PullRequest { .. } => {
+                    refused.with_hint("SECURITY.md says what a Dockerfile of a pull request may ask for")
+                }
+            }
+        })?;
+        let own = folder.join(format!("{name}{}", context::IGNORE_FILE));
+        let ignore = match read(&own)? {
+            Some(text) => Some((own, text)),
+            None => {
+                let shared = folder.join(context::IGNORE_FILE);
+                read(&shared)?.map(|text| (shared, text))
+            }
+        };
+        let ignored = context::Ignored::read(ignore.as_ref().map(|(path, text)| (path.as_path(), text.as_str())))?;
+        let real = folder.canonicalize().map_err(|error| fail(format!("{}: {error}", folder.display())))?;
+        let replaced = [(name.clone(), dockerfile.text.clone())].into();
+        let tar = context::pack(&real, &name, &ignored, &replaced)?;
+        Ok(Prepared { tar, name, path: shown, dockerfile })
     }
 
     /// The content address of the image: what is built, upon what.
     pub(crate) fn key(&self, prepared: &Prepared, bases: &BTreeMap<String, String>, platform: &str) -> String {
         let mut content = Content::default();
         content.add("context", [sha256(&prepared.tar)]);
-        content.add("dockerfile", [prepared.dockerfile.clone()]);
+        content.add("dockerfile", [prepared.name.clone()]);
         content.add("target", self.target.clone());
         content.add("arguments", self.arguments.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
         content.add("network", [self.network.to_string()]);
@@ -119,21 +153,28 @@ pub(crate) struct Prepared {
     /// The context.
     pub(crate) tar: Vec<u8>,
     /// The Dockerfile's path in it.
-    pub(crate) dockerfile: String,
-    /// The images that it builds upon or copies from.
-    pub(crate) images: BTreeSet<String>,
+    pub(crate) name: String,
+    /// The Dockerfile's path from the folder of flowgate.yaml, for messages.
+    pub(crate) path: PathBuf,
+    /// What it says.
+    pub(crate) dockerfile: Dockerfile,
 }
 
-/// `build.path` and `build.dockerfile_path` of Azure's `environment.yaml`, where the folder has one.
-fn azure(folder: &Path) -> Result<Option<(String, Option<String>)>, String> {
-    let path = folder.join(AZURE_FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("{}: {error}", path.display())),
-    };
-    let document = yaml::read(&text);
-    let Some(build) = document.root.get("build").map(|entry| &entry.value) else { return Ok(None) };
+impl Prepared {
+    /// The context with a line behind each `FROM` of the Dockerfile; gives also the lines behind which flowgate put one.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub(crate) fn with_line(self, line: &str) -> Result<(Vec<u8>, Vec<usize>), RuntimeError> {
+        let (text, marks) = self.dockerfile.with_line(line);
+        Ok((context::with_file(self.tar, &self.name, &text)?, marks))
+    }
+}
+
+/// `build.path` and `build.dockerfile_path` of Azure's `environment.yaml`, where it has a `build`.
+fn azure(text: &str) -> Option<(String, Option<String>)> {
+    let document = yaml::read(text);
+    let build = document.root.get("build").map(|entry| &entry.value)?;
     let text = |key: &str| build.get(key).and_then(|entry| entry.value.text()).map(str::to_owned);
-    Ok(Some((text("path").unwrap_or_else(|| ".".to_owned()), text("dockerfile_path"))))
+    Some((text("path").unwrap_or_else(|| ".".to_owned()), text("dockerfile_path")))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::packages::Packages;
-use super::{TrustScope, base, image_name, key};
+use super::{TrustScope, base, contract, image_name, key};
 use crate::plan::{Base, EnvironmentPlan};
 
 /// What the address of an environment covers, as its image says it.
@@ -66,6 +66,8 @@ pub struct Environment {
     pub warnings: Vec<String>,
     /// Which packages changed since the flow's last environment, where it was made now: a fragment.
     pub changed: Option<String>,
+    /// Why it is not built: a lower-case fragment.
+    pub refused: Option<String>,
 }
 
 impl Environment {
@@ -105,6 +107,10 @@ impl Environment {
             packages: None,
             warnings: plan.warnings.clone(),
             changed: None,
+            refused: match &plan.base {
+                Base::Named(name) => contract::known_bad(name).map(|error| error.message),
+                Base::Own | Base::Built(_) => None,
+            },
         }
     }
 }

@@ -1,29 +1,38 @@
 //! Images that the repository describes, built by the engine: with BuildKit where it has it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 use bollard::errors::Error;
-use bollard::models::BuildInfoAux;
-use bollard::query_parameters::{BuildImageOptionsBuilder, BuilderVersion};
+use bollard::models::{BuildInfo, BuildInfoAux};
+use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::images::{Found, KEY_LABEL, OWN_LABELS, RECIPE_LABEL, SCOPE_LABEL};
+use super::images::{Found, KEY_LABEL, OWN_LABELS, SCOPE_LABEL, STEP_LABEL};
+use super::leftover::Steps;
 use super::shared::Wanted;
 use super::{Docker, causes};
-use crate::backend::Progress;
 use crate::backend::folders::unique;
-use crate::environment::TrustScope;
+use crate::backend::{Limits, Progress};
 use crate::environment::image::{ImageBuild, Prepared, REPOSITORY};
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
 
+/// Who builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Builder {
+    BuildKit,
+    /// The one that engines had before, in a container for each step.
+    Classic,
+}
+
 impl Docker {
     /// The image of a folder as it is now, where the engine has it.
     pub(super) async fn built(&self, build: &ImageBuild) -> Result<Option<(String, Found)>, RuntimeError> {
-        let prepared = build.prepare(&self.environments.scope)?;
+        let prepared = build.prepare(&self.environments.scope, &self.environments.platform)?;
         let mut bases = BTreeMap::new();
-        for image in &prepared.images {
+        for image in &prepared.dockerfile.images {
             let Some(found) = self.find(image).await? else { return Ok(None) };
             bases.insert(image.clone(), found.identity());
         }
@@ -38,11 +47,10 @@ impl Docker {
         build: &ImageBuild,
         progress: Progress<'_>,
     ) -> Result<(String, Found), RuntimeError> {
-        let prepared = build.prepare(&self.environments.scope)?;
+        let prepared = build.prepare(&self.environments.scope, &self.environments.platform)?;
         let mut bases = BTreeMap::new();
-        for image in &prepared.images {
-            let found = self.find_or_pull(image, progress).await?;
-            self.may_build_upon(build, image, &found).await?;
+        for image in &prepared.dockerfile.images {
+            let found = self.usable(image, progress).await.map_err(|error| within(build, error))?;
             self.fits(image, &found, &self.environments.platform)?;
             bases.insert(image.clone(), found.identity());
         }
@@ -51,6 +59,8 @@ impl Docker {
         if let Some(found) = self.look_up(&name, &key, &self.environments.scope).await? {
             return Ok((name, found));
         }
+        self.sweep().await?;
+        self.sweep_images().await?;
         let _lock = self.lock(&key, progress).await?;
         if let Some(found) = self.look_up(&name, &key, &self.environments.scope).await? {
             return Ok((name, found));
@@ -59,18 +69,23 @@ impl Docker {
         if let Some(found) = self.fetch(&wanted, progress).await {
             return Ok((name, found));
         }
-        progress(&format!("building image {} from {}", build.name, build.folder.display()));
         match timeout(self.environments.timeout, self.run_build(build, prepared, &key, &name, progress)).await {
             Ok(done) => done?,
             Err(_) => {
                 let seconds = self.environments.timeout.as_secs();
-                return Err(fail(build, format!("its build did not end within {seconds} s")).with_hint(
-                    "look at the step that its log shows last; on a command line, --build-timeout gives it longer",
+                return Err(fail(build, &format!("its build did not end within {seconds} s")).with_hint(
+                    "look at the step that was shown last; on a command line, --build-timeout gives it longer",
                 ));
             }
         }
-        let found = self.look_up(&name, &key, &self.environments.scope).await?;
-        let found = found.ok_or_else(|| fail(build, "the engine built it, and does not have it".to_owned()))?;
+        let found = self.look_up(&name, &key, &self.environments.scope).await;
+        let Some(found) = found? else { return Err(fail(build, "the engine built it, and does not have it")) };
+        progress("checking the image");
+        if let Err(error) = self.keeps_contract(&found.id, &build.name).await {
+            // Why it is no good says more than why it could not be removed; `prune` comes back to that.
+            let _ = self.remove_image(&name).await;
+            return Err(error);
+        }
         self.share(&wanted, &found, progress).await;
         Ok((name, found))
     }
@@ -79,29 +94,11 @@ impl Docker {
         format!("{REPOSITORY}:{}-{}", self.environments.scope.tag(), key.get(..16).unwrap_or(key))
     }
 
-    /// A stranger builds upon flowgate's own base, upon what its own pull request built, and upon what everybody may
-    /// pull: not upon what this machine holds of others.
-    async fn may_build_upon(&self, build: &ImageBuild, image: &str, found: &Found) -> Result<(), RuntimeError> {
-        let scope = &self.environments.scope;
-        if *scope == TrustScope::Trusted {
-            return Ok(());
-        }
-        let own = found.label(RECIPE_LABEL).is_some_and(|recipe| !recipe.is_empty())
-            && image.starts_with(crate::plan::BASE_IMAGE);
-        if own || found.label(SCOPE_LABEL) == Some(&scope.to_string()) {
-            return Ok(());
-        }
-        // With the event's credentials, of which a stranger's has none: who may not pull it, may not build upon it.
-        let credentials = self.credentials(image).await;
-        let credentials = credentials.map_err(|refusal| fail(build, refusal.message).with_hint(refusal.hint))?;
-        match self.engine.inspect_registry_image(image, credentials).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(fail(
-                build,
-                format!("a pull request may not build upon {image}: this machine has it, and its registry does not give it to everybody: {}", causes(&error)),
-            )
-            .with_hint("build FROM flowgate's own base, or from an image that can be pulled without a login")),
-        }
+    /// An error where an image gives no runtime.
+    async fn keeps_contract(&self, id: &str, name: &str) -> Result<(), RuntimeError> {
+        let runtime = self.launch(name, id, &Limits::default()).await?;
+        drop(runtime.session);
+        runtime.stop.stop().await
     }
 
     async fn run_build(
@@ -112,16 +109,61 @@ impl Docker {
         name: &str,
         progress: Progress<'_>,
     ) -> Result<(), RuntimeError> {
+        let (builder, why) = self.builder().await?;
+        progress(&format!("building image {} from {} with {why}", build.name, build.folder.display()));
+        let session = unique();
+        let options = self.options(build, &prepared, (key, name), (builder, &session));
+        let path = prepared.path.clone();
+        let (context, marks, steps) = match builder {
+            Builder::BuildKit => {
+                let marks = prepared.dockerfile.marks();
+                (prepared.tar, marks, None)
+            }
+            Builder::Classic => {
+                // Its steps are images, and a failed build leaves the last one: the label says whose they are.
+                let label = format!("{STEP_LABEL}={}", self.lock_name(key));
+                let (context, marks) = prepared.with_line(&format!("LABEL {label}"))?;
+                (context, marks, Some(Steps::new(self.socket.clone(), &label)))
+            }
+        };
+        let log = LogTail::default();
+        let mut told = Told { steps: HashSet::new(), log: &log, progress };
+        let body = Some(bollard::body_full(context.into()));
+        let mut stream = std::pin::pin!(self.engine.build_image(options, None, body));
+        while let Some(step) = stream.next().await {
+            match step {
+                Ok(step) => told.tell(&step),
+                Err(error) => {
+                    let failed = self.build_failed(build, &path, &error, &marks).await;
+                    return Err(log.text().map_or(failed.clone(), |text| failed.with_log(text)));
+                }
+            }
+        }
+        if let Err(gone) = self.engine.ping().await {
+            return Err(self.lost(build, &causes(&gone)));
+        }
+        if let Some(steps) = steps {
+            steps.end();
+        }
+        Ok(())
+    }
+
+    fn options(
+        &self,
+        build: &ImageBuild,
+        prepared: &Prepared,
+        (key, name): (&str, &str),
+        (builder, session): (Builder, &str),
+    ) -> BuildImageOptions {
         let scope = self.environments.scope.to_string();
         // Whatever the Dockerfile says of itself with them, these labels are flowgate's.
         let mut labels: HashMap<&str, &str> = OWN_LABELS.map(|label| (label, "")).into();
         labels.extend([(KEY_LABEL, key), (SCOPE_LABEL, scope.as_str())]);
-        let session = unique();
         let arguments: HashMap<&str, &str> =
             build.arguments.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let mut options = BuildImageOptionsBuilder::new()
             .t(name)
-            .dockerfile(&prepared.dockerfile)
+            .dockerfile(&prepared.name)
             .buildargs(&arguments)
             .labels(&labels)
             .platform(&self.environments.platform)
@@ -133,78 +175,101 @@ impl Docker {
         if !build.network {
             options = options.networkmode("none");
         }
-        if self.has_buildkit().await {
-            options = options.version(BuilderVersion::BuilderBuildKit).session(&session);
+        if builder == Builder::BuildKit {
+            options = options.version(BuilderVersion::BuilderBuildKit).session(session);
         }
-        let log = LogTail::default();
-        let mut steps = std::pin::pin!(self.engine.build_image(
-            options.build(),
-            None,
-            Some(bollard::body_full(prepared.tar.into()))
-        ));
-        while let Some(step) = steps.next().await {
-            match step {
-                Ok(step) => {
-                    if let Some(text) = &step.stream {
-                        told(text, &log, progress);
-                    }
-                    if let Some(BuildInfoAux::BuildKit(status)) = &step.aux {
-                        for vertex in &status.vertexes {
-                            if vertex.started.is_some() && vertex.completed.is_none() {
-                                told(&vertex.name, &log, progress);
-                            }
-                        }
-                        for line in &status.logs {
-                            log.push(&line.msg);
-                        }
-                    }
-                }
-                Err(error) => return Err(self.build_failed(build, &error, &log)),
-            }
-        }
-        Ok(())
+        options.build()
     }
 
-    /// Engines since 18.09 hold BuildKit; Podman's service does not.
-    async fn has_buildkit(&self) -> bool {
-        let version = self.engine.version().await.ok();
-        let components = version.as_ref().and_then(|version| version.components.as_ref());
-        components.is_some_and(|parts| parts.iter().any(|part| part.name == "Engine"))
+    /// Who builds here, and why, in words. Engines since 18.09 hold BuildKit; Podman's service does not.
+    async fn builder(&self) -> Result<(Builder, &'static str), RuntimeError> {
+        if self.environments.classic_builder {
+            return Ok((Builder::Classic, "the classic builder, as DOCKER_BUILDKIT=0 asks"));
+        }
+        let version = self.engine.version().await.map_err(|error| self.broken("say its version", &error))?;
+        let has_buildkit = version.components.iter().flatten().any(|part| part.name == "Engine")
+            && version.os.is_none_or(|system| system == "linux");
+        Ok(match has_buildkit {
+            true => (Builder::BuildKit, "BuildKit"),
+            false => (Builder::Classic, "the classic builder, as this engine has no BuildKit"),
+        })
     }
 
-    fn build_failed(&self, build: &ImageBuild, error: &Error, log: &LogTail) -> RuntimeError {
+    async fn build_failed(&self, build: &ImageBuild, path: &Path, error: &Error, marks: &[usize]) -> RuntimeError {
         let cause = match error {
             Error::DockerStreamError { error } => error.clone(),
             other => causes(other),
         };
+        let cause = cause.trim();
         let lower = cause.to_ascii_lowercase();
-        let hint = if lower.contains("no space left") {
+        if lower.contains("no space left") {
             return RuntimeError::new(
                 Stage::Infrastructure,
                 format!("image {}: no space is left where the engine keeps its images", build.name),
             )
             .with_hint("free some with `flowgate environment prune` or `docker system prune`");
-        } else if lower.contains("parse error") || lower.contains("unknown instruction") || lower.contains("dockerfile")
+        }
+        // An engine that ends says first that it breaks off what it does.
+        if is_lost(error) || self.engine.ping().await.is_err() {
+            return self.lost(build, cause);
+        }
+        let (cause, hint) = if lower.contains("parse error") || lower.contains("unknown flag") {
+            (own_lines(cause, marks), "mend the Dockerfile at the line that the message names")
+        } else if ["returned a non-zero code", "executor failed", "did not complete"]
+            .iter()
+            .any(|end| lower.contains(end))
         {
-            "mend the Dockerfile at the line that the message names"
-        } else if lower.contains("returned a non-zero code")
-            || lower.contains("executor failed")
-            || lower.contains("did not complete")
-        {
-            "the step's own output stands in the log; run it by hand in a container of the step before"
-        } else if is_lost(error) {
-            return RuntimeError::new(
-                Stage::Infrastructure,
-                format!("image {}: the Docker engine went away during the build: {cause}", build.name),
+            (
+                cause.to_owned(),
+                "what the step printed stands in the log; run it by hand in a container of the step before",
             )
-            .with_hint("start it again, and look at its log for why it ended");
         } else {
-            "build it by hand with `docker build` to see all of it"
+            (cause.to_owned(), "build it by hand with `docker build` to see all of it")
         };
-        let failed = fail(build, format!("its build failed: {}", cause.trim())).with_hint(hint);
-        match log.text() {
-            Some(text) => failed.with_log(text),
-            None => failed,
+        fail(build, &format!("{} was not built: {cause}", path.display())).with_hint(hint)
+    }
+
+    fn lost(&self, build: &ImageBuild, cause: &str) -> RuntimeError {
+        RuntimeError::new(
+            Stage::Infrastructure,
+            format!("image {}: the Docker engine at {} went away during the build: {cause}", build.name, self.endpoint),
+        )
+        .with_hint("start it again, and look at its log for why it ended; nothing half-made is left")
+    }
+}
+
+/// What a build says, and what of it was passed on.
+struct Told<'t> {
+    /// Steps of BuildKit that were told, by their digest.
+    steps: HashSet<String>,
+    log: &'t LogTail,
+    progress: Progress<'t>,
+}
+
+impl Told<'_> {
+    fn tell(&mut self, step: &BuildInfo) {
+        if let Some(text) = &step.stream {
+            self.log.push(text.as_bytes());
+            // Steps, and not what they print.
+            if text.starts_with("Step ") {
+                (self.progress)(text.lines().next().unwrap_or(text));
+            }
+        }
+        let Some(BuildInfoAux::BuildKit(status)) = &step.aux else { return };
+        for vertex in &status.vertexes {
+            // A step is told when it starts; one that is there already never does.
+            let begun = vertex.started.is_some() || vertex.cached;
+            let is_step = vertex.name.starts_with("resolve ")
+                || (vertex.name.starts_with('[') && !vertex.name.starts_with("[internal]"));
+            if begun && is_step && self.steps.insert(vertex.digest.clone()) {
+                let end = if vertex.cached { " (as before)" } else { "" };
+                let line = format!("{}{end}", vertex.name.lines().next().unwrap_or_default());
+                self.log.push(format!("{line}\n").as_bytes());
+                (self.progress)(&line);
+            }
+        }
+        for line in &status.logs {
+            self.log.push(&line.msg);
         }
     }
 }
@@ -214,15 +279,36 @@ fn is_lost(error: &Error) -> bool {
     matches!(error, Error::HyperResponseError { .. } | Error::IOError { .. } | Error::HyperLegacyError { .. })
 }
 
-fn told(text: &str, log: &LogTail, progress: Progress<'_>) {
-    log.push(text.as_bytes());
-    // Steps, and not what they print: `Step 2/5 : RUN ...` and `[2/5] RUN ...`.
-    let line = text.trim();
-    if line.starts_with("Step ") || line.starts_with('[') {
-        progress(line.lines().next().unwrap_or(line));
-    }
+/// A message about a Dockerfile in which flowgate put lines of its own, with the line of the Dockerfile as it is.
+fn own_lines(message: &str, marks: &[usize]) -> String {
+    let Some((before, rest)) = message.split_once(" line ") else { return message.to_owned() };
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let Ok(line) = rest[..digits].parse::<usize>() else { return message.to_owned() };
+    let mut sorted = marks.to_vec();
+    sorted.sort_unstable();
+    let own = sorted.iter().enumerate().filter(|(before, mark)| **mark + before + 1 < line).count();
+    format!("{before} line {}{}", line - own, &rest[digits..])
 }
 
-fn fail(build: &ImageBuild, message: String) -> RuntimeError {
+fn within(build: &ImageBuild, error: RuntimeError) -> RuntimeError {
+    RuntimeError { message: format!("image {}: {}", build.name, error.message), ..error }
+}
+
+fn fail(build: &ImageBuild, message: &str) -> RuntimeError {
     RuntimeError::new(Stage::Environment, format!("image {}: {message}", build.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_lines;
+
+    #[test]
+    fn lines_are_counted_without_flowgates_own() {
+        // Of `FROM a`, the mark, `RUN x`, `FROM b`, the mark, `WRONG`: the marks stand behind lines 1 and 3.
+        for (said, line) in [(1, 1), (3, 2), (4, 3), (6, 4)] {
+            let found = own_lines(&format!("dockerfile parse error line {said}: unknown"), &[1, 3]);
+            assert_eq!(found, format!("dockerfile parse error line {line}: unknown"));
+        }
+        assert_eq!(own_lines("no such file", &[1]), "no such file");
+    }
 }

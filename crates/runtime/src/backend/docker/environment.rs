@@ -112,22 +112,24 @@ impl Docker {
     /// # Errors
     /// [`Stage::Infrastructure`] where the engine does not answer.
     pub async fn inspect(&self, plan: &EnvironmentPlan) -> Result<Environment, RuntimeError> {
-        let (name, identity) = (
-            plan.base_name(),
-            match &plan.base {
-                Base::Own => Some(base::recipe(&plan.python, &plan.platform)),
-                Base::Named(name) => self.find(name).await?.map(|found| found.identity()),
-                Base::Built(build) => self.built(build).await?.map(|(_, found)| found.identity()),
-            },
-        );
+        let named = |found: Option<Found>| found.map(|found| (plan.base_name(), found));
+        let (recipe, base) = match &plan.base {
+            Base::Own if plan.is_bare() => (Some(base::recipe(&plan.python, &plan.platform)), {
+                named(self.find(&plan.base_name()).await?.filter(|found| self.is_current(plan, found)))
+            }),
+            Base::Own => (Some(base::recipe(&plan.python, &plan.platform)), None),
+            Base::Named(name) => (None, named(self.find(name).await?)),
+            Base::Built(build) => (None, self.built(build).await?),
+        };
+        let identity = recipe.or_else(|| base.as_ref().map(|(_, found)| found.identity()));
         let key = identity.map(|identity| key::of(plan, &identity));
         let own = match &key {
             Some(key) if !plan.is_bare() => image_name(&self.environments.scope, key),
-            _ => name.clone(),
+            _ => plan.base_name(),
         };
         let mut found = None;
         if plan.is_bare() {
-            found = self.find(&name).await?.filter(|found| self.is_current(plan, found)).map(|found| (name, found));
+            found = base;
         } else if let Some(key) = &key {
             for scope in self.scopes(plan) {
                 let name = image_name(&scope, key);
@@ -150,7 +152,7 @@ impl Docker {
                 let identity = base::recipe(&plan.python, &plan.platform);
                 return Ok(BaseImage { name: plan.base_name(), identity, found: None });
             }
-            Base::Named(name) => (name.clone(), self.find_or_pull(name, progress).await?),
+            Base::Named(name) => (name.clone(), self.usable(name, progress).await?),
             Base::Built(build) => self.build_image(build, progress).await?,
         };
         self.fits(&name, &found, &plan.platform)?;
@@ -222,7 +224,15 @@ impl Docker {
     }
 
     pub(super) fn lock_path(&self, name: &str) -> PathBuf {
-        self.environments.state.join("locks").join(format!("{}-{name}", self.environments.scope.tag()))
+        self.lock_folder().join(self.lock_name(name))
+    }
+
+    pub(super) fn lock_name(&self, name: &str) -> String {
+        format!("{}-{name}", self.environments.scope.tag())
+    }
+
+    pub(super) fn lock_folder(&self) -> PathBuf {
+        self.environments.state.join("locks")
     }
 
     async fn build(

@@ -19,8 +19,11 @@ pub(super) const INPUTS_LABEL: &str = "flowgate.environment.inputs";
 pub(super) const PACKAGES_LABEL: &str = "flowgate.environment.packages";
 /// The address of the recipe that flowgate's own base image was made by.
 pub(super) const RECIPE_LABEL: &str = "flowgate.base.recipe";
-/// What a Dockerfile of a stranger must not write: it would be believed.
-pub(super) const OWN_LABELS: [&str; 5] = [KEY_LABEL, SCOPE_LABEL, INPUTS_LABEL, PACKAGES_LABEL, RECIPE_LABEL];
+/// The lock of the build that a step of a classic builder is made for.
+pub(super) const STEP_LABEL: &str = "flowgate.environment.step";
+/// What a Dockerfile does not set: it would be believed.
+pub(super) const OWN_LABELS: [&str; 6] =
+    [KEY_LABEL, SCOPE_LABEL, INPUTS_LABEL, PACKAGES_LABEL, RECIPE_LABEL, STEP_LABEL];
 
 /// An image that the engine has.
 #[derive(Debug, Clone)]
@@ -33,6 +36,8 @@ pub(super) struct Found {
     pub(super) platform: String,
     /// The digests of its layers, from the bottom.
     layers: Vec<String>,
+    /// Its names with the digests that registries know it by.
+    pub(super) digests: Vec<String>,
 }
 
 impl Found {
@@ -46,6 +51,7 @@ impl Found {
             config: image.config.unwrap_or_default(),
             platform,
             layers: image.root_fs.and_then(|root| root.layers).unwrap_or_default(),
+            digests: image.repo_digests.unwrap_or_default(),
         }
     }
 

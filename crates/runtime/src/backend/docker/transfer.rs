@@ -88,11 +88,6 @@ impl Docker {
         self.follow(&asked, "pushing", &[], steps, progress).await
     }
 
-    /// The credential that a registry may see of us for an image: `None` where there is none, or none may be used.
-    pub(super) async fn credentials(&self, image: &str) -> Result<Option<DockerCredentials>, Refusal> {
-        self.asked(image).await.map(|asked| asked.credentials)
-    }
-
     async fn asked<'n>(&self, image: &'n str) -> Result<Asked<'n>, Refusal> {
         let registry = registry_of(image).ok_or_else(|| Refusal {
             kind: Kind::Other,

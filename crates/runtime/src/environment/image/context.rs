@@ -17,14 +17,8 @@ const MAX_BYTES: u64 = 1 << 30;
 /// The most files and folders that a context may have.
 const MAX_ENTRIES: usize = 50_000;
 
-/// What a builder gets.
-#[derive(Debug, Clone)]
-pub(crate) struct Context {
-    /// The archive.
-    pub(crate) tar: Vec<u8>,
-}
-
-/// Packs a folder. `replaced` files stand in the archive with that text, whatever the folder holds.
+/// Packs a folder into an archive. `replaced` files stand in it with that text, whatever the folder holds. What git keeps
+/// for itself never does: a checkout leaves its token there.
 ///
 /// # Errors
 /// [`Stage::Environment`] for a folder that is too large, a pattern that is none; [`Stage::Infrastructure`] for a file
@@ -32,18 +26,43 @@ pub(crate) struct Context {
 pub(crate) fn pack(
     folder: &Path,
     dockerfile: &str,
+    ignored: &Ignored,
     replaced: &BTreeMap<String, String>,
-) -> Result<Context, RuntimeError> {
-    let ignored = Ignored::read(folder, dockerfile)?;
+) -> Result<Vec<u8>, RuntimeError> {
     let mut entries = BTreeMap::new();
-    walk(folder, Path::new(""), &ignored, dockerfile, &mut entries)?;
+    walk(folder, Path::new(""), ignored, dockerfile, &mut entries)?;
     let mut archive = tar::Builder::new(Vec::new());
     let mut left = MAX_BYTES;
     for (name, path) in &entries {
         append(&mut archive, name, path, replaced, &mut left)?;
     }
-    let tar = archive.into_inner().map_err(|error| unreadable(folder, &error))?;
-    Ok(Context { tar })
+    archive.into_inner().map_err(|error| unreadable(folder, &error))
+}
+
+/// An archive of [`pack`] with another text for one of its files: the last entry of a name counts.
+///
+/// # Errors
+/// None in practice.
+pub(crate) fn with_file(mut archive: Vec<u8>, name: &str, text: &str) -> Result<Vec<u8>, RuntimeError> {
+    archive.truncate(archive.len().saturating_sub(END));
+    let mut more = tar::Builder::new(archive);
+    let mut header = header();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_size(text.len() as u64);
+    let added = more.append_data(&mut header, name, text.as_bytes());
+    added.and_then(|()| more.into_inner()).map_err(|error| unreadable(Path::new(name), &error))
+}
+
+/// What an archive ends with: two empty blocks.
+const END: usize = 1024;
+
+fn header() -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header
 }
 
 fn walk(
@@ -56,6 +75,9 @@ fn walk(
     let here = folder.join(below);
     for entry in fs::read_dir(&here).map_err(|error| unreadable(&here, &error))? {
         let entry = entry.map_err(|error| unreadable(&here, &error))?;
+        if entry.file_name().eq_ignore_ascii_case(".git") {
+            continue;
+        }
         let path = below.join(entry.file_name());
         let Some(name) = path.to_str().map(str::to_owned) else {
             let message = format!("the name of {} is not UTF-8", entry.path().display());
@@ -68,7 +90,8 @@ fn walk(
         let needed = name == dockerfile || name == IGNORE_FILE;
         let out = ignored.leaves_out(&name) && !needed;
         if kind.is_dir() {
-            if !out || ignored.brings_back {
+            let leads_to_it = dockerfile.strip_prefix(&name).is_some_and(|rest| rest.starts_with('/'));
+            if !out || ignored.brings_back || leads_to_it {
                 walk(folder, &path, ignored, dockerfile, entries)?;
             }
         } else if !kind.is_file() && !kind.is_symlink() {
@@ -94,10 +117,7 @@ fn append(
     left: &mut u64,
 ) -> Result<(), RuntimeError> {
     let data = fs::symlink_metadata(path).map_err(|error| unreadable(path, &error))?;
-    let mut header = tar::Header::new_gnu();
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
+    let mut header = header();
     if data.is_symlink() && !replaced.contains_key(name) {
         let target = fs::read_link(path).map_err(|error| unreadable(path, &error))?;
         header.set_entry_type(tar::EntryType::Symlink);
@@ -146,24 +166,24 @@ fn is_executable(_: &fs::Metadata) -> bool {
     false
 }
 
-const IGNORE_FILE: &str = ".dockerignore";
+/// What a context leaves out; `NAME.dockerignore` beside a Dockerfile goes before it.
+pub(crate) const IGNORE_FILE: &str = ".dockerignore";
 
 /// The patterns of `.dockerignore`. They all start at the context's folder, and the last one that matches counts.
-struct Ignored {
+#[derive(Debug, Default)]
+pub(crate) struct Ignored {
     rules: Vec<(GlobMatcher, bool)>,
     /// True where a pattern takes back what an earlier one left out.
     brings_back: bool,
 }
 
 impl Ignored {
-    fn read(folder: &Path, dockerfile: &str) -> Result<Self, RuntimeError> {
-        let own = folder.join(format!("{dockerfile}{IGNORE_FILE}"));
-        let path = if own.is_file() { own } else { folder.join(IGNORE_FILE) };
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(unreadable(&path, &error)),
-        };
+    /// Reads the file of that path and text, where there is one.
+    ///
+    /// # Errors
+    /// A pattern that is none.
+    pub(crate) fn read(file: Option<(&Path, &str)>) -> Result<Self, RuntimeError> {
+        let Some((path, text)) = file else { return Ok(Self::default()) };
         let mut rules = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let line = if number == 0 { line.trim_start_matches('\u{feff}') } else { line };
@@ -219,8 +239,11 @@ mod tests {
             fs::write(path, name).unwrap();
         }
         fs::write(folder.path().join(".dockerignore"), ignore).unwrap();
-        let context = pack(folder.path(), "Dockerfile", &BTreeMap::new()).unwrap();
-        let mut archive = tar::Archive::new(context.tar.as_slice());
+        fs::create_dir(folder.path().join(".git")).unwrap();
+        fs::write(folder.path().join(".git/config"), "token").unwrap();
+        let ignored = Ignored::read(Some((Path::new(".dockerignore"), ignore))).unwrap();
+        let context = pack(folder.path(), "Dockerfile", &ignored, &BTreeMap::new()).unwrap();
+        let mut archive = tar::Archive::new(context.as_slice());
         let entries = archive.entries().unwrap().map(Result::unwrap);
         entries
             .filter(|entry| entry.header().entry_type().is_file())
@@ -254,9 +277,9 @@ mod tests {
         let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(outside.path().join("secret"), "hidden").unwrap();
         std::os::unix::fs::symlink(outside.path(), folder.path().join("link")).unwrap();
-        let context = pack(folder.path(), "Dockerfile", &BTreeMap::new()).unwrap();
-        assert!(!context.tar.windows(6).any(|bytes| bytes == b"hidden"));
-        let mut archive = tar::Archive::new(context.tar.as_slice());
+        let context = pack(folder.path(), "Dockerfile", &Ignored::default(), &BTreeMap::new()).unwrap();
+        assert!(!context.windows(6).any(|bytes| bytes == b"hidden"));
+        let mut archive = tar::Archive::new(context.as_slice());
         let kinds: Vec<_> = archive.entries().unwrap().map(|entry| entry.unwrap().header().entry_type()).collect();
         assert_eq!(kinds, [tar::EntryType::Symlink]);
     }

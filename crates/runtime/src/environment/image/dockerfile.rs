@@ -1,8 +1,9 @@
 //! What a Dockerfile asks for beside its context, and what one from a stranger may not ask for.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod lines;
+mod stranger;
 
-use parse_dockerfile::{Flag, Instruction};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::environment::TrustScope;
 
@@ -13,125 +14,188 @@ pub(crate) struct Dockerfile {
     pub(crate) text: String,
     /// The images that it builds upon or copies from, each once, variables replaced.
     pub(crate) images: BTreeSet<String>,
+    /// The line behind each `FROM` of the text.
+    heads: Vec<usize>,
+    /// Whether flowgate put a line of its own there.
+    is_marked: bool,
+}
+
+impl Dockerfile {
+    /// The lines of the Dockerfile as it was written behind which the text holds one of flowgate's.
+    pub(crate) fn marks(&self) -> Vec<usize> {
+        // Each head of a marked text is moved by the marks before it.
+        let heads = self.heads.iter().enumerate().map(|(before, head)| head - before);
+        if self.is_marked { heads.collect() } else { Vec::new() }
+    }
+
+    /// The text with a line behind each `FROM`, and the lines of the Dockerfile as it was written behind which the text
+    /// then holds one of flowgate's.
+    pub(crate) fn with_line(&self, line: &str) -> (String, Vec<usize>) {
+        let (mut out, mut heads) = (String::new(), self.heads.iter().peekable());
+        for (number, written) in self.text.lines().enumerate() {
+            if heads.next_if(|head| **head == number).is_some() {
+                out = out + line + "\n";
+            }
+            out = out + written + "\n";
+        }
+        if heads.next().is_some() {
+            out = out + line + "\n";
+        }
+        let marks = self.marks();
+        let written = if self.is_marked { marks.clone() } else { self.heads.clone() };
+        (out, [marks, written].concat())
+    }
 }
 
 /// Why a Dockerfile is not built: a lower-case fragment that begins with the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused(pub(crate) String);
 
-/// Reads a Dockerfile. In a scope that is not trusted, it is held to the rules for strangers, and gets a build
-/// argument that keeps the builder's cache of one scope from another.
+impl Refused {
+    /// At a line that is counted from zero.
+    fn at(line: usize, why: &str) -> Self {
+        Self(format!("line {}: {why}", line + 1))
+    }
+}
+
+/// For whom a Dockerfile is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'r> {
+    /// Whose words it is. In a scope that is not trusted it is held to the rules for strangers.
+    pub(crate) scope: &'r TrustScope,
+    /// Whether the build may use the network.
+    pub(crate) network: bool,
+    /// The platform that is built for.
+    pub(crate) platform: &'r str,
+}
+
+/// Reads a Dockerfile. In a scope that is not trusted, it is held to the rules for strangers, its images are written
+/// out, and it gets a build argument that keeps the builder's cache of one scope from another.
 ///
 /// # Errors
-/// A text that is no Dockerfile, a `FROM` whose variable nobody sets, and what a stranger may not ask for.
-pub(crate) fn read(
-    text: &str,
-    arguments: &BTreeMap<String, String>,
-    scope: &TrustScope,
-) -> Result<Dockerfile, Refused> {
-    let parsed = parse_dockerfile::parse(text).map_err(|error| Refused(error.to_string()))?;
-    let stranger = *scope != TrustScope::Trusted;
-    if let Some(syntax) = parsed.parser_directives.syntax.as_ref().filter(|_| stranger) {
-        let front_end = syntax.value.value;
-        if !is_official(front_end) {
-            return Err(at(
-                text,
-                syntax.value.span.start,
-                &format!("`# syntax={front_end}` names a program that would read it"),
-            ));
-        }
+/// A text that is no Dockerfile, a `FROM` whose variable nobody sets, and what may not be asked for.
+pub(crate) fn read(text: &str, arguments: &BTreeMap<String, String>, rules: Rules<'_>) -> Result<Dockerfile, Refused> {
+    let text = text.trim_start_matches('\u{feff}');
+    let instructions = lines::read(text)?;
+    let stranger = *rules.scope != TrustScope::Trusted;
+    if stranger {
+        let starts = instructions.iter().map(|instruction| instruction.line).collect();
+        stranger::check(text, arguments, &starts, rules)?;
     }
-    let mut variables = arguments.clone();
-    for argument in parsed.global_args() {
-        let (name, value) = argument.arguments.value.split_once('=').unwrap_or((&argument.arguments.value, ""));
-        variables.entry(name.trim().to_owned()).or_insert_with(|| value.trim_matches(['"', '\'']).to_owned());
-    }
+    let mut variables = predefined(rules.platform);
     let mut stages: BTreeSet<String> = BTreeSet::new();
     let mut images = BTreeSet::new();
     let mut heads = Vec::new();
-    for instruction in &parsed.instructions {
-        let (named, place) = match instruction {
-            Instruction::From(from) => {
-                let image = replaced(&from.image.value, &variables).ok_or_else(|| {
-                    at(text, from.from.span.start, &format!("nothing sets the variable of `FROM {}`", from.image.value))
-                })?;
-                heads.push(from.as_.as_ref().map_or(from.image.span.end, |(_, name)| name.span.end));
-                let known = stages.contains(&image.to_ascii_lowercase());
-                if let Some((_, name)) = &from.as_ {
-                    stages.insert(name.value.to_ascii_lowercase());
-                }
-                if known { continue } else { (Some(image), from.from.span.start) }
+    for instruction in &instructions {
+        let line = instruction.line;
+        let mut takes = |name: &str| -> Result<(), Refused> {
+            if name.contains('$') {
+                return Err(Refused::at(
+                    line,
+                    &format!(
+                        "`from={name}` holds a variable, which builders do not replace there; name a stage with `FROM ... AS NAME`"
+                    ),
+                ));
             }
-            Instruction::Copy(copy) => (option(&copy.options, "from"), copy.copy.span.start),
-            Instruction::Add(add) => (option(&add.options, "from"), add.add.span.start),
-            Instruction::Run(run) => {
-                let start = run.run.span.start;
-                for mount in run.options.iter().filter(|flag| flag.name.value == "mount") {
-                    let words = mount.value.as_ref().map_or("", |value| &value.value);
-                    check_mount(words, stranger).map_err(|why| at(text, start, &why))?;
-                    let from = words.split(',').find_map(|word| word.strip_prefix("from="));
-                    images.extend(from.filter(|from| is_image(from, &stages)).map(str::to_owned));
-                }
-                if stranger && let Some(why) = check_run(&run.options) {
-                    return Err(at(text, start, &why));
-                }
-                continue;
+            if !is_stage(name, &stages) {
+                images.insert(name.to_owned());
             }
-            Instruction::Onbuild(onbuild) if stranger => {
-                return Err(at(text, onbuild.onbuild.span.start, "`ONBUILD` hides what a later build would do"));
-            }
-            _ => continue,
+            Ok(())
         };
-        let Some(named) = named else { continue };
-        let named = replaced(&named, &variables)
-            .ok_or_else(|| at(text, place, &format!("nothing sets the variable of `--from={named}`")))?;
-        if is_image(&named, &stages) {
-            images.insert(named);
+        match instruction.keyword.as_str() {
+            "ARG" if heads.is_empty() => declare(&instruction.rest, arguments, &mut variables),
+            "FROM" => {
+                let (written, name) = instruction.from().unwrap_or_default();
+                let image = replaced(written, &variables)
+                    .ok_or_else(|| Refused::at(line, &format!("nothing sets the variable of `FROM {written}`")))?;
+                for platform in instruction.values("platform") {
+                    check_platform(platform, &variables, rules.platform).map_err(|why| Refused::at(line, &why))?;
+                }
+                if stranger {
+                    stranger::check_name(&image).map_err(|why| Refused::at(line, &why))?;
+                }
+                if image != "scratch" && !stages.contains(&image.to_ascii_lowercase()) {
+                    images.insert(image.clone());
+                }
+                stages.extend(name.map(str::to_ascii_lowercase));
+                heads.push((instruction, image));
+            }
+            "COPY" => instruction.values("from").try_for_each(takes)?,
+            "RUN" => {
+                for mount in instruction.values("mount") {
+                    let options = options(mount);
+                    let kind = options.iter().rev().find(|(name, _)| name == "type").map(|(_, value)| value.as_str());
+                    if let Some(kind @ ("secret" | "ssh")) = kind {
+                        return Err(Refused::at(
+                            line,
+                            &format!("`--mount=type={kind}` asks for a secret, and flowgate gives builds none"),
+                        ));
+                    }
+                    options.iter().filter(|(name, _)| name == "from").try_for_each(|(_, value)| takes(value))?;
+                }
+            }
+            "ADD" if !rules.network => {
+                stranger::local_only(&instruction.rest).map_err(|why| Refused::at(line, &why))?;
+            }
+            _ => {}
         }
     }
-    if heads.is_empty() {
-        return Err(Refused("it has no `FROM`".to_owned()));
-    }
-    let text = if stranger { marked(text, &heads, scope) } else { text.to_owned() };
-    Ok(Dockerfile { text, images })
-}
-
-/// The name of an option's value.
-fn option(options: &[Flag<'_>], name: &str) -> Option<String> {
-    options.iter().find(|flag| flag.name.value == name)?.value.as_ref().map(|value| value.value.to_string())
-}
-
-/// True for what is neither a stage nor its number nor nothing.
-fn is_image(name: &str, stages: &BTreeSet<String>) -> bool {
-    name != "scratch" && !stages.contains(&name.to_ascii_lowercase()) && name.parse::<usize>().is_err()
-}
-
-/// Docker's own reader of Dockerfiles.
-fn is_official(front_end: &str) -> bool {
-    let name = front_end.trim_start_matches("docker.io/");
-    let (repository, tag) = name.split_once(':').unwrap_or((name, "1"));
-    repository == "docker/dockerfile" && tag.starts_with('1') && !tag.contains('@')
-}
-
-/// A cache of one build is read by others, and a stranger gets no secret.
-fn check_mount(words: &str, stranger: bool) -> Result<(), String> {
-    let kind = words.split(',').find_map(|word| word.strip_prefix("type=")).unwrap_or("bind");
-    match kind {
-        "secret" | "ssh" => Err(format!("`--mount=type={kind}` asks for a secret, and flowgate gives builds none")),
-        "cache" if stranger => Err("`--mount=type=cache` shares files with builds of others".to_owned()),
-        _ => Ok(()),
-    }
-}
-
-fn check_run(options: &[Flag<'_>]) -> Option<String> {
-    options.iter().find_map(|flag| {
-        let value = flag.value.as_ref().map_or("", |value| &value.value);
-        match (flag.name.value.as_ref(), value) {
-            ("security", "insecure") => Some("`--security=insecure` leaves the sandbox".to_owned()),
-            ("network", "host") => Some("`--network=host` reaches this machine's own network".to_owned()),
-            _ => None,
+    let made = match stranger {
+        false => {
+            let heads = heads.iter().map(|(from, _)| from.end).collect();
+            Dockerfile { text: text.to_owned(), images, heads, is_marked: false }
         }
-    })
+        true => {
+            let (text, heads) = marked(text, &heads, rules.scope);
+            Dockerfile { text, images, heads, is_marked: true }
+        }
+    };
+    Ok(made)
+}
+
+/// The variables that BuildKit sets by itself.
+fn predefined(platform: &str) -> BTreeMap<String, String> {
+    let (system, machine) = platform.split_once('/').unwrap_or((platform, ""));
+    let of = |side: &str| {
+        [("PLATFORM", platform), ("OS", system), ("ARCH", machine)]
+            .map(|(name, value)| (format!("{side}{name}"), value.to_owned()))
+    };
+    of("TARGET").into_iter().chain(of("BUILD")).collect()
+}
+
+/// Sets what an `ARG` before the first `FROM` declares.
+fn declare(rest: &str, arguments: &BTreeMap<String, String>, variables: &mut BTreeMap<String, String>) {
+    for word in lines::words(rest) {
+        let (name, default) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+        let default = || replaced(&default?.replace(['"', '\''], ""), variables);
+        if let Some(value) = arguments.get(name).cloned().or_else(default) {
+            variables.insert(name.to_owned(), value);
+        }
+    }
+}
+
+/// An image for other machines would be taken from its registry, and not be the one that was looked at.
+fn check_platform(written: &str, variables: &BTreeMap<String, String>, wanted: &str) -> Result<(), String> {
+    match replaced(written, variables) {
+        Some(platform) if platform == wanted => Ok(()),
+        _ => Err(format!("`--platform={written}` is not {wanted}, which flowgate builds for")),
+    }
+}
+
+/// The words of a `--mount`, each with its name in lower case.
+fn options(mount: &str) -> Vec<(String, String)> {
+    let words = mount.split(',').map(|word| word.trim_matches('"'));
+    words
+        .map(|word| {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            (name.trim().to_ascii_lowercase(), value.to_owned())
+        })
+        .collect()
+}
+
+/// True for a stage, by its name or its number, and for nothing at all.
+fn is_stage(name: &str, stages: &BTreeSet<String>) -> bool {
+    name == "scratch" || stages.contains(&name.to_ascii_lowercase()) || name.parse::<u32>().is_ok()
 }
 
 /// `$NAME`, `${NAME}`, `${NAME:-default}` replaced; `None` where nothing sets one.
@@ -159,38 +223,42 @@ fn replaced(text: &str, variables: &BTreeMap<String, String>) -> Option<String> 
     Some(out)
 }
 
-/// The argument is part of what a builder's cache goes by, in the classic builder and in BuildKit.
-fn marked(text: &str, heads: &[usize], scope: &TrustScope) -> String {
-    let mut out = String::new();
-    let mut from = 0;
-    for head in heads {
-        let end = text[*head..].find('\n').map_or(text.len(), |at| head + at + 1);
-        out.push_str(&text[from..end]);
-        if !out.ends_with('\n') {
+/// The text with every `FROM` written out, and behind it an argument whose name only this scope has. It becomes part of
+/// what a builder's cache goes by: of the chain of steps in the classic builder, of the variables of a step in
+/// BuildKit, where nothing that the Dockerfile says can take it away again.
+fn marked(text: &str, heads: &[(&lines::Instruction, String)], scope: &TrustScope) -> (String, Vec<usize>) {
+    let mark = format!("ARG FLOWGATE_SCOPE_{}=1\n", scope.tag().replace('-', "_"));
+    let (mut out, mut behind) = (String::new(), Vec::new());
+    let mut heads = heads.iter().peekable();
+    for (number, line) in text.lines().enumerate() {
+        let Some((from, image)) = heads.peek().filter(|(from, _)| from.line <= number) else {
+            out.push_str(line);
             out.push('\n');
+            continue;
+        };
+        if from.line == number {
+            let name = from.from().and_then(|(_, name)| name).map_or(String::new(), |name| format!(" AS {name}"));
+            out.push_str(&format!("FROM {image}{name}"));
         }
-        out.push_str(&format!("ARG FLOWGATE_SCOPE={}\n", scope.tag()));
-        from = end;
+        // A line for each line, so that the numbers in messages stay true.
+        out.push('\n');
+        if from.end == number + 1 {
+            out.push_str(&mark);
+            behind.push(number + 1 + behind.len());
+            heads.next();
+        }
     }
-    out.push_str(&text[from..]);
-    out
-}
-
-fn at(text: &str, start: usize, why: &str) -> Refused {
-    let line = text.get(..start).unwrap_or("").matches('\n').count() + 1;
-    Refused(format!("line {line}: {why}"))
+    (out, behind)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pull_request() -> TrustScope {
-        TrustScope::PullRequest { repository: "a/b".to_owned(), number: 7 }
-    }
+    const TRUSTED: Rules<'_> = Rules { scope: &TrustScope::Trusted, network: true, platform: "linux/amd64" };
 
     fn images(text: &str) -> Vec<String> {
-        read(text, &BTreeMap::new(), &TrustScope::Trusted).unwrap().images.into_iter().collect()
+        read(text, &BTreeMap::new(), TRUSTED).unwrap().images.into_iter().collect()
     }
 
     #[test]
@@ -200,48 +268,49 @@ mod tests {
             ["a:1", "b:2"]
         );
         assert_eq!(images("ARG TAG=3\nFROM a:${TAG}\nRUN --mount=type=bind,from=c,target=/c ls\n"), ["a:3", "c"]);
+        assert_eq!(images("ARG A=x B=\"$A/y\"\nFROM $B\n"), ["x/y"]);
         assert_eq!(images("FROM ${BASE:-d}\n"), ["d"]);
+        assert_eq!(images("FROM --platform=$BUILDPLATFORM a-$TARGETARCH\n"), ["a-amd64"]);
         assert_eq!(images("FROM scratch\n"), Vec::<String>::new());
+        assert_eq!(images("\u{feff}FROM a\nRUN cat <<EOF >/x && y\nFROM b\nEOF\n"), ["a"]);
+        // A number is a stage behind `--from=` only.
+        assert_eq!(images("FROM a\nFROM 0\n"), ["0", "a"]);
         let arguments = [("TAG".to_owned(), "9".to_owned())].into();
-        let read = read("ARG TAG=3\nFROM a:$TAG\n", &arguments, &TrustScope::Trusted).unwrap();
+        let read = read("ARG TAG=3\nFROM a:$TAG\n", &arguments, TRUSTED).unwrap();
         assert!(read.images.contains("a:9"));
     }
 
     #[test]
     fn what_is_no_dockerfile_says_where() {
+        let closed = Rules { network: false, ..TRUSTED };
         for (text, why) in [
             ("FROM $BASE\n", "line 1: nothing sets the variable of `FROM $BASE`"),
-            (
-                "FROM a\nRUN --mount=type=secret,id=x cat /run/secrets/x\n",
-                "line 2: `--mount=type=secret` asks for a secret",
-            ),
+            ("FROM a\nRUN --mount=type=secret,id=x cat x\n", "line 2: `--mount=type=secret` asks for a secret"),
+            ("FROM a\nRUN --mount=Type=bind,type=ssh x\n", "line 2: `--mount=type=ssh` asks for a secret"),
+            ("FROM a\nRUN --mount=from=$X,target=/x ls\n", "line 2: `from=$X` holds a variable"),
+            ("FROM --platform=linux/s390x a\n", "line 1: `--platform=linux/s390x` is not linux/amd64"),
+            ("FROM a\nADD https://host/x /x\n", "line 2: `ADD https://host/x` may fetch from the network"),
+            ("RUN x\n", "line 1: `RUN` stands before the first `FROM`"),
         ] {
-            let refused = read(text, &BTreeMap::new(), &TrustScope::Trusted).unwrap_err();
+            let refused = read(text, &BTreeMap::new(), closed).unwrap_err();
             assert!(refused.0.starts_with(why), "{text}: {}", refused.0);
         }
-        assert!(read("RUN x\n", &BTreeMap::new(), &TrustScope::Trusted).is_err());
-    }
-
-    #[test]
-    fn what_a_stranger_may_not_ask_for() {
-        for (text, why) in [
-            ("# syntax=evil.example/front:1\nFROM a\n", "line 1: `# syntax=evil.example/front:1`"),
-            ("FROM a\nRUN --mount=type=cache,target=/c x\n", "line 2: `--mount=type=cache`"),
-            ("FROM a\nRUN --network=host x\n", "line 2: `--network=host`"),
-            ("FROM a\nRUN --security=insecure x\n", "line 2: `--security=insecure`"),
-            ("FROM a\n\nONBUILD RUN x\n", "line 3: `ONBUILD`"),
-        ] {
-            let refused = read(text, &BTreeMap::new(), &pull_request()).unwrap_err();
-            assert!(refused.0.starts_with(why), "{text}: {}", refused.0);
-        }
-        assert!(read("# syntax=docker/dockerfile:1\nFROM a\n", &BTreeMap::new(), &pull_request()).is_ok());
+        assert!(read("FROM a\nADD https://host/x /x\n", &BTreeMap::new(), TRUSTED).is_ok());
     }
 
     #[test]
     fn the_cache_of_a_stranger_is_its_own() {
-        let text = read("FROM a AS b\nRUN x\nFROM c", &BTreeMap::new(), &pull_request()).unwrap().text;
-        let mark = format!("ARG FLOWGATE_SCOPE={}\n", pull_request().tag());
-        assert_eq!(text, format!("FROM a AS b\n{mark}RUN x\nFROM c\n{mark}"));
-        assert_eq!(read("FROM a\n", &BTreeMap::new(), &TrustScope::Trusted).unwrap().text, "FROM a\n");
+        let scope = TrustScope::PullRequest { repository: "a/b".to_owned(), number: 7 };
+        let text = "ARG T=1\nFROM a:$T \\\n AS b\nRUN x\nFROM b";
+        let made = read(text, &BTreeMap::new(), Rules { scope: &scope, ..TRUSTED }).unwrap();
+        let mark = format!("ARG FLOWGATE_SCOPE_{}=1\n", scope.tag().replace('-', "_"));
+        assert_eq!(made.text, format!("ARG T=1\nFROM a:1 AS b\n\n{mark}RUN x\nFROM b\n{mark}"));
+        assert_eq!(made.marks(), [3, 5]);
+        let (text, marks) = made.with_line("LABEL x=y");
+        assert_eq!(text, format!("ARG T=1\nFROM a:1 AS b\n\nLABEL x=y\n{mark}RUN x\nFROM b\nLABEL x=y\n{mark}"));
+        assert_eq!(marks, [3, 5, 3, 5]);
+        let own = read("FROM a\n", &BTreeMap::new(), TRUSTED).unwrap();
+        assert_eq!((own.text.as_str(), own.marks()), ("FROM a\n", vec![]));
+        assert_eq!(own.with_line("LABEL x=y"), ("FROM a\nLABEL x=y\n".to_owned(), vec![1]));
     }
 }

@@ -1,0 +1,92 @@
+//! Which images of this machine may be built upon, or run: an engine gives everybody all that it holds.
+
+use bollard::errors::Error;
+use flowgate_flow::base_image::Reference;
+
+use super::images::{Found, RECIPE_LABEL, SCOPE_LABEL};
+use super::{Docker, causes};
+use crate::backend::Progress;
+use crate::environment::{TrustScope, TrustedImages, base, contract};
+use crate::error::{RuntimeError, Stage};
+
+impl Docker {
+    /// An image that somebody names, pulled where the engine does not have it, if it may be used.
+    pub(super) async fn usable(&self, image: &str, progress: Progress<'_>) -> Result<Found, RuntimeError> {
+        // Before anything is pulled.
+        if let Some(error) = contract::known_bad(image) {
+            return Err(error);
+        }
+        let found = self.find_or_pull(image, progress).await?;
+        self.may_use(image, &found).await.map(|()| found)
+    }
+
+    /// An error where an image was made for somebody else.
+    async fn may_use(&self, image: &str, found: &Found) -> Result<(), RuntimeError> {
+        let scope = &self.environments.scope;
+        let of = found.label(SCOPE_LABEL).filter(|label| !label.is_empty());
+        let mine = of == Some(scope.to_string().as_str());
+        let trusted = of.is_none_or(|of| of == TrustScope::Trusted.to_string());
+        if mine || (trusted && *scope == TrustScope::Trusted) {
+            return Ok(());
+        }
+        if !trusted {
+            let message = format!("the image {image} was built for another pull request, and is used by nothing else");
+            return Err(RuntimeError::new(Stage::Environment, message)
+                .with_hint("build it from its folder: `environment.images` in flowgate.yaml"));
+        }
+        if self.environments.trusted_images == TrustedImages::All || self.is_own_base(image, found) {
+            return Ok(());
+        }
+        self.is_public(image, found).await
+    }
+
+    fn is_own_base(&self, image: &str, found: &Found) -> bool {
+        let platform = &self.environments.platform;
+        let is = |python: &&str| -> bool {
+            image == base::image_name(python) && found.label(RECIPE_LABEL) == Some(&base::recipe(python, platform))
+        };
+        base::PYTHONS.iter().any(is)
+    }
+
+    /// An error where the registry of an image does not give this very content to somebody without a login: a name that
+    /// anybody can register says nothing about what this machine has under it.
+    async fn is_public(&self, image: &str, found: &Found) -> Result<(), RuntimeError> {
+        let repository = repository(image);
+        let digests = found.digests.iter().filter(|name| self::repository(name) == repository);
+        let mut cause = "it was made on this machine".to_owned();
+        for name in digests {
+            match self.engine.inspect_registry_image(name, None).await {
+                Ok(_) => return Ok(()),
+                Err(Error::DockerResponseServerError { message, .. }) => cause = message.trim().to_owned(),
+                Err(error) => cause = causes(&error),
+            }
+        }
+        let message = format!(
+            "a pull request from a fork may not use the image {image}, which this machine holds and its registry does not give to everybody: {cause}"
+        );
+        Err(RuntimeError::new(Stage::Environment, message)
+            .with_hint("name flowgate's own base, or an image that can be pulled without a login"))
+    }
+}
+
+/// `docker.io/library/python:3.11` as `python`: the way the engine writes it.
+fn repository(image: &str) -> &str {
+    let end = Reference::parse(image).map_or(image.len(), |parts| parts.path.end);
+    let name = image.get(..end).unwrap_or(image);
+    let name = name.strip_prefix("docker.io/").or_else(|| name.strip_prefix("index.docker.io/")).unwrap_or(name);
+    name.strip_prefix("library/").unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::repository;
+
+    #[test]
+    fn one_repository_has_one_spelling() {
+        let digest = format!("python@sha256:{}", "0".repeat(64));
+        for name in ["python", "python:3.11", "docker.io/library/python:3.11", "library/python", digest.as_str()] {
+            assert_eq!(repository(name), "python", "{name}");
+        }
+        assert_eq!(repository("localhost:5000/a/b:1"), "localhost:5000/a/b");
+    }
+}
