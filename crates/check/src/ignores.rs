@@ -20,7 +20,7 @@ use crate::config::rule_name;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Place};
 use crate::rules::{self, unused_ignore};
-use crate::suggest::did_you_mean;
+use crate::suggest;
 
 /// The ignore comments of a project, and which of them silenced something.
 pub(crate) struct Ignores<'p> {
@@ -167,12 +167,7 @@ fn of_name(comment: &Comment<'_>, name: &Name<'_>) -> Finding {
     };
     let finding = new(format!("there is no rule `{}`", name.text));
     match near {
-        Some(near) if comment.names.iter().all(|other| other.text != near) => finding.help(did_you_mean(near)).fix(
-            Applicability::Unsafe,
-            format!("write `{near}`"),
-            place(name.span),
-            near,
-        ),
+        Some(near) if comment.names.iter().all(|other| other.text != near) => suggest::meant(finding, near),
         _ if comment.names.len() > 1 => {
             finding.help("remove the name").fix(Applicability::Unsafe, "remove the name", around, "")
         }

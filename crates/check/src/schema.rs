@@ -7,7 +7,7 @@ use flowgate_flow::project::{FileId, Presence};
 use flowgate_flow::yaml::{Entry, Node};
 
 use crate::context::Context;
-use crate::finding::{Applicability, Finding, Level, Place};
+use crate::finding::{Finding, Level, Place};
 use crate::paths::NamedPath;
 use crate::suggest;
 
@@ -159,15 +159,7 @@ impl<'p> Schema<'p> {
     /// Adds which of these was meant.
     pub(crate) fn nearest(&self, finding: Finding, typed: &str, keys: &[&'static str]) -> Finding {
         match self.context.nearest(typed, keys.iter().copied()) {
-            Some(near) => {
-                let at = finding.at;
-                finding.help(suggest::did_you_mean(near)).fix(
-                    Applicability::Unsafe,
-                    format!("write `{near}`"),
-                    at,
-                    near,
-                )
-            }
+            Some(near) => suggest::meant(finding, near),
             None => finding.help(format!("use one of {}", keys.join(", "))),
         }
     }

@@ -1,35 +1,17 @@
 //! "Did you mean".
 
 use crate::finding::{Applicability, Finding};
-
-/// Longer texts are not compared, in bytes.
-const MAX_TYPED: usize = 200;
-
-/// The candidate that a typing mistake most likely stood for, if one is near enough.
-pub(crate) fn nearest<'c>(typed: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    // Comparing costs the product of both lengths, and nobody mistypes that much.
-    if typed.len() > MAX_TYPED {
-        return None;
-    }
-    let lower = typed.to_lowercase();
-    let length = lower.chars().count();
-    candidates
-        .filter(|candidate| *candidate != typed)
-        .filter_map(|candidate| {
-            let other = candidate.chars().count();
-            let most = other.max(length).div_ceil(3);
-            // Each character more or less is a mistake, and seen for less than a comparison.
-            let distance = (other.abs_diff(length) <= most)
-                .then(|| strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()))?;
-            (distance <= most).then_some((distance, candidate))
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
+pub(crate) use flowgate_flow::suggest::nearest;
 
 /// "did you mean `x`?"
 pub(crate) fn did_you_mean(name: &str) -> String {
     format!("did you mean `{name}`?")
+}
+
+/// Adds the name that was most likely meant to the finding of a wrong one.
+pub(crate) fn meant(finding: Finding, near: &str) -> Finding {
+    let at = finding.at;
+    finding.help(did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
 }
 
 /// Adds what a wrong name should be to its finding: the name that means the same (safe), the most
@@ -41,23 +23,7 @@ pub(crate) fn name(finding: Finding, typed: &str, same: Option<&'static str>, na
             let write = format!("write `{same}`");
             finding.help(write.clone()).fix(Applicability::Safe, write, at, same)
         }
-        (None, Some(near)) => {
-            finding.help(did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
-        }
+        (None, Some(near)) => meant(finding, near),
         (None, None) => finding.help(format!("use one of {}", names.join(", "))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn near_names_only() {
-        let names = || ["fetch_text", "classify", "llm"].into_iter();
-        assert_eq!(nearest("fetch_txt", names()), Some("fetch_text"));
-        assert_eq!(nearest("Classify", names()), Some("classify"));
-        assert_eq!(nearest("summary", names()), None);
-        assert_eq!(nearest("llm", names()), None);
     }
 }

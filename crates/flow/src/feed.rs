@@ -3,7 +3,11 @@
 
 use std::ops::Range;
 
-use crate::requirements::{Line, LineOption, OptionKind, PRIVATE_PLACEHOLDER};
+mod fault;
+
+pub use fault::{Certainty, Edit, Fault, faults};
+
+use crate::requirements::{Line, LineOption, OptionKind};
 
 /// The host of Azure Artifacts' package feeds.
 pub const FEED_HOST: &str = "pkgs.dev.azure.com";
@@ -114,139 +118,6 @@ pub fn placeholder(lower: &str) -> Option<Range<usize>> {
     (before.ends_with('$') && after.starts_with('@')).then(|| before.len() - 1..end)
 }
 
-/// A fault of a feed's URL. No two edits of one URL overlap. Ranges are bytes of the URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Where.
-    pub range: Range<usize>,
-    /// What.
-    pub message: String,
-    /// The next step.
-    pub help: String,
-    /// False where it may be meant.
-    pub certain: bool,
-    /// The one repair, where there is one.
-    pub edit: Option<Edit>,
-}
-
-/// A repair.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
-    /// What it does.
-    pub title: &'static str,
-    /// What it replaces.
-    pub range: Range<usize>,
-    /// By what.
-    pub text: &'static str,
-}
-
-impl Fault {
-    fn new(range: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { range, message: message.into(), help: help.into(), certain: true, edit: None }
-    }
-
-    fn edit(self, title: &'static str, range: Range<usize>, text: &'static str) -> Self {
-        Self { edit: Some(Edit { title, range, text }), ..self }
-    }
-
-    fn uncertain(self) -> Self {
-        Self { certain: false, ..self }
-    }
-}
-
-/// What is wrong with the URL of a private feed.
-pub fn faults(url: &str) -> Vec<Fault> {
-    let parts = Parts::of(url);
-    let mut found = Vec::new();
-    match parts.scheme.as_deref() {
-        None => {
-            let message = "the URL has no scheme: pip takes it for a folder";
-            let fault = Fault::new(0..url.len(), message, "start it with `https://`");
-            found.push(fault.edit("add `https://`", 0..0, "https://"));
-        }
-        Some("https") => {}
-        Some("http") => {
-            let fault = Fault::new(0..4, "`http` sends the token in the clear", "use `https`");
-            found.push(fault.edit("use `https`", 0..4, "https"));
-        }
-        Some(other) => {
-            let message = format!("`{other}` is not the scheme of a feed");
-            found.push(Fault::new(0..other.len(), message, "use `https`"));
-        }
-    }
-    if let Some((range, written)) = &parts.placeholder {
-        found.extend(placeholder_faults(url, &parts, range, written));
-    }
-    if let Some(range) = &parts.inner_scheme {
-        let fault = Fault::new(range.clone(), "a second scheme stands before the host", "remove it");
-        found.push(fault.edit("remove it", range.clone(), ""));
-    }
-    if parts.is_azure() {
-        found.extend(path_fault(url, &parts));
-    } else if parts.host == "dev.azure.com" || parts.host.ends_with(".visualstudio.com") {
-        let message = format!("`{}` is the web page, not the feed", parts.host);
-        let help = "use `https://{private}@pkgs.dev.azure.com/<organisation>/_packaging/<feed>/pypi/simple/`";
-        found.push(Fault::new(parts.host_range.clone(), message, help));
-    } else if parts.placeholder.is_some() && !parts.host.is_empty() {
-        let message =
-            format!("`{}` is not an Azure DevOps feed: it would be sent a token that is not its own", parts.host);
-        let help = "`{private}` is for feeds at `pkgs.dev.azure.com`";
-        found.push(Fault::new(parts.host_range.clone(), message, help).uncertain());
-    }
-    found
-}
-
-fn placeholder_faults(url: &str, parts: &Parts, range: &Range<usize>, written: &str) -> Vec<Fault> {
-    let mut found = Vec::new();
-    if written == "${PRIVATE}" {
-        let message = "pip replaces `${PRIVATE}` by an environment variable, which the runtime does not set";
-        found.push(Fault::new(range.clone(), message, "write `{private}`").uncertain());
-    } else if written != PRIVATE_PLACEHOLDER {
-        let fault = Fault::new(range.clone(), format!("`{written}` is not the placeholder"), "write `{private}`");
-        found.push(fault.edit("write `{private}`", range.clone(), PRIVATE_PLACEHOLDER));
-    }
-    let rest = url.get(range.end..).unwrap_or("");
-    if !rest.is_empty() && !rest.starts_with('@') && !rest.starts_with(':') && range.end <= parts.authority.end {
-        let message = "there is no `@` between `{private}` and the host: pip takes both for the host's name";
-        let fault = Fault::new(range.end..range.end, message, "write `{private}@`");
-        found.push(fault.edit("add `@`", range.end..range.end, "@"));
-    }
-    if range.start >= parts.authority.end {
-        let message = "`{private}` is replaced only before the host";
-        found.push(Fault::new(range.clone(), message, "write `https://{private}@<feed>`"));
-    }
-    found
-}
-
-fn path_fault(url: &str, parts: &Parts) -> Option<Fault> {
-    let path = url.get(parts.path.clone()).unwrap_or("");
-    let Some(packaging) = path.find("_packaging/") else {
-        let help = "it reads `/<organisation>/_packaging/<feed>/pypi/simple/`";
-        return Some(Fault::new(parts.path.clone(), "the path does not name a feed", help));
-    };
-    let feed = packaging + "_packaging/".len();
-    let feed_end = path.get(feed..).and_then(|rest| rest.find('/')).map_or(path.len(), |n| feed + n);
-    if feed_end == feed {
-        let help = "it reads `/_packaging/<feed>/pypi/simple/`";
-        return Some(Fault::new(parts.path.clone(), "the name of the feed is missing", help));
-    }
-    let tail = path.get(feed_end..).unwrap_or("");
-    if tail.trim_end_matches('/') == "/pypi/simple" {
-        return None;
-    }
-    let range = parts.path.start + feed_end..parts.path.end;
-    let message = match tail.trim_matches('/') {
-        "pypi/upload" => "this is the address for uploads, not the index".to_owned(),
-        other if ["nuget", "npm", "maven"].iter().any(|kind| other.starts_with(kind)) => {
-            format!("`{other}` is not a Python index")
-        }
-        _ => "the URL of an index ends in `/pypi/simple/`".to_owned(),
-    };
-    let shown = if range.is_empty() { parts.path.clone() } else { range.clone() };
-    let fault = Fault::new(shown, message, "write `/pypi/simple/` after the feed's name");
-    Some(fault.edit("write `/pypi/simple/`", range, "/pypi/simple/"))
-}
-
 /// A feed of Azure Artifacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feed {
@@ -268,8 +139,9 @@ impl Feed {
     /// # Errors
     /// What is wrong with it, and what is no feed of Azure Artifacts.
     pub fn parse(url: &str) -> Result<Self, Vec<Fault>> {
-        let faults = faults(url);
-        if faults.iter().any(|fault| fault.certain) {
+        let mut faults = faults(url);
+        faults.retain(|fault| fault.certainty != Certainty::Works);
+        if faults.iter().any(|fault| fault.certainty == Certainty::Certain) {
             return Err(faults);
         }
         let parts = Parts::of(url);

@@ -32,6 +32,7 @@ pub mod reference;
 pub mod requirements;
 pub mod run;
 pub mod span;
+pub mod suggest;
 pub mod template;
 pub mod text;
 pub mod value_type;

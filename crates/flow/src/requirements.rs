@@ -7,6 +7,7 @@
 //! which the newest holds. Where they differ, the newer one is followed.
 
 mod encoding;
+mod indexes;
 mod logical;
 mod options;
 mod requirement;
@@ -14,6 +15,7 @@ mod requirement;
 mod tests;
 
 pub use encoding::{Encoding, decode};
+pub use indexes::{Indexes, PUBLIC_INDEX};
 pub use options::{LineOption, OptionKind, Refusal, long_names};
 pub use requirement::{Form, Requirement};
 

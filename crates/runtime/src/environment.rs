@@ -8,7 +8,6 @@ pub mod base;
 pub mod cache;
 pub(crate) mod contract;
 pub mod image;
-pub mod index;
 pub mod key;
 pub mod local;
 pub(crate) mod normal;

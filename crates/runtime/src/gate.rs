@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use policy::{Feed, GatePolicy, PUBLIC_INDEX};
+pub use policy::{Feed, GatePolicy};
 pub use session::Session;
 pub(crate) use session::{Request, Response};
 pub(crate) use sources::Sources;

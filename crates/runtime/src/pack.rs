@@ -208,13 +208,13 @@ fn mib(bytes: u64) -> String {
 }
 
 #[cfg(unix)]
-fn is_executable(data: &fs::Metadata) -> bool {
+pub(crate) fn is_executable(data: &fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     data.permissions().mode() & 0o100 != 0
 }
 
 #[cfg(not(unix))]
-fn is_executable(_: &fs::Metadata) -> bool {
+pub(crate) fn is_executable(_: &fs::Metadata) -> bool {
     false
 }
 

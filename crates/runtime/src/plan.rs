@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use flowgate_flow::config::{EnvironmentConfig, FeedConfig};
-use flowgate_flow::requirements::{self, Line, OptionKind, Requirements};
+use flowgate_flow::requirements::{self, Indexes, Line, OptionKind, Requirements};
 use flowgate_flow::{Project, SourceFile};
 
 use crate::environment::base::{self, DEFAULT_PYTHON, PYTHONS};
 use crate::environment::image::ImageBuild;
-use crate::environment::index::Indexes;
 use crate::environment::key::Content;
 use crate::environment::local::{self, LocalContent};
 use crate::environment::normal;
@@ -125,7 +124,9 @@ impl EnvironmentPlan {
 
     /// The options that name no index.
     pub(crate) fn other_options(&self) -> impl Iterator<Item = &PlannedRequirement> {
-        self.options.iter().filter(|option| !Indexes::is_one(&option.line))
+        let is_of_indexes =
+            |line: &str| requirements::read(line).options().any(|(_, option)| option.kind.is_of_indexes());
+        self.options.iter().filter(move |option| !is_of_indexes(&option.line))
     }
 
     /// True where the base has all that the flow asks for.
@@ -168,7 +169,8 @@ pub fn plan(project: &Project, settings: &Settings) -> Result<EnvironmentPlan, R
         }
         take(&mut plan, project, source, &file.requirements, file.constraint)?;
     }
-    plan.indexes = Indexes::of(plan.options.iter().map(|option| option.line.as_str()));
+    let options: Vec<&str> = plan.options.iter().map(|option| option.line.as_str()).collect();
+    plan.indexes = Indexes::of(&requirements::read(&options.join("\n")));
     let paths = plan.requirements.iter().filter_map(|line| Some((local::path(&line.normal)?, line.place.as_str())));
     plan.local = local::contents(project, settings.boundary.as_deref(), paths)?;
     Ok(plan)
@@ -208,10 +210,13 @@ fn take(
     Ok(())
 }
 
-/// The options of a line that requires nothing, one each.
+/// The options of a line that requires nothing, one each, in the order in which pip takes them.
 fn options(line: &Line, place: &str) -> Vec<PlannedRequirement> {
-    line.options
-        .iter()
+    let (replacing, others): (Vec<_>, Vec<_>) =
+        line.options.iter().partition(|option| option.kind == OptionKind::IndexUrl);
+    replacing
+        .into_iter()
+        .chain(others)
         .filter(|option| !option.kind.is_per_requirement() && option.kind != OptionKind::Editable)
         .map(|option| {
             let text = match &option.value {

@@ -100,12 +100,7 @@ fn text_first(context: &Context<'_>, at: Place, line: &str, whole: bool) -> Find
         let at = Place { span: Span::new(offset, offset + name.len()), ..at };
         let finding = Finding::error(at, format!("`{name}` is no role of a chat prompt"));
         return match near {
-            Some(near) => finding.help(suggest::did_you_mean(near)).fix(
-                Applicability::Unsafe,
-                format!("write `{near}`"),
-                at,
-                near,
-            ),
+            Some(near) => suggest::meant(finding, near),
             None => finding.help(format!("use one of {}", ROLES.join(", "))),
         };
     }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use crate::context::{Context, Dag};
-use crate::finding::{Applicability, Finding, Level};
+use crate::finding::{Finding, Level};
 use crate::rule::{Group, Rule};
 use crate::suggest;
 use flowgate_flow::model::Node;
@@ -140,9 +140,7 @@ fn default(context: &Context<'_>, dag: Dag<'_>, entry: &Entry, name: &str, varia
         return Some(finding.help(help));
     }
     Some(match context.nearest(&scalar.text, ids()).or_else(only) {
-        Some(near) => {
-            finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
-        }
+        Some(near) => suggest::meant(finding, near),
         None => finding,
     })
 }

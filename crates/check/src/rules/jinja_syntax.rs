@@ -1,5 +1,5 @@
 use crate::context::Context;
-use crate::finding::{Applicability, Finding, Level, Place};
+use crate::finding::{Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use crate::suggest;
 use flowgate_flow::project::TemplateFile;
@@ -53,9 +53,7 @@ fn missing(context: &Context<'_>, file: &TemplateFile, lookup: &Lookup) -> Optio
         finding = finding.engine("TemplateAssertionError");
     }
     Some(match context.nearest(name, names.iter().copied()) {
-        Some(near) => {
-            finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
-        }
+        Some(near) => suggest::meant(finding, near),
         None => finding,
     })
 }

@@ -87,12 +87,7 @@ fn refused(file: FileId, refusal: &Refusal, next: Option<&Line>) -> Finding {
                 return finding.help("it is an option of the command line only: remove it");
             }
             match suggest::nearest(&name.value, long_names()).filter(|_| name.value.starts_with("--")) {
-                Some(near) => finding.help(suggest::did_you_mean(near)).fix(
-                    Applicability::Unsafe,
-                    format!("write `{near}`"),
-                    at(name.span),
-                    near,
-                ),
+                Some(near) => suggest::meant(finding, near),
                 None => finding.help("remove it, or put what it belongs to on one line"),
             }
         }

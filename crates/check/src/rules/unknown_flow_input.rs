@@ -1,5 +1,5 @@
 use crate::context::{Context, Dag};
-use crate::finding::{Applicability, Finding, Level};
+use crate::finding::{Finding, Level};
 use crate::rule::{Group, Rule};
 use crate::suggest;
 use flowgate_flow::{Reference, graph, reference};
@@ -47,9 +47,7 @@ fn unknown(context: &Context<'_>, dag: Dag<'_>, reference: &Reference, engine: &
     let at = dag.place(name.span);
     let finding = Finding::error(at, format!("there is no flow input `{}`", name.value)).engine(engine);
     Some(match context.nearest(&name.value, names()) {
-        Some(near) => {
-            finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
-        }
+        Some(near) => suggest::meant(finding, near),
         None => finding.help("declare it under `inputs`"),
     })
 }

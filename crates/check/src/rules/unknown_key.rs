@@ -129,12 +129,7 @@ impl Look<'_, '_> {
         }
         let finding = hint(format!("`{key}` is not a key of {owner}: nothing reads it"));
         match self.context.nearest(key, absent.iter().copied()) {
-            Some(near) => finding.help(suggest::did_you_mean(near)).fix(
-                Applicability::Unsafe,
-                format!("write `{near}`"),
-                at,
-                near,
-            ),
+            Some(near) => suggest::meant(finding, near),
             None if owner == "a node" => finding.help("what the tool takes stands below `inputs`"),
             None => finding,
         }

@@ -49,9 +49,7 @@ fn unknown(context: &Context<'_>, dag: Dag<'_>, reference: &Reference, engine: &
     let finding = Finding::error(at, format!("there is no node `{}`", name.value)).engine(engine);
     let names = dag.flow.nodes.iter().map(|node| node.name()).filter(|n| !n.is_empty());
     Some(match context.nearest(&name.value, names) {
-        Some(near) => {
-            finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
-        }
+        Some(near) => suggest::meant(finding, near),
         None if context.has_input(&name.value) => {
             let text = format!("inputs.{}", name.value);
             finding.help(format!("`{}` is a flow input: write `${{{text}}}`", name.value)).fix(

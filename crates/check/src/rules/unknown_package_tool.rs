@@ -1,5 +1,5 @@
 use crate::context::{Context, Dag};
-use crate::finding::{Applicability, Finding, Level, Place};
+use crate::finding::{Finding, Level, Place};
 use crate::package_tools::{self, BUILT_IN};
 use crate::prompts;
 use crate::rule::{Group, Rule};
@@ -45,12 +45,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             Finding::new(Level::Warning, at, format!("no package that is known has a tool `{id}`"))
         };
         findings.push(match near {
-            Some(near) => finding.help(suggest::did_you_mean(near)).fix(
-                Applicability::Unsafe,
-                format!("write `{near}`"),
-                at,
-                near,
-            ),
+            Some(near) => suggest::meant(finding, near),
             None => finding.help("name the package that has it in the flow's requirements"),
         });
     }

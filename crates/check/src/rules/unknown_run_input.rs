@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use crate::context::Context;
-use crate::finding::{Applicability, Finding, Level, Place};
+use crate::finding::{Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use crate::suggest;
 use flowgate_flow::project::{Project, RunFlow};
@@ -34,12 +34,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
                 .copied()
                 .filter(|name| !run.specification.column_mapping.iter().any(|(mapped, _)| mapped.value == *name));
             match context.nearest(&input.value, free) {
-                Some(near) => finding.help(suggest::did_you_mean(near)).fix(
-                    Applicability::Unsafe,
-                    format!("write `{near}`"),
-                    at,
-                    near,
-                ),
+                Some(near) => suggest::meant(finding, near),
                 None => finding.help("remove it, or add the input to the flow"),
             }
         })

@@ -1,5 +1,5 @@
 use crate::context::Context;
-use crate::finding::{Applicability, Finding, Level, Place};
+use crate::finding::{Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use crate::suggest;
 use flowgate_flow::Spanned;
@@ -86,9 +86,7 @@ fn unknown<'c>(
     let at = Place { file: run.file, span: name.span };
     let finding = Finding::error(at, message).engine("InvalidFlowError");
     match context.nearest(&name.value, names) {
-        Some(near) => {
-            finding.help(suggest::did_you_mean(near)).fix(Applicability::Unsafe, format!("write `{near}`"), at, near)
-        }
+        Some(near) => suggest::meant(finding, near),
         None => finding,
     }
 }

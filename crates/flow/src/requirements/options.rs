@@ -48,6 +48,11 @@ pub enum OptionKind {
 }
 
 impl OptionKind {
+    /// True for the options that say where packages come from.
+    pub fn is_of_indexes(self) -> bool {
+        matches!(self, Self::IndexUrl | Self::ExtraIndexUrl | Self::FindLinks | Self::NoIndex)
+    }
+
     /// True for the options that belong to the requirement on their line.
     pub fn is_per_requirement(self) -> bool {
         matches!(self, Self::Hash | Self::ConfigSettings | Self::GlobalOption)

@@ -2,21 +2,17 @@
 
 use std::sync::Arc;
 
+use flowgate_flow::feed::{FEED_HOST, OLD_FEED_HOST};
 use flowgate_flow::requirements::PRIVATE_PLACEHOLDER;
 use url::Url;
 
 use super::trouble::{Trouble, shown};
 use crate::secret::Secret;
 
-/// The public Python index, which pip asks where nothing else is said.
-pub const PUBLIC_INDEX: &str = "https://pypi.org/simple/";
-/// The host that its files are on.
+/// The host that the files of the public index are on.
 const PUBLIC_FILES: &str = "files.pythonhosted.org";
 
-/// Azure DevOps: where feeds are, today's form and the older one.
-const AZURE: &str = "pkgs.dev.azure.com";
-const AZURE_OLD: &str = ".pkgs.visualstudio.com";
-/// Where its feeds redirect a download to.
+/// Where feeds of Azure DevOps redirect a download to.
 const AZURE_FILES: [&str; 2] = [".blob.core.windows.net", ".vsblob.vsassets.io"];
 
 /// `${PRIVATE}`: what pip itself would replace from the environment.
@@ -177,22 +173,22 @@ impl Feed {
             let root = |host: String, path| Root { scheme: "https".to_owned(), host, port: 443, path };
             Self {
                 roots: vec![
-                    root(AZURE.to_owned(), vec![organisation.to_owned()]),
-                    root(format!("{organisation}{AZURE_OLD}"), Vec::new()),
+                    root(FEED_HOST.to_owned(), vec![organisation.to_owned()]),
+                    root(format!("{organisation}{OLD_FEED_HOST}"), Vec::new()),
                 ],
                 files: AZURE_FILES.map(str::to_owned).to_vec(),
                 credential: None,
                 private_network: false,
             }
         };
-        if root.host == AZURE || root.host.ends_with(AZURE_OLD) {
+        if root.host == FEED_HOST || root.host.ends_with(OLD_FEED_HOST) {
             let organisation =
-                root.host.strip_suffix(AZURE_OLD).map(str::to_owned).or_else(|| root.path.first().cloned());
+                root.host.strip_suffix(OLD_FEED_HOST).map(str::to_owned).or_else(|| root.path.first().cloned());
             return match organisation {
                 Some(name) if root.scheme == "https" && root.port == 443 && !name.is_empty() => {
                     Ok(azure(&name.to_ascii_lowercase()))
                 }
-                _ => Err(format!("`{place}` names no organisation: write https://{AZURE}/ORGANISATION/")),
+                _ => Err(format!("`{place}` names no organisation: write https://{FEED_HOST}/ORGANISATION/")),
             };
         }
         let mut root = root;
@@ -273,7 +269,7 @@ impl Root {
     }
 
     fn holds(&self, place: &Self) -> bool {
-        let azure = self.host == AZURE;
+        let azure = self.host == FEED_HOST;
         let same = |(a, b): (&String, &String)| if azure { a.eq_ignore_ascii_case(b) } else { a == b };
         self.scheme == place.scheme
             && self.host == place.host

@@ -1,8 +1,8 @@
 //! Which indexes the options of a requirements file name, in pip's order.
 
-use flowgate_flow::requirements::{self, OptionKind};
+use flowgate_flow::requirements::{self, Indexes, OptionKind};
 
-use super::policy::{GatePolicy, Index, PUBLIC_INDEX};
+use super::policy::{GatePolicy, Index};
 use super::trouble::Trouble;
 
 /// What an installer is to be asked with.
@@ -15,27 +15,17 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// Reads option lines as pip does: an index replaces all that were named before it, one more
-    /// is added to them, and `--no-index` ends both for good.
+    /// Reads option lines, and refuses what the gate cannot mean.
     pub(crate) fn read(policy: &GatePolicy, lines: &[String]) -> Result<Self, Trouble> {
-        let mut urls = vec![PUBLIC_INDEX.to_owned()];
-        let (mut none, mut options) = (false, Vec::new());
+        let mut options = Vec::new();
         let file = requirements::read(&lines.join("\n"));
         for line in &file.lines {
-            let values = |kind| {
-                line.options.iter().filter(move |option| option.kind == kind).filter_map(|option| option.value.as_ref())
-            };
             if line.refusal.is_some() {
                 return Err(refused(
                     &format!("`{}`", quoted(&line.text)),
                     "pip takes no such option: `flowgate check` says why",
                 ));
             }
-            none |= line.options.iter().any(|option| option.kind == OptionKind::NoIndex);
-            if let Some(url) = values(OptionKind::IndexUrl).next_back() {
-                urls = vec![url.value.clone()];
-            }
-            urls.extend(values(OptionKind::ExtraIndexUrl).map(|url| url.value.clone()));
             for option in &line.options {
                 let value = option.value.as_ref().map(|value| value.value.clone());
                 match option.kind {
@@ -55,10 +45,7 @@ impl Sources {
                 }
             }
         }
-        if none {
-            urls.clear();
-        }
-        let indexes = urls.iter().map(|url| policy.index(url)).collect::<Result<_, _>>()?;
+        let indexes = Indexes::of(&file).urls.iter().map(|url| policy.index(url)).collect::<Result<_, _>>()?;
         Ok(Self { indexes, options })
     }
 }
@@ -75,6 +62,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::gate::Feed;
+    use flowgate_flow::requirements::PUBLIC_INDEX;
 
     fn read(lines: &[&str]) -> Result<Vec<String>, String> {
         let policy = GatePolicy::public()

@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
 use crate::error::{RuntimeError, Stage};
+use crate::pack::is_executable;
 
 /// The most bytes of files that a context may have.
 const MAX_BYTES: u64 = 1 << 30;
@@ -153,17 +154,6 @@ fn append(
 
 fn unreadable(path: &Path, error: &io::Error) -> RuntimeError {
     RuntimeError::new(Stage::Infrastructure, format!("cannot read {}: {error}", path.display()))
-}
-
-#[cfg(unix)]
-fn is_executable(data: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    data.permissions().mode() & 0o100 != 0
-}
-
-#[cfg(not(unix))]
-fn is_executable(_: &fs::Metadata) -> bool {
-    false
 }
 
 /// What a context leaves out; `NAME.dockerignore` beside a Dockerfile goes before it.

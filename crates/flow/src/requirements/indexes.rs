@@ -1,6 +1,6 @@
 //! Where packages come from, as pip understands the options of a requirements file.
 
-use flowgate_flow::requirements::{self, OptionKind};
+use super::{OptionKind, PRIVATE_PLACEHOLDER, Requirements};
 
 /// The public Python index: pip's own default.
 pub const PUBLIC_INDEX: &str = "https://pypi.org/simple/";
@@ -22,33 +22,28 @@ impl Default for Indexes {
 }
 
 impl Indexes {
-    /// What those options come to: `-i` replaces all that was named so far, `--no-index` takes everything away.
-    pub(crate) fn of<'o>(options: impl Iterator<Item = &'o str>) -> Self {
+    /// What the option lines of a file come to, as pip takes them: of one line first `-i`, which replaces all that was
+    /// named so far, then the extras; `--no-index` takes everything away for good. On the line of a package, none
+    /// counts.
+    pub fn of(file: &Requirements) -> Self {
         let mut indexes = Self::default();
         let mut none = false;
-        for option in options {
-            let read = requirements::read(option);
-            for (_, option) in read.options() {
-                let value = option.value.as_ref().map(|value| value.value.clone());
-                match (option.kind, value) {
-                    (OptionKind::IndexUrl, Some(url)) => indexes.urls = vec![url],
-                    (OptionKind::ExtraIndexUrl, Some(url)) => indexes.urls.push(url),
-                    (OptionKind::FindLinks, Some(url)) => indexes.find_links.push(url),
-                    (OptionKind::NoIndex, _) => none = true,
-                    _ => {}
-                }
+        for line in file.lines.iter().filter(|line| !line.requires()) {
+            let values = |kind| {
+                let options = line.options.iter().filter(move |option| option.kind == kind);
+                options.filter_map(|option| option.value.as_ref()).map(|value| value.value.clone())
+            };
+            none |= line.options.iter().any(|option| option.kind == OptionKind::NoIndex);
+            if let Some(url) = values(OptionKind::IndexUrl).next_back() {
+                indexes.urls = vec![url];
             }
+            indexes.urls.extend(values(OptionKind::ExtraIndexUrl));
+            indexes.find_links.extend(values(OptionKind::FindLinks));
         }
         if none {
             indexes.urls.clear();
         }
         indexes
-    }
-
-    /// True for an option line that names, or takes away, an index.
-    pub(crate) fn is_one(line: &str) -> bool {
-        let kinds = [OptionKind::IndexUrl, OptionKind::ExtraIndexUrl, OptionKind::FindLinks, OptionKind::NoIndex];
-        requirements::read(line).options().any(|(_, option)| kinds.contains(&option.kind))
     }
 
     /// Each without user and password, in one spelling.
@@ -71,7 +66,7 @@ impl Indexes {
 
     /// True where a URL holds the placeholder for a token.
     pub fn is_private(&self) -> bool {
-        self.urls.iter().chain(&self.find_links).any(|url| url.contains(crate::plan::PLACEHOLDER))
+        self.urls.iter().chain(&self.find_links).any(|url| url.contains(PRIVATE_PLACEHOLDER))
     }
 }
 
@@ -91,23 +86,28 @@ fn address(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::requirements;
 
-    fn of(options: &[&str]) -> Vec<String> {
-        Indexes::of(options.iter().copied()).addresses()
+    fn of(text: &str) -> Vec<String> {
+        Indexes::of(&requirements::read(text)).addresses()
     }
 
     #[test]
     fn as_pip_understands_them() {
-        assert_eq!(of(&[]), [PUBLIC_INDEX]);
-        assert_eq!(of(&["--extra-index-url https://a/simple"]), [PUBLIC_INDEX, "https://a/simple/"]);
-        assert_eq!(of(&["--extra-index-url https://a/s", "-i https://b/s/"]), ["https://b/s/"]);
-        assert_eq!(of(&["-i https://b/s", "--no-index", "-f https://c/wheels"]), ["https://c/wheels/"]);
+        assert_eq!(of(""), [PUBLIC_INDEX]);
+        assert_eq!(of("--extra-index-url https://a/simple"), [PUBLIC_INDEX, "https://a/simple/"]);
+        assert_eq!(of("--extra-index-url https://a/s\n-i https://b/s/"), ["https://b/s/"]);
+        assert_eq!(of("--extra-index-url https://a/s -i https://b/s/"), ["https://b/s/", "https://a/s/"]);
+        assert_eq!(of("-i https://a/s -i https://b/s"), ["https://b/s/"]);
+        assert_eq!(of("-i https://b/s\n--no-index\n-f https://c/wheels"), ["https://c/wheels/"]);
+        assert_eq!(of("numpy -i https://b/s"), [PUBLIC_INDEX]);
     }
 
     #[test]
     fn an_address_holds_no_user() {
-        assert_eq!(of(&["-i HTTPS://{private}@Pkgs.Dev.Azure.com/Org/"]), ["https://pkgs.dev.azure.com/Org/"]);
-        let indexes = Indexes::of(["-i https://{private}@host/x", "--extra-index-url https://host/y"].into_iter());
+        assert_eq!(of("-i HTTPS://{private}@Pkgs.Dev.Azure.com/Org/"), ["https://pkgs.dev.azure.com/Org/"]);
+        let file = requirements::read("-i https://{private}@host/x\n--extra-index-url https://host/y");
+        let indexes = Indexes::of(&file);
         assert_eq!(indexes.hosts(), ["host"]);
         assert!(indexes.is_private());
     }
