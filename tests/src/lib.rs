@@ -7,6 +7,8 @@ pub mod engine;
 pub mod flows;
 pub mod index;
 #[cfg(unix)]
+pub mod own_engine;
+#[cfg(unix)]
 pub mod registry;
 
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
 
 const EXIT_CODES: &str = "Exit codes: 0 passed; 1 lines failed; 2 usage or configuration; 3 findings at or above \
 the failing level; 4 environment could not be built, or the engine refuses the flow; 5 runtime could not start or \
-died; 8 infrastructure (engine, disk); 130 cancelled.";
+died; 8 infrastructure (engine, registry, disk); 130 cancelled.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

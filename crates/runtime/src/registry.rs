@@ -123,6 +123,11 @@ impl Registries {
         Self { anonymous: Some(why), ..Self::default() }
     }
 
+    /// Whether no credential is used, whatever there is.
+    pub fn is_anonymous(&self) -> bool {
+        self.anonymous.is_some()
+    }
+
     /// The same with another identity for Azure's registries.
     #[must_use]
     pub fn with_identity(self, identity: Arc<Identity>) -> Self {

@@ -46,3 +46,20 @@ fn a_cache_needs_a_registry_and_an_engine() {
     let done = place.start(&["run", "repo/flow", "--backend", "process", "--cache-from", "127.0.0.1:1/env"], &venvs);
     done.assert(0, &["cache is not used"]);
 }
+
+#[test]
+fn what_is_broken_off_leaves_no_name_of_a_registry() {
+    let _alone = alone();
+    let Some(place) = Place::new("broken-off") else { return };
+    let before = place.holds();
+    place.requires("six==1.16.0\n");
+    let cache = format!("{}/env", fake_registry(Fault::Silent));
+    let build = |option| ["environment", "build", "repo/flow", option, cache.as_str()];
+    assert_eq!(place.interrupted(&build("--cache-from"), "looking for"), Some(130));
+    assert_eq!(place.holds(), before);
+    assert_eq!(place.interrupted(&build("--cache-to"), "pushing"), Some(130));
+    // What was built stays built.
+    assert_eq!(place.plan()["cached"], true);
+    place.remove(&place.image());
+    assert_eq!(place.holds(), before);
+}

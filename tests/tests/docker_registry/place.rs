@@ -1,9 +1,10 @@
 //! A flow in a folder of its own, with a cache and a configuration of Docker of its own.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::process::{Command, Stdio};
 
-use flowgate_tests::engine::{Engine, docker_or_skip};
+use flowgate_tests::engine::{Engine, docker_or_skip, wait_for};
 use flowgate_tests::registry::{ENCODED, PASSWORD};
 use flowgate_tests::{Finished, Folder, flows};
 use serde_json::{Value, json};
@@ -55,6 +56,17 @@ impl Place {
             assert!(!finished.stdout.contains(secret) && !finished.stderr.contains(secret), "{finished:?}");
         }
         Done { finished, process }
+    }
+
+    /// Starts `flowgate`, interrupts it once it has said something, and gives its exit code.
+    pub(crate) fn interrupted(&self, arguments: &[&str], said: &str) -> Option<i32> {
+        let log = self.folder.path().join("interrupted.log");
+        let mut command = command(&self.folder, arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        let mut child = command.spawn().unwrap();
+        wait_for(said, || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(said)).then_some(()));
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        child.wait().unwrap().code()
     }
 
     /// `flowgate environment build flow` with further arguments.

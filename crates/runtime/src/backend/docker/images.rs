@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Docker, container};
 use crate::backend::Progress;
+use crate::environment::base;
 use crate::environment::key::Content;
 use crate::error::{RuntimeError, Stage};
 
@@ -98,10 +99,14 @@ impl Docker {
         }
     }
 
-    /// The image of that name; it is pulled where the engine does not have it.
+    /// The image of that name; it is pulled where the engine does not have it, and flowgate's own base is built.
     pub(super) async fn find_or_pull(&self, name: &str, progress: Progress<'_>) -> Result<Found, RuntimeError> {
         if let Some(found) = self.find(name).await? {
             return Ok(found);
+        }
+        // No registry has flowgate's own base, but for a cache, which is asked for it there.
+        if let Some(python) = base::PYTHONS.iter().find(|python| base::image_name(python) == name) {
+            return Box::pin(self.build_base(python, &self.environments.platform, None, progress)).await;
         }
         progress(&format!("pulling image {name}"));
         // Without a tag the engine would pull every tag there is.

@@ -68,7 +68,10 @@ impl Docker {
                     self.keep_away(from);
                     note(&refusal.message);
                 }
-                Kind::Denied | Kind::Full | Kind::Other => note(&format!("{}; {}", refusal.message, refusal.hint)),
+                Kind::Denied if !environments.registries.is_anonymous() => {
+                    note(&format!("{}; {}", refusal.message, refusal.hint));
+                }
+                Kind::Denied | Kind::Full | Kind::Other => note(&refusal.message),
             }
             return None;
         }

@@ -20,6 +20,8 @@ const FIRST_WORD: Duration = Duration::from_secs(45);
 const SILENCE: Duration = Duration::from_secs(300);
 /// How much of what a registry says is shown, in characters.
 const SHOWN: usize = 300;
+/// What engines say of a name that nobody knows.
+const NO_SUCH_HOST: &str = "no such host";
 /// How the engine names Docker Hub's registry, and how people do.
 const DOCKER_HUB: (&str, &str) = ("index.docker.io", "docker.io");
 
@@ -65,6 +67,8 @@ struct Asked<'n> {
     registry: String,
     credentials: Option<DockerCredentials>,
     source: LoginSource,
+    /// Whether there may be no credential.
+    anonymous: bool,
 }
 
 impl Docker {
@@ -115,7 +119,8 @@ impl Docker {
             }),
         };
         let registry = if registry == DOCKER_HUB.0 { DOCKER_HUB.1.to_owned() } else { registry };
-        Ok(Asked { image, registry, credentials, source })
+        let anonymous = self.environments.registries.is_anonymous();
+        Ok(Asked { image, registry, credentials, source, anonymous })
     }
 
     /// Waits until the engine is done, or a registry has been silent for too long.
@@ -175,11 +180,11 @@ impl Asked<'_> {
             Kind::Denied => (
                 // Not in its own words: those may repeat what it was sent.
                 format!("{registry} refuses it, asked as {}", self.source),
-                match &self.source {
-                    LoginSource::Nowhere(Some(_)) => {
+                match self.anonymous {
+                    true => {
                         "name an image that everybody may pull, or one that flowgate.yaml says how to build".to_owned()
                     }
-                    _ => format!(
+                    false => format!(
                         "sign in with `docker login {registry}` as somebody who may use it; a name that does not exist is answered the same way"
                     ),
                 },
@@ -198,7 +203,10 @@ impl Asked<'_> {
                 "free some with `flowgate environment prune` or `docker system prune`".to_owned(),
             ),
             Kind::Other => (
-                shown,
+                match said.contains(NO_SUCH_HOST) {
+                    true => format!("there is no host by the name of its registry, {registry}: {shown}"),
+                    false => shown,
+                },
                 format!(
                     "fetch it with `docker pull {}` where the network is reached, or name another image",
                     self.image
@@ -231,7 +239,7 @@ fn kind(said: &str) -> Kind {
         return Kind::Full;
     }
     // A name that nobody knows is rather a slip of the pen than an outage.
-    if has(&["no such host"]) {
+    if has(&[NO_SUCH_HOST]) {
         return Kind::Other;
     }
     if has(&["unauthorized", "denied", "no basic auth credentials", "authentication required", "forbidden"]) {
@@ -311,6 +319,7 @@ mod tests {
             registry: "r".to_owned(),
             credentials: Some(credentials),
             source: LoginSource::Docker,
+            anonymous: false,
         };
         let said = "you sent Authorization: Basic c29tZW9uZTpvcGVu and Bearer\nabc, open-sesame!";
         assert_eq!(asked.refused(said).message, "you sent Authorization: Basic *** and Bearer *** ***!");
