@@ -2,11 +2,14 @@
 //!
 //! A package that is not listed may bring anything: what it installs cannot be told from its name.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
+use std::sync::LazyLock;
 
 /// What promptflow 1.18.5 and promptflow-tools 1.6.1 bring, and so every place where a flow runs:
 /// the packages of flowgate's own lock, by their normalized names.
-pub(crate) const BASE: &str = "aniso8601 annotated-doc annotated-types anyio argcomplete attrs azure-core \
+const BASE: &str = "aniso8601 annotated-doc annotated-types anyio argcomplete attrs azure-core \
     azure-identity azure-monitor-opentelemetry-exporter blinker certifi cffi charset-normalizer click colorama \
     cryptography docstring-parser exceptiongroup fastapi filelock filetype flask flask-cors flask-restx gitdb \
     gitpython google-search-results googleapis-common-protos greenlet h11 httpcore httpcore2 httpx httpx2 \
@@ -23,7 +26,7 @@ pub(crate) const BASE: &str = "aniso8601 annotated-doc annotated-types anyio arg
 /// What Microsoft's base image holds besides: the engine's parts for Azure, promptflow-vectordb and
 /// what serves flows, with what these bring. The image's own list is not public; what only some of
 /// its versions hold is listed too.
-pub(crate) const HOSTED: &str = "promptflow-azure promptflow-vectordb promptflow-image-bundle pip setuptools wheel \
+const HOSTED: &str = "promptflow-azure promptflow-vectordb promptflow-image-bundle pip setuptools wheel \
     gunicorn uvicorn azure-keyvault-secrets tenacity";
 
 /// A package that promptflow's extra `azure` brings.
@@ -210,54 +213,95 @@ const PACKAGES: &[Package] = &[
     ("yarl", "", "idna multidict"),
 ];
 
-/// What a set of packages brings; `None` where one of them may bring anything.
-pub(crate) fn brought<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Brought> {
-    let mut open: Vec<&str> = names.into_iter().collect();
-    let mut seen = BTreeSet::new();
-    let mut modules = BTreeSet::new();
-    while let Some(name) = open.pop() {
-        if !seen.insert(name.to_owned()) {
-            continue;
-        }
-        let known = PACKAGES.iter().find(|(known, ..)| *known == name);
-        match known {
-            Some((_, own, _)) if !own.is_empty() => modules.extend(own.split_whitespace().map(str::to_owned)),
-            _ => _ = modules.insert(name.replace('-', "_")),
-        }
-        match known {
-            Some((.., "*")) => return None,
-            Some((.., "*base")) => open.extend(BASE.split_whitespace()),
-            Some((.., others)) => open.extend(others.split_whitespace()),
-            None if BASE.split_whitespace().any(|base| base == name) => {}
-            // A module that a listed package brings.
-            None if PACKAGES.iter().any(|(.., others)| others.split_whitespace().any(|other| other == name)) => {}
-            None => return None,
+/// The list by name, with the packages that the listed ones bring and that are not listed themselves.
+static INDEX: LazyLock<HashMap<&str, Package>> = LazyLock::new(|| {
+    let brought = PACKAGES.iter().flat_map(|(.., others)| others.split_whitespace()).chain(BASE.split_whitespace());
+    brought.map(|name| (name, (name, "", ""))).chain(PACKAGES.iter().map(|package| (package.0, *package))).collect()
+});
+
+/// What is there without being asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Installed {
+    /// [`BASE`].
+    Base,
+    /// [`BASE`] and [`HOSTED`].
+    Hosted,
+}
+
+impl Installed {
+    /// The same for every flow, and large: put together once.
+    fn brought(self) -> Option<&'static Brought> {
+        static ALONE: LazyLock<Option<Brought>> = LazyLock::new(|| Brought::default().with(BASE.split_whitespace()));
+        static WITH_HOSTED: LazyLock<Option<Brought>> =
+            LazyLock::new(|| Brought::default().with(BASE.split_whitespace().chain(HOSTED.split_whitespace())));
+        match self {
+            Self::Base => ALONE.as_ref(),
+            Self::Hosted => WITH_HOSTED.as_ref(),
         }
     }
-    Some(Brought { modules })
+}
+
+/// True for a package of [`BASE`] or [`HOSTED`].
+pub(crate) fn is_there(name: &str) -> bool {
+    BASE.split_whitespace().chain(HOSTED.split_whitespace()).any(|there| there == name)
+}
+
+/// What a set of packages brings besides what is there without being asked for; `None` where one of them may bring
+/// anything.
+pub(crate) fn brought<'n>(installed: Installed, names: impl IntoIterator<Item = &'n str>) -> Option<Brought> {
+    Brought { installed: Some(installed.brought()?), ..Brought::default() }.with(names)
 }
 
 /// The modules that packages bring.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Brought {
-    modules: BTreeSet<String>,
+    installed: Option<&'static Brought>,
+    packages: HashSet<&'static str>,
+    modules: BTreeSet<Cow<'static, str>>,
 }
 
 impl Brought {
+    fn with<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Option<Self> {
+        let mut open: Vec<&str> = names.into_iter().collect();
+        while let Some(name) = open.pop() {
+            if self.packages.contains(name) || self.installed.is_some_and(|there| there.packages.contains(name)) {
+                continue;
+            }
+            let (name, own, others) = *INDEX.get(name)?;
+            self.packages.insert(name);
+            if own.is_empty() {
+                self.modules.insert(name.replace('-', "_").into());
+            }
+            self.modules.extend(own.split_whitespace().map(Cow::Borrowed));
+            match others {
+                "*" => return None,
+                "*base" => open.extend(BASE.split_whitespace()),
+                others => open.extend(others.split_whitespace()),
+            }
+        }
+        Some(self)
+    }
+
     /// True where importing that module finds something: it, what it is in, or a part of it.
     pub(crate) fn has(&self, module: &str) -> bool {
-        self.modules.iter().any(|known| is_within(module, known) || is_within(known, module))
+        let ends = module.match_indices('.').map(|(at, _)| at).chain([module.len()]);
+        let mut wholes = ends.filter_map(|end| module.get(..end));
+        let mut parts = self.modules.range::<str, _>((Bound::Excluded(module), Bound::Unbounded));
+        wholes.any(|whole| self.modules.contains(whole))
+            || parts.by_ref().take_while(|part| part.starts_with(module)).any(|part| is_within(part, module))
+            || self.installed.is_some_and(|installed| installed.has(module))
     }
 }
 
 /// The usual package with that module.
 pub(crate) fn package_of(module: &str) -> Option<&'static str> {
+    let root = module.split('.').next().unwrap_or(module);
+    let is_root = |name: &str| {
+        let same = |(a, b): (u8, u8)| a == if b == b'-' { b'_' } else { b };
+        name.len() == root.len() && root.bytes().zip(name.bytes()).all(same)
+    };
     let has = |(name, modules, _): &&Package| {
-        if modules.is_empty() {
-            module.split('.').next().is_some_and(|root| root == name.replace('-', "_"))
-        } else {
-            modules.split_whitespace().any(|known| is_within(module, known))
-        }
+        is_root(name) && modules.is_empty() || modules.split_whitespace().any(|known| is_within(module, known))
     };
     // Packages that bring others count for their own modules only.
     PACKAGES.iter().filter(|(name, ..)| *name != "promptflow-vectordb").find(has).map(|(name, ..)| *name)
@@ -285,7 +329,7 @@ mod tests {
 
     #[test]
     fn what_packages_bring() {
-        let base = brought(BASE.split_whitespace()).expect("a base whose modules are known");
+        let base = brought(Installed::Base, []).expect("a base whose modules are known");
         for module in ["yaml", "sklearn", "azure.search.documents", "langchain"] {
             assert!(!base.has(module), "{module}");
         }
@@ -294,11 +338,13 @@ mod tests {
         {
             assert!(base.has(module), "{module}");
         }
-        let hosted = brought(HOSTED.split_whitespace()).expect("an image whose modules are known");
+        let hosted = brought(Installed::Hosted, []).expect("an image whose modules are known");
         for module in ["yaml", "azure.search.documents", "langchain.schema", "faiss", "tenacity"] {
             assert!(hosted.has(module), "{module}");
         }
-        assert!(brought(["contoso-tools"]).is_none() && brought(["langchain"]).is_none());
+        let brings = |name| brought(Installed::Base, [name]);
+        assert!(brings("contoso-tools").is_none() && brings("langchain").is_none());
+        assert!(brings("pypdf").is_some_and(|brought| brought.has("pypdf.errors") && brought.has("openai")));
         assert_eq!(package_of("yaml"), Some("pyyaml"));
         assert_eq!(package_of("azure.search.documents.models"), Some("azure-search-documents"));
         assert_eq!(package_of("azure.nothing"), None);

@@ -8,7 +8,7 @@ use ruff_python_stdlib::sys::is_known_standard_library;
 
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
-use crate::packages::{self, AZURE_EXTRA, BASE, Brought, HOSTED};
+use crate::packages::{self, AZURE_EXTRA, Brought, Installed};
 use crate::rule::{Group, Rule};
 use flowgate_flow::base_image;
 
@@ -36,8 +36,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     let Some(named) = named(context) else { return Vec::new() };
     let Some(brought) = brought(context, &named) else { return Vec::new() };
     // What is not listed here may be a part of what the requirements bring.
-    let is_base = |name: &String| BASE.split_whitespace().chain(HOSTED.split_whitespace()).any(|base| base == name);
-    let only_base = named.iter().all(is_base);
+    let only_base = || named.iter().all(|name| packages::is_there(name));
     let mut findings = Vec::new();
     let mut seen = BTreeSet::new();
     for file in files {
@@ -45,9 +44,11 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         for import in imports {
             let module = import.module.value.as_str();
             let root = module.split('.').next().unwrap_or(module);
-            let is_known = context.project.local_modules.contains(root) || is_standard(root) || brought.has(module);
+            if context.project.local_modules.contains(root) || brought.has(module) || is_standard(root) {
+                continue;
+            }
             let package = packages::package_of(module);
-            if is_known || (package.is_none() && !only_base) || !seen.insert((file.file, package.unwrap_or(root))) {
+            if (package.is_none() && !only_base()) || !seen.insert((file.file, package.unwrap_or(root))) {
                 continue;
             }
             let at = Place { file: file.file, span: import.module.span };
@@ -67,8 +68,9 @@ fn is_standard(module: &str) -> bool {
 
 /// The modules of the named packages and of those that are there without being asked for.
 fn brought(context: &Context<'_>, named: &[String]) -> Option<Brought> {
-    let others = if context.target == RuntimeTarget::HostedRuntime { HOSTED } else { "" };
-    packages::brought(named.iter().map(String::as_str).chain(BASE.split_whitespace()).chain(others.split_whitespace()))
+    let hosted = context.target == RuntimeTarget::HostedRuntime;
+    let installed = if hosted { Installed::Hosted } else { Installed::Base };
+    packages::brought(installed, named.iter().map(String::as_str))
 }
 
 /// True where a package may bring that module of the top level, or Python itself has it.
