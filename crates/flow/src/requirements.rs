@@ -25,6 +25,9 @@ use logical::Logical;
 
 /// Longer files are not read: no requirements file comes near it, and memory stays bounded.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Nor files of more lines, for each takes far more memory than its text. The lock of a large project, with several
+/// hashes for each package, has ten thousand.
+pub const MAX_LINES: usize = 50_000;
 
 /// The text that Azure's runtime replaces by a token in an index URL.
 pub const PRIVATE_PLACEHOLDER: &str = "{private}";
@@ -108,10 +111,15 @@ impl Requirements {
     }
 }
 
-/// Reads `text`; a text over [`MAX_BYTES`] gives an empty file.
+/// True for a text that is not read.
+pub fn is_too_long(text: &str) -> bool {
+    text.len() > MAX_BYTES || logical::breaks(text).nth(MAX_LINES).is_some()
+}
+
+/// Reads `text`; one that [`is_too_long`] gives an empty file.
 pub fn read(text: &str) -> Requirements {
     let mut file = Requirements::default();
-    if text.len() > MAX_BYTES {
+    if is_too_long(text) {
         return file;
     }
     let mut at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };

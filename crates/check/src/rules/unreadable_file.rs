@@ -56,8 +56,18 @@ mod tests {
             message(long),
             "unreadable-file: the file is longer than 4 MiB, which is the most that flowgate reads"
         );
-        let project = load_requirements(&Memory::default(), Path::new("/f/requirements.txt"));
-        let findings = crate::check(&project, &Default::default(), &Default::default());
-        assert_eq!(findings[0].message, "cannot read the file: there is no such file");
+        for (files, message) in [
+            (vec![], "cannot read the file: there is no such file"),
+            (
+                vec![("/f/requirements.txt".into(), b"a\r\n".repeat(50_001))],
+                "the file has more than 50000 lines, which is the most that flowgate reads",
+            ),
+            (vec![("/f/requirements.txt".into(), b"a\r\n".repeat(50_000))], ""),
+        ] {
+            let memory = Memory { files: files.into_iter().collect() };
+            let project = load_requirements(&memory, Path::new("/f/requirements.txt"));
+            let findings = crate::check(&project, &Default::default(), &Default::default());
+            assert_eq!(findings.first().map_or("", |finding| &finding.message), message);
+        }
     }
 }

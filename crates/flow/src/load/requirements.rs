@@ -6,7 +6,7 @@ use super::Loader;
 use crate::include::{self, Includes};
 use crate::model::Flow;
 use crate::project::{FileId, NestedRequirements, NestedTarget, Presence, RequirementsFile};
-use crate::requirements;
+use crate::requirements::{self, Encoding};
 
 /// How many files `-r` and `-c` may pull in.
 const MAX_FILES: usize = 64;
@@ -46,7 +46,7 @@ impl Loader<'_> {
             return NestedTarget::NotFollowed;
         }
         let bytes = self.fs.read(&path, requirements::MAX_BYTES + 1);
-        let file = self.keep(&path, bytes, requirements::MAX_BYTES, requirements::decode);
+        let file = self.keep(&path, bytes, requirements::MAX_BYTES, decode);
         let read = requirements::read(self.project.text(file));
         let named: Vec<_> = read
             .lines
@@ -87,4 +87,13 @@ impl Loader<'_> {
             _ => NestedTarget::Missing(fact),
         }
     }
+}
+
+fn decode(bytes: Vec<u8>) -> Result<(String, Encoding), String> {
+    let (text, encoding) = requirements::decode(bytes)?;
+    if requirements::is_too_long(&text) {
+        let most = requirements::MAX_LINES;
+        return Err(format!("the file has more than {most} lines, which is the most that flowgate reads"));
+    }
+    Ok((text, encoding))
 }

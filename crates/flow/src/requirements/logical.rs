@@ -73,13 +73,19 @@ pub(super) fn span_of(chars: &[(usize, char)]) -> Option<Span> {
     Some(Span::new(*start, end + last.len_utf8()))
 }
 
-/// The line at `at` without its break, and where the next one starts; it breaks where Python's
-/// `splitlines` does.
+/// Where lines break: where Python's `splitlines` breaks them.
+pub(super) fn breaks(text: &str) -> impl Iterator<Item = usize> {
+    let is_second_half = |at: usize| text.get(..=at).is_some_and(|before| before.ends_with("\r\n"));
+    text.match_indices(is_break).map(|(at, _)| at).filter(move |at| !is_second_half(*at))
+}
+
+fn is_break(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// The line at `at` without its break, and where the next one starts.
 fn physical(text: &str, at: usize) -> (&str, usize) {
     let rest = text.get(at..).unwrap_or("");
-    let is_break = |c: char| {
-        matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
-    };
     let Some(end) = rest.find(is_break) else { return (rest, text.len()) };
     let broken = rest.get(end..).unwrap_or("");
     let width = if broken.starts_with("\r\n") { 2 } else { broken.chars().next().map_or(0, char::len_utf8) };
