@@ -53,13 +53,11 @@ pub const RUN_KEYS: [&str; 20] = [
 /// Classifies by file name alone.
 pub fn classify(path: &Path) -> FileKind {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return FileKind::Other };
-    let lower = name.to_ascii_lowercase();
-    let yaml = lower.ends_with(".yaml") || lower.ends_with(".yml");
-    if yaml && (name.starts_with("flow.dag.") || name.starts_with("flow.flex.")) {
+    if is_yaml(name) && (name.starts_with("flow.dag.") || name.starts_with("flow.flex.")) {
         FileKind::Flow
-    } else if lower.ends_with(".prompty") {
+    } else if ends_with(name, ".prompty") {
         FileKind::Prompty
-    } else if lower.ends_with(".txt") && lower.contains("requirements") {
+    } else if ends_with(name, ".txt") && name.to_ascii_lowercase().contains("requirements") {
         FileKind::Requirements
     } else {
         FileKind::Other
@@ -69,10 +67,17 @@ pub fn classify(path: &Path) -> FileKind {
 /// True for a file whose kind its text may tell.
 pub fn is_told_by_text(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
-    let lower = name.to_ascii_lowercase();
-    classify(path) == FileKind::Other
-        && (lower.ends_with(".yaml") || lower.ends_with(".yml"))
-        && name != crate::config::FILE_NAME
+    is_yaml(name) && classify(path) == FileKind::Other && name != crate::config::FILE_NAME
+}
+
+fn is_yaml(name: &str) -> bool {
+    ends_with(name, ".yaml") || ends_with(name, ".yml")
+}
+
+/// In whatever case.
+fn ends_with(name: &str, ending: &str) -> bool {
+    let start = name.len().checked_sub(ending.len());
+    start.and_then(|start| name.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
 }
 
 /// Classifies by file name, and a YAML file of another name by its text: by its `$schema`, else by

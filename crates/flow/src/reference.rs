@@ -28,9 +28,15 @@ pub enum Reference {
 /// Spans are exact where the text in the file is the text that YAML gives (no escapes); otherwise
 /// every part gets the span of the whole value.
 pub fn parse(node: &Node, text: &str) -> Option<Reference> {
-    let scalar = node.scalar().filter(|s| s.is_string())?;
+    let scalar = node.scalar()?;
     let body = scalar.text.strip_prefix("${").filter(|_| scalar.text.len() > 2)?.strip_suffix('}')?;
-    let at = node.span.slice(text).find(scalar.text.as_str()).map(|offset| node.span.start + offset + 2);
+    if !scalar.is_string() {
+        return None;
+    }
+    let written = node.span.slice(text);
+    // At once or after a quote, but for a block.
+    let near = [0, 1].into_iter().find(|at| written.get(*at..).is_some_and(|rest| rest.starts_with(&scalar.text)));
+    let at = near.or_else(|| written.find(&scalar.text)).map(|offset| node.span.start + offset + 2);
     let part = |value: &str, offset: usize| {
         let span = at.map_or(node.span, |at| Span::new(at + offset, at + offset + value.len()));
         Spanned::new(value.to_owned(), span)
