@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use flowgate_check::workspace::{self, Target, Unit};
 use flowgate_flow::load::{self, FileSystem, Within};
-use flowgate_report::check::{CheckReport, display_path, plural};
+use flowgate_report::check::{CheckReport, Checked, display_path, plural};
 use flowgate_report::escape::{workflow_log, workflow_message};
 use flowgate_report::{check, run};
 use flowgate_runtime::engines::{Choice, Engines};
@@ -112,9 +112,8 @@ fn check_all(host: &Host, inputs: &inputs::Inputs, fs: &Within) -> Result<(Check
     }
     let mut checked = CheckReport::default();
     let options = workspace::Options { threads: host.parallelism, ..workspace::Options::default() };
-    workspace::check_all(fs, &targets, &options, |project, findings| {
-        checked.add(&project, &findings, &inputs.workspace)
-    });
+    let made = |_, project, findings: Vec<_>| Checked::new(&project, &findings, &inputs.workspace);
+    workspace::check_all(fs, &targets, &options, made, |one| checked.add(one));
     let mut flows: Vec<PathBuf> = targets
         .into_iter()
         .filter_map(|target| if let Unit::Flow(flow) = target.unit { Some(flow) } else { None })

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowgate_flow::config::{self, CheckConfig, ConfigError, Loaded, RuleLevel};
 use flowgate_flow::load::FileSystem;
@@ -76,26 +76,38 @@ pub fn load(fs: &dyn FileSystem, folder: &Path) -> Result<Loaded, ConfigError> {
 
 /// The configurations of folders; each file is read once, however many folders it is for.
 pub(crate) struct Configurations<'f> {
-    fs: &'f dyn FileSystem,
-    known: HashMap<PathBuf, Arc<Loaded>>,
+    fs: &'f (dyn FileSystem + Sync),
+    /// By folder; not of each that was asked for, which are as many as there are flows, but of those above and of
+    /// those that hold a configuration.
+    known: Mutex<HashMap<PathBuf, Arc<Loaded>>>,
 }
 
 impl<'f> Configurations<'f> {
-    pub(crate) fn new(fs: &'f dyn FileSystem) -> Self {
-        Self { fs, known: HashMap::new() }
+    pub(crate) fn new(fs: &'f (dyn FileSystem + Sync)) -> Self {
+        Self { fs, known: Mutex::default() }
     }
 
     /// What [`load`] gives for that folder.
-    pub(crate) fn of(&mut self, folder: &Path) -> Result<Arc<Loaded>, ConfigError> {
-        if let Some(known) = self.known.get(folder) {
+    pub(crate) fn of(&self, folder: &Path) -> Result<Arc<Loaded>, ConfigError> {
+        if let Some(known) = self.known().get(folder) {
             return Ok(known.clone());
         }
-        let loaded = match (config::load_in(self.fs, folder), folder.parent()) {
-            (Ok(None), Some(above)) => self.of(above)?,
-            (own, _) => Arc::new(judged(own.map(Option::unwrap_or_default))?),
-        };
-        self.known.insert(folder.to_owned(), loaded.clone());
-        Ok(loaded)
+        match (config::load_in(self.fs, folder), folder.parent()) {
+            (Ok(None), Some(above)) => {
+                let loaded = self.of(above)?;
+                self.known().entry(above.to_owned()).or_insert_with(|| loaded.clone());
+                Ok(loaded)
+            }
+            (own, _) => {
+                let loaded = Arc::new(judged(own.map(Option::unwrap_or_default))?);
+                self.known().insert(folder.to_owned(), loaded.clone());
+                Ok(loaded)
+            }
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<PathBuf, Arc<Loaded>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

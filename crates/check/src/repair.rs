@@ -16,7 +16,7 @@ use flowgate_flow::{Project, Span};
 use crate::finding::{Applicability, Edit, Finding, Level};
 use crate::fixes::apply;
 use crate::rules::unused_ignore;
-use crate::workspace::{Options, Target, check_each};
+use crate::workspace::{Options, Target, check_all};
 
 /// How often the flows that share files are checked. Each time applies every fix that does not
 /// overlap another, so that few are needed; fixes that undo each other end here.
@@ -72,11 +72,12 @@ pub fn repair(fs: &(dyn FileSystem + Sync), targets: &[Target], options: &Option
     let mut repair = Repair::default();
     for _ in 0..MAX_ROUNDS {
         let mut groups = Groups::default();
-        check_each(&overlay, targets, options, |index, project, findings| {
+        let snapshot = |index: usize, project, findings: Vec<_>| {
             let mut snapshot = Snapshot::default();
             snapshot.add(&overlay, project, &findings, wanted);
-            groups.add(&targets[index], &snapshot);
-        });
+            (index, snapshot)
+        };
+        check_all(&overlay, targets, options, snapshot, |(index, snapshot)| groups.add(&targets[index], &snapshot));
         let applied = repair.applied.len();
         repair.undone.clear();
         for group in groups.with_fixes() {
@@ -164,7 +165,8 @@ struct Snapshot {
 impl Snapshot {
     fn of(fs: &Overlay<'_>, targets: &[Target], options: &Options, wanted: Wanted<'_>) -> Self {
         let mut snapshot = Self::default();
-        check_each(fs, targets, options, |_, project, findings| snapshot.add(fs, project, &findings, wanted));
+        let both = |_, project, findings: Vec<_>| (project, findings);
+        check_all(fs, targets, options, both, |(project, findings)| snapshot.add(fs, project, &findings, wanted));
         // A comment that one of the flows needs is needed.
         let files = &snapshot.files;
         snapshot.candidates.retain(|candidate, wanting| {

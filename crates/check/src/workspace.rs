@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowgate_flow::config::{CheckConfig, Config, ConfigError};
 use flowgate_flow::load::{self, FileSystem};
@@ -68,37 +68,72 @@ impl TargetError {
     }
 }
 
-/// What to check for a path that the user named: every flow and every file beside
+/// What to check for a path that the user named, in order of path: every flow and every file beside
 /// flows below a folder that no configuration leaves out, one of them, or a requirements file
 /// together with the flow that owns it.
 ///
 /// # Errors
 /// See [`TargetError`].
-pub fn targets(fs: &dyn FileSystem, path: &Path) -> Result<Found, TargetError> {
-    match load::is_folder(path) {
-        None => Err(TargetError::Path("there is no such file or folder".to_owned())),
-        Some(true) => below(fs, path),
-        Some(false) => Ok(Found { targets: vec![target_of_file(fs, path)?], excluded: Vec::new() }),
-    }
+pub fn targets(fs: &(dyn FileSystem + Sync), path: &Path) -> Result<Found, TargetError> {
+    let targets = Mutex::new(Vec::new());
+    let excluded = find(fs, path, cores(), |target| lock(&targets).push(target))?;
+    let mut targets = targets.into_inner().unwrap_or_else(PoisonError::into_inner);
+    targets.sort_by(|a, b| a.unit.file().cmp(b.unit.file()));
+    Ok(Found { targets, excluded })
 }
 
-fn below(fs: &dyn FileSystem, folder: &Path) -> Result<Found, TargetError> {
-    let files =
-        load::discover_all(folder).map_err(|error| TargetError::Path(format!("cannot read the folder: {error}")))?;
-    let mut configurations = Configurations::new(fs);
-    let mut found = Found::default();
-    for (path, kind) in files {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let loaded = configurations.of(folder).map_err(TargetError::Config)?;
-        if let Some(pattern) = loaded.excludes(&path) {
-            let pattern = pattern.to_owned();
-            found.excluded.push((path, pattern));
-            continue;
+/// Hands over what [`targets`] gives, as it is found, and gives what is left out, in order of path.
+fn find(
+    fs: &(dyn FileSystem + Sync),
+    path: &Path,
+    threads: usize,
+    each: impl Fn(Target) + Sync,
+) -> Result<Vec<(PathBuf, String)>, TargetError> {
+    match load::is_folder(path) {
+        None => return Err(TargetError::Path("there is no such file or folder".to_owned())),
+        Some(false) => {
+            each(target_of_file(fs, path)?);
+            return Ok(Vec::new());
         }
-        let unit = if kind == FileKind::Flow { Unit::Flow(path) } else { Unit::Sibling(path) };
-        found.targets.push(Target { unit, config: loaded.config.clone() });
+        Some(true) => {}
     }
-    Ok(found)
+    let configurations = Configurations::new(fs);
+    let excluded = Mutex::new(Vec::new());
+    // Of several, the first by its file: the order in which they are met is chance.
+    let wrong: Mutex<Option<ConfigError>> = Mutex::new(None);
+    load::discover_all(path, threads, |path, kind| {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        match configurations.of(folder) {
+            Ok(loaded) => match loaded.excludes(&path).map(str::to_owned) {
+                Some(pattern) => lock(&excluded).push((path, pattern)),
+                None => {
+                    let unit = if kind == FileKind::Flow { Unit::Flow(path) } else { Unit::Sibling(path) };
+                    each(Target { unit, config: loaded.config.clone() });
+                }
+            },
+            Err(error) => {
+                let mut wrong = lock(&wrong);
+                if wrong.as_ref().is_none_or(|wrong| error.path < wrong.path) {
+                    *wrong = Some(error);
+                }
+            }
+        }
+    })
+    .map_err(|error| TargetError::Path(format!("cannot read the folder: {error}")))?;
+    if let Some(error) = wrong.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(TargetError::Config(error));
+    }
+    let mut excluded = excluded.into_inner().unwrap_or_else(PoisonError::into_inner);
+    excluded.sort();
+    Ok(excluded)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// What to check for a file that the user named; it need not be there.
@@ -160,49 +195,58 @@ pub struct Options {
 impl Default for Options {
     /// By every rule, on every core.
     fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, selection: Selection::default() }
+        Self { threads: cores(), selection: Selection::default() }
     }
 }
 
-/// Checks targets and hands over each project with its findings, in any order, as soon as it is
-/// done.
-pub fn check_all(
+/// Finds what [`targets`] gives for a path, and checks it at once. Each project is `made` into what
+/// is kept of it where it was checked, on every core; that is handed over in any order, one at a time.
+/// Gives how many there were.
+///
+/// # Errors
+/// See [`TargetError`].
+pub fn check_path<T>(
     fs: &(dyn FileSystem + Sync),
-    targets: &[Target],
+    path: &Path,
     options: &Options,
-    mut each: impl FnMut(Project, Vec<Finding>),
-) {
-    check_each(fs, targets, options, |_, project, findings| each(project, findings))
+    made: impl Fn(Project, Vec<Finding>) -> T + Sync,
+    each: impl FnMut(T) + Send,
+) -> Result<usize, TargetError> {
+    let count = AtomicUsize::new(0);
+    let each = Mutex::new(each);
+    find(fs, path, options.threads, |target| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let (project, findings) = check_one(fs, &target, &options.selection);
+        let made = made(project, findings);
+        lock(&each)(made);
+    })?;
+    Ok(count.into_inner())
 }
 
-/// Like [`check_all`], with the index of the target.
-pub(crate) fn check_each(
+/// Checks targets as [`check_path`] does, with the index of each.
+pub fn check_all<T>(
     fs: &(dyn FileSystem + Sync),
     targets: &[Target],
     options: &Options,
-    mut each: impl FnMut(usize, Project, Vec<Finding>),
+    made: impl Fn(usize, Project, Vec<Finding>) -> T + Sync,
+    each: impl FnMut(T) + Send,
 ) {
     let next = AtomicUsize::new(0);
-    // Bounded: a slow consumer holds the checkers back instead of piling up projects.
-    let (sender, receiver) = mpsc::sync_channel(options.threads.max(1) * 4);
+    let each = Mutex::new(each);
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(target) = targets.get(index) else { return };
+            let (project, findings) = check_one(fs, target, &options.selection);
+            let made = made(index, project, findings);
+            lock(&each)(made);
+        }
+    };
     std::thread::scope(|scope| {
-        for _ in 0..options.threads.clamp(1, targets.len().max(1)) {
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(target) = targets.get(index) else { return };
-                    if sender.send((index, check_one(fs, target, &options.selection))).is_err() {
-                        return;
-                    }
-                }
-            });
+        for _ in 1..options.threads.min(targets.len()) {
+            scope.spawn(work);
         }
-        drop(sender);
-        for (index, (project, findings)) in receiver {
-            each(index, project, findings);
-        }
+        work();
     });
 }
 

@@ -5,7 +5,6 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::classify::{FileKind, classify};
 use crate::data::{self, Row};
 use crate::include::{self, Includes};
 use crate::lower::lower;
@@ -16,6 +15,7 @@ use crate::text::LineIndex;
 use crate::yaml;
 
 mod assistant;
+mod discover;
 mod includes;
 mod overlay;
 mod passed_over;
@@ -25,6 +25,7 @@ mod templates;
 mod within;
 
 pub use assistant::assistant_inputs;
+pub use discover::{discover, discover_all, discover_some};
 
 pub use overlay::Overlay;
 pub use passed_over::{PassedOver, passed_over};
@@ -71,15 +72,29 @@ pub struct Disk;
 
 impl FileSystem for Disk {
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-        let file = std::fs::File::open(path)?;
+        let mut file = std::fs::File::open(path)?;
         let about = file.metadata()?;
         // A named pipe or a device would block or never end.
         if !about.is_file() {
             return Err(io::Error::other("not a regular file"));
         }
-        // One more byte than there are, so that the end is seen without another buffer.
-        let mut bytes = Vec::with_capacity(limit.min(usize::try_from(about.len()).map_or(limit, |length| length + 1)));
-        file.take(limit as u64).read_to_end(&mut bytes)?;
+        let length = usize::try_from(about.len()).unwrap_or(limit).min(limit);
+        let mut bytes = vec![0; length];
+        // Some file systems do not know.
+        if length == 0 {
+            file.take(limit as u64).read_to_end(&mut bytes)?;
+            return Ok(bytes);
+        }
+        let mut filled = 0;
+        while filled < length {
+            match file.read(bytes.get_mut(filled..).unwrap_or_default()) {
+                Ok(0) => break,
+                Ok(more) => filled += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
         Ok(bytes)
     }
 
@@ -136,67 +151,6 @@ impl FileSystem for Memory {
         names.dedup();
         if names.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(names) }
     }
-}
-
-/// Every flow file below `root` (or `root` itself, if it is one), in order of path. Hidden
-/// folders, ignored files, and copies that tools leave behind are skipped; so are virtual
-/// environments.
-///
-/// # Errors
-/// The first folder or file that could not be read, with its path in the message.
-pub fn discover(root: &Path) -> io::Result<Vec<PathBuf>> {
-    if root.is_file() {
-        return Ok(vec![root.to_owned()]);
-    }
-    let mut found = Vec::new();
-    for entry in walk(root) {
-        let entry = entry.map_err(io::Error::other)?;
-        found.extend(flow_file(entry));
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Every file below `root` that can be checked by itself, in order of path: flows, run
-/// specifications, connections and prompty files. Otherwise like [`discover`].
-///
-/// # Errors
-/// The first folder that could not be read, with its path in the message.
-pub fn discover_all(root: &Path) -> io::Result<Vec<(PathBuf, FileKind)>> {
-    let mut found = Vec::new();
-    for entry in walk(root) {
-        let entry = entry.map_err(io::Error::other)?;
-        if !entry.file_type().is_some_and(|kind| kind.is_file()) {
-            continue;
-        }
-        let kind = kind_of(&Disk, entry.path());
-        if !matches!(kind, FileKind::Requirements | FileKind::Other) {
-            found.push((entry.into_path(), kind));
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Like [`discover`], for a door that must neither fail nor take long: what cannot be read is left
-/// out, and the walk ends after `limit` entries.
-pub fn discover_some(root: &Path, limit: usize) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = walk(root).take(limit).filter_map(|entry| flow_file(entry.ok()?)).collect();
-    found.sort();
-    found
-}
-
-fn walk(root: &Path) -> ignore::Walk {
-    ignore::WalkBuilder::new(root)
-        .require_git(false)
-        .ignore(false)
-        .filter_entry(|entry| passed_over::of_folder(entry).is_none())
-        .build()
-}
-
-fn flow_file(entry: ignore::DirEntry) -> Option<PathBuf> {
-    let is_flow = classify(entry.path()) == FileKind::Flow && entry.file_type().is_some_and(|kind| kind.is_file());
-    is_flow.then(|| entry.into_path())
 }
 
 /// Reads one flow with everything that it names.

@@ -1,9 +1,10 @@
 //! Findings of many flows, collected for a front end.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{MAIN_SEPARATOR, Path};
 
-use flowgate_check::{Applicability, Finding, Level, Place, Rule, rules};
+use flowgate_check::{Applicability, Edit, Finding, Level, Place, Rule, rules};
 use flowgate_flow::project::FileId;
 use flowgate_flow::{ColumnUnit, Position, Project, SourceFile, include};
 
@@ -21,11 +22,31 @@ pub struct CheckReport {
     /// Each with the projects that have it.
     findings: BTreeMap<LocatedFinding, BTreeSet<usize>>,
     /// Each with the number of projects that read it.
-    files: HashMap<String, usize>,
+    files: HashMap<PathHash, u32>,
     /// Projects by their first file.
-    projects: HashMap<String, usize>,
-    flows: BTreeSet<String>,
+    projects: HashMap<PathHash, usize>,
+    flows: BTreeSet<Box<str>>,
     /// Texts of the files that findings point to, for excerpts; secrets in them are masked.
+    texts: BTreeMap<String, SourceFile>,
+}
+
+/// Stands for a path: a large repository has more of them than memory should hold. Two among a million are the same
+/// once in forty million repositories; then one file is not counted.
+type PathHash = u64;
+
+fn path_hash(path: &str) -> PathHash {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What a report keeps of one checked project.
+#[derive(Debug)]
+pub struct Checked {
+    /// Its files, the project's own first.
+    files: Vec<PathHash>,
+    flow: Option<Box<str>>,
+    findings: Vec<LocatedFinding>,
     texts: BTreeMap<String, SourceFile>,
 }
 
@@ -96,66 +117,88 @@ pub struct LocatedEdit {
     pub text: String,
 }
 
-impl CheckReport {
-    /// Adds one project's findings; a finding that another project has given already (two flows
-    /// that share a requirements file) counts once. `base` is the working directory.
-    pub fn add(&mut self, project: &Project, findings: &[Finding], base: &Path) {
+impl Checked {
+    /// Takes one project's findings. `base` is the working directory.
+    pub fn new(project: &Project, findings: &[Finding], base: &Path) -> Self {
         let paths: Vec<String> = project.files.iter().map(|file| display_path(&file.path, base)).collect();
         let path = |index: usize| paths.get(index).cloned().unwrap_or_default();
-        let position = |place: Place, offset: usize| {
-            project.file(place.file).map_or(Position { line: 0, column: 0 }, |file| {
-                file.lines.position(&file.text, offset, ColumnUnit::Scalar)
-            })
-        };
-        let next = self.projects.len();
-        let number = *self.projects.entry(path(0)).or_insert(next);
-        if number == next {
-            self.flows.extend(project.flow.iter().map(|flow| path(flow.file.0)));
-            for file in paths.iter().collect::<BTreeSet<_>>() {
-                *self.files.entry(file.clone()).or_default() += 1;
+        let mut files: Vec<PathHash> = paths.iter().map(|path| path_hash(path)).collect();
+        // The first stays where it is: it is the project's own.
+        if let Some((first, others)) = files.split_first_mut() {
+            others.sort_unstable();
+            let first = *first;
+            files.dedup();
+            let mut seen = 0;
+            files.retain(|file| *file != first || std::mem::replace(&mut seen, 1) == 0);
+        }
+        let mut texts = BTreeMap::new();
+        for place in findings.iter().flat_map(|f| f.related.iter().map(|related| related.at).chain([f.at])) {
+            if let Some(file) = project.file(place.file) {
+                texts.entry(path(place.file.0)).or_insert_with(|| masked(project, place.file, file));
             }
         }
-        for finding in findings {
-            let at = finding.at;
-            for place in finding.related.iter().map(|related| related.at).chain([at]) {
-                if let Some(file) = project.file(place.file) {
-                    self.texts.entry(path(place.file.0)).or_insert_with(|| masked(project, place.file, file));
-                }
+        let flow = project.flow.as_ref().map(|flow| path(flow.file.0).into_boxed_str());
+        Self { files, flow, findings: findings.iter().map(|f| located(project, f, &paths)).collect(), texts }
+    }
+}
+
+fn located(project: &Project, finding: &Finding, paths: &[String]) -> LocatedFinding {
+    let path = |place: Place| paths.get(place.file.0).cloned().unwrap_or_default();
+    let position = |place: Place, offset: usize| {
+        project
+            .file(place.file)
+            .map_or(Position { line: 0, column: 0 }, |file| file.lines.position(&file.text, offset, ColumnUnit::Scalar))
+    };
+    let related = finding.related.iter().map(|related| LocatedRelated {
+        path: path(related.at),
+        start: position(related.at, related.at.span.start),
+        end: position(related.at, related.at.span.end),
+        message: related.message.clone(),
+        bytes: (related.at.span.start, related.at.span.end),
+    });
+    let edit = |edit: &Edit| LocatedEdit {
+        path: path(edit.at),
+        start: position(edit.at, edit.at.span.start),
+        end: position(edit.at, edit.at.span.end),
+        text: edit.text.clone(),
+    };
+    let fix = finding.fix.as_ref().map(|fix| LocatedFix {
+        title: fix.title.clone(),
+        safe: fix.applicability == Applicability::Safe,
+        edits: fix.edits.iter().map(edit).collect(),
+    });
+    let at = finding.at;
+    LocatedFinding {
+        path: path(at),
+        start: position(at, at.span.start),
+        end: position(at, at.span.end),
+        rule: finding.rule,
+        level: finding.level,
+        message: finding.message.clone(),
+        help: finding.help.clone(),
+        related: related.collect(),
+        fix,
+        engine: finding.engine,
+        bytes: (at.span.start, at.span.end),
+    }
+}
+
+impl CheckReport {
+    /// Adds a project; a finding that another project has given already (two flows that share a
+    /// requirements file) counts once.
+    pub fn add(&mut self, checked: Checked) {
+        let next = self.projects.len();
+        let number = *self.projects.entry(checked.files.first().copied().unwrap_or_default()).or_insert(next);
+        if number == next {
+            self.flows.extend(checked.flow);
+            for file in checked.files {
+                *self.files.entry(file).or_default() += 1;
             }
-            let related = finding.related.iter().map(|related| LocatedRelated {
-                path: path(related.at.file.0),
-                start: position(related.at, related.at.span.start),
-                end: position(related.at, related.at.span.end),
-                message: related.message.clone(),
-                bytes: (related.at.span.start, related.at.span.end),
-            });
-            let fix = finding.fix.as_ref().map(|fix| LocatedFix {
-                title: fix.title.clone(),
-                safe: fix.applicability == Applicability::Safe,
-                edits: fix
-                    .edits
-                    .iter()
-                    .map(|edit| LocatedEdit {
-                        path: path(edit.at.file.0),
-                        start: position(edit.at, edit.at.span.start),
-                        end: position(edit.at, edit.at.span.end),
-                        text: edit.text.clone(),
-                    })
-                    .collect(),
-            });
-            let finding = LocatedFinding {
-                path: path(at.file.0),
-                start: position(at, at.span.start),
-                end: position(at, at.span.end),
-                rule: finding.rule,
-                level: finding.level,
-                message: finding.message.clone(),
-                help: finding.help.clone(),
-                related: related.collect(),
-                fix,
-                engine: finding.engine,
-                bytes: (at.span.start, at.span.end),
-            };
+        }
+        for (path, text) in checked.texts {
+            self.texts.entry(path).or_insert(text);
+        }
+        for finding in checked.findings {
             self.findings.entry(finding).or_default().insert(number);
         }
     }
@@ -164,7 +207,8 @@ impl CheckReport {
     pub fn findings(&self) -> impl Iterator<Item = &LocatedFinding> {
         // An ignore comment in a file that flows share is unused where none of them needs it.
         let agreed = |(finding, projects): &(&LocatedFinding, &BTreeSet<usize>)| {
-            finding.rule != "unused-ignore" || self.files.get(&finding.path) == Some(&projects.len())
+            finding.rule != "unused-ignore"
+                || self.files.get(&path_hash(&finding.path)).is_some_and(|count| *count as usize == projects.len())
         };
         // A notice is not about the one flow; it stands on the first.
         let mut said = BTreeSet::new();
@@ -184,7 +228,7 @@ impl CheckReport {
 
     /// The paths of the flows.
     fn flow_paths(&self) -> impl Iterator<Item = &str> {
-        self.flows.iter().map(String::as_str)
+        self.flows.iter().map(|path| &**path)
     }
 
     /// `2 flows`; `1 file` where something else was checked.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use flowgate_flow::load::{self, Disk};
 use flowgate_flow::project::{FileId, RunFlow};
@@ -35,16 +36,19 @@ const READERS: [(&str, Reader); 5] = [
 /// # Errors
 /// The tree cannot be read.
 pub(super) fn list(tree: &Path) -> Result<(String, usize)> {
-    let mut files: BTreeMap<PathBuf, &str> = BTreeMap::new();
-    for (path, kind) in load::discover_all(tree).map_err(at(tree))? {
+    let files: Mutex<BTreeMap<PathBuf, &str>> = Mutex::default();
+    load::discover_all(tree, 1, |path, kind| {
         let project = match kind {
             FileKind::Flow => load::load_project(&Disk, &path),
             _ => load::load_sibling(&Disk, &path),
         };
+        let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, file) in project.files.iter().enumerate() {
             files.insert(flowgate_flow::include::lexical(&file.path), reader(&project, FileId(index)));
         }
-    }
+    })
+    .map_err(at(tree))?;
+    let files = files.into_inner().unwrap_or_else(PoisonError::into_inner);
     let lines = files.iter().map(|(path, reader)| format!("{reader}\t{}\n", path.display()));
     Ok((lines.collect(), files.len()))
 }

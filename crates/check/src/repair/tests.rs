@@ -91,7 +91,8 @@ fn one_file_only() {
 /// How often each error is found.
 fn errors(memory: &Memory) -> (BTreeMap<(&'static str, String), usize>, bool) {
     let (mut errors, mut broken) = (BTreeMap::new(), false);
-    check_all(memory, &targets(memory), &options(), |project, findings| {
+    let both = |_, project: flowgate_flow::Project, findings: Vec<_>| (project, findings);
+    check_all(memory, &targets(memory), &options(), both, |(project, findings)| {
         broken |= project.flow.is_some_and(|flow| !flow.document.errors.is_empty());
         for finding in findings.into_iter().filter(|finding| finding.level == Level::Error) {
             *errors.entry((finding.rule, finding.message)).or_default() += 1;

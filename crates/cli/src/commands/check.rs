@@ -7,7 +7,7 @@ use flowgate_check::repair::{Repair, Wanted, repair};
 use flowgate_check::workspace::{self, Found, Options, Target};
 use flowgate_flow::load::{Disk, FileSystem, Overlay};
 use flowgate_report::check::fixed::{self, Tense};
-use flowgate_report::check::{CheckReport, display_path, github, json, junit, sarif, statistics, terminal};
+use flowgate_report::check::{CheckReport, Checked, display_path, github, json, junit, sarif, statistics, terminal};
 
 use self::stdin::Stdin;
 use super::{Failure, print};
@@ -47,35 +47,53 @@ struct Check<'c> {
 
 impl Check<'_> {
     fn run(&self) -> Result<u8, Failure> {
-        let found = self.find()?;
         if self.arguments.explain_why {
             let named: Vec<PathBuf> = self.arguments.paths.iter().map(|path| self.base.join(path)).collect();
-            print(&explain::explain(&self.fs, &found, &named, &self.base)?)?;
+            print(&explain::explain(&self.fs, &self.find()?, &named, &self.base)?)?;
             return Ok(0);
         }
-        let targets = found.targets;
         if self.arguments.diff {
-            return self.diff(&targets);
+            return self.diff(&self.find()?.targets);
         }
-        if let (Some(stdin), true) = (&self.stdin, self.arguments.fix) {
+        if !self.arguments.fix {
+            return self.check();
+        }
+        let targets = self.find()?.targets;
+        if let Some(stdin) = &self.stdin {
             return self.fix_stdin(stdin, &targets);
         }
-        let fixed = if self.arguments.fix { Some(self.repair(&targets)) } else { None };
-        let written = fixed.as_ref().map_or(Ok(()), |repair| fix::write_all(repair, &self.base));
+        let repair = self.repair(&targets);
+        let written = fix::write_all(&repair, &self.base);
         // What is on the disk now, also where not every fix could be written.
         let report = self.report(&self.fs, &targets);
-        if let (Some(repair), Ok(())) = (&fixed, &written) {
-            let lines = fixed::render(repair, &self.base, Tense::Done);
+        if written.is_ok() {
+            let lines = fixed::render(&repair, &self.base, Tense::Done);
             match self.arguments.format {
                 Format::Terminal => print(&lines)?,
                 _ => anstream::eprint!("{lines}"),
             }
         }
-        self.show(&report)?;
-        if targets.is_empty() {
-            anstream::eprintln!("note: no flow.dag.yaml or flow.flex.yaml was found");
-        }
+        self.show(&report, targets.len())?;
         written?;
+        Ok(self.code(&report))
+    }
+
+    /// Without a change: each file is checked when it is found.
+    fn check(&self) -> Result<u8, Failure> {
+        let (report, count) = match &self.stdin {
+            Some(stdin) => (self.report(&self.fs, &[self.target(stdin)?]), 1),
+            None => {
+                let (mut report, mut count) = (CheckReport::default(), 0);
+                let made = |project, findings: Vec<_>| Checked::new(&project, &findings, &self.base);
+                for path in &self.arguments.paths {
+                    let at = self.base.join(path);
+                    count += workspace::check_path(&self.fs, &at, &self.options(), made, |one| report.add(one))
+                        .map_err(|error| Failure::usage(error.with_path(&path.display().to_string())))?;
+                }
+                (report, count)
+            }
+        };
+        self.show(&report, count)?;
         Ok(self.code(&report))
     }
 
@@ -86,10 +104,8 @@ impl Check<'_> {
 
     fn find(&self) -> Result<Found, Failure> {
         let mut all = Found::default();
-        if let Some(Stdin { path, .. }) = &self.stdin {
-            let target = workspace::target_of_file(&self.fs, path)
-                .map_err(|error| Failure::usage(error.with_path(&display_path(path, &self.base))))?;
-            return Ok(Found { targets: vec![target], ..all });
+        if let Some(stdin) = &self.stdin {
+            return Ok(Found { targets: vec![self.target(stdin)?], ..all });
         }
         for path in &self.arguments.paths {
             let found = workspace::targets(&self.fs, &self.base.join(path))
@@ -98,6 +114,11 @@ impl Check<'_> {
             all.excluded.extend(found.excluded);
         }
         Ok(all)
+    }
+
+    fn target(&self, stdin: &Stdin) -> Result<Target, Failure> {
+        workspace::target_of_file(&self.fs, &stdin.path)
+            .map_err(|error| Failure::usage(error.with_path(&display_path(&stdin.path, &self.base))))
     }
 
     fn options(&self) -> Options {
@@ -110,13 +131,17 @@ impl Check<'_> {
 
     fn report(&self, fs: &(dyn FileSystem + Sync), targets: &[Target]) -> CheckReport {
         let mut report = CheckReport::default();
-        let add = |project, findings: Vec<_>| report.add(&project, &findings, &self.base);
-        workspace::check_all(fs, targets, &self.options(), add);
+        let made = |_, project, findings: Vec<_>| Checked::new(&project, &findings, &self.base);
+        workspace::check_all(fs, targets, &self.options(), made, |one| report.add(one));
         report
     }
 
-    fn show(&self, report: &CheckReport) -> Result<(), Failure> {
-        print(&self.render(report)?)
+    fn show(&self, report: &CheckReport, targets: usize) -> Result<(), Failure> {
+        print(&self.render(report)?)?;
+        if targets == 0 {
+            anstream::eprintln!("note: no flow.dag.yaml or flow.flex.yaml was found");
+        }
+        Ok(())
     }
 
     fn render(&self, report: &CheckReport) -> Result<String, Failure> {
