@@ -32,3 +32,20 @@ fn what_has_no_graph_is_said() {
         assert!(done.stderr.contains(says), "{path}: {}", done.stderr);
     }
 }
+
+#[test]
+fn a_folder_stands_for_the_flow_that_it_holds_itself() {
+    let files = [
+        ("a/flow.dag.yaml", FLOW),
+        ("a/split.py", TOOL),
+        ("a/run.yml", "flow: .\ndata: d.jsonl\n"),
+        ("a/tests/flow.dag.yaml", "nodes: []\n"),
+    ];
+    let folder = Folder::with("own", &files);
+    let done = run(folder.path(), &["graph", "a"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stdout.contains("split"), "{}", done.stdout);
+    let done = run(folder.path(), &["graph", "a/run.yml"]);
+    assert_eq!(done.code, Some(2), "{}", done.stdout);
+    assert!(done.stderr.contains("a/run.yml: not a flow"), "{}", done.stderr);
+}

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use flowgate_check::workspace::{self, Target, Unit};
-use flowgate_flow::load::Disk;
+use flowgate_check::workspace::{self, Unit};
+use flowgate_flow::load::{Disk, FileSystem};
+use flowgate_flow::{FileKind, classify};
 use flowgate_runtime::RuntimeError;
 use flowgate_runtime::identity::Identity;
 use flowgate_runtime::outcome::ExitReason;
@@ -65,19 +66,34 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
     }
 }
 
-/// The one flow at a path, for a command that takes no more. `named` is the path as the user wrote it.
+/// The one flow at a path, for a command that takes no more: the flow that a folder holds itself, else the only one
+/// below it. `named` is the path as the user wrote it.
 fn one_flow(path: &Path, named: &str) -> Result<PathBuf, Failure> {
-    let found = workspace::targets(&Disk, path).map_err(|error| Failure::usage(error.with_path(named)))?;
-    match found.targets.as_slice() {
-        [Target { unit: Unit::Flow(flow), .. }] => Ok(flow.clone()),
+    let own = Disk.list(path).unwrap_or_default().into_iter().filter(|(_, is_folder)| !is_folder);
+    let mut flows: Vec<PathBuf> = own.map(|(name, _)| path.join(name)).filter(|path| is_flow(path)).collect();
+    if flows.is_empty() {
+        let found = workspace::targets(&Disk, path).map_err(|error| Failure::usage(error.with_path(named)))?;
+        if !path.is_dir() && !found.targets.iter().any(|target| matches!(target.unit, Unit::Flow(_))) {
+            return Err(Failure::usage(format!("{named}: not a flow")));
+        }
+        flows.extend(found.targets.into_iter().filter_map(|target| match target.unit {
+            Unit::Flow(flow) => Some(flow),
+            _ => None,
+        }));
+    }
+    match flows.as_slice() {
+        [flow] => Ok(flow.clone()),
         [] => Err(Failure::usage(format!("{named}: no flow.dag.yaml was found"))),
-        [_] => Err(Failure::usage(format!("{named}: not a flow"))),
         many => {
             let hint = "name one of them, for example its flow.dag.yaml".to_owned();
             let message = format!("{named}: there are {} flows, and this takes one at a time", many.len());
             Err(Failure { hint: Some(hint), ..Failure::usage(message) })
         }
     }
+}
+
+fn is_flow(path: &Path) -> bool {
+    classify::classify(path) == FileKind::Flow
 }
 
 /// Says which identity opened what, and never its token.
