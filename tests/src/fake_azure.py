@@ -7,11 +7,13 @@ usage: fake_azure.py CERTIFICATE KEY
 """
 
 import base64
+import gzip
 import hashlib
 import http.server
 import io
 import json
 import pathlib
+import platform
 import ssl
 import sys
 import threading
@@ -40,6 +42,28 @@ def wheel():
 
 
 PACKAGE = wheel()
+
+
+def blob(data):
+    return {"digest": "sha256:" + hashlib.sha256(data).hexdigest(), "size": len(data)}
+
+
+# An image without a single file.
+FILES = bytes(1024)
+LAYER = gzip.compress(FILES)
+PROCESSOR = {"aarch64": "arm64"}.get(platform.machine(), "amd64")
+CONFIG = json.dumps(
+    {"architecture": PROCESSOR, "os": "linux", "config": {"Cmd": ["x"]}, "rootfs": {"type": "layers", "diff_ids": [blob(FILES)["digest"]]}}
+).encode()
+DOCKER = "application/vnd.docker."
+MANIFEST = json.dumps(
+    {
+        "schemaVersion": 2,
+        "mediaType": DOCKER + "distribution.manifest.v2+json",
+        "config": {"mediaType": DOCKER + "container.image.v1+json", **blob(CONFIG)},
+        "layers": [{"mediaType": DOCKER + "image.rootfs.diff.tar.gzip", **blob(LAYER)}],
+    }
+).encode()
 
 
 class Azure(http.server.BaseHTTPRequestHandler):
@@ -123,6 +147,11 @@ class Azure(http.server.BaseHTTPRequestHandler):
             return self.answer(401, error, [("WWW-Authenticate", realm)])
         if path.endswith("/tags/list"):
             return self.answer(200, {"name": "flows", "tags": ["20240411.v4", "latest", "20240411.v10"]})
+        if path.startswith("/v2/tiny/blobs/"):
+            return self.answer(200, LAYER if path.endswith(blob(LAYER)["digest"]) else CONFIG)
+        if path.startswith("/v2/tiny/manifests/"):
+            kind = DOCKER + "distribution.manifest.v2+json"
+            return self.answer(200, MANIFEST, [("Docker-Content-Digest", blob(MANIFEST)["digest"]), ("Content-Type", kind)])
         self.answer(200, {}, [("Docker-Content-Digest", "sha256:" + "0" * 64)])
 
     def do_POST(self):

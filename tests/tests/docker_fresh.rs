@@ -1,8 +1,9 @@
-//! A runner with an empty engine and a registry that another one filled.
+//! Engines that hold nothing yet: what a fresh runner is.
 #![cfg(unix)]
 
 use std::process::{Command, Stdio};
 
+use flowgate_tests::azure::in_own_network;
 use flowgate_tests::engine::docker_or_skip;
 use flowgate_tests::own_engine::OwnEngine;
 use flowgate_tests::registry::Registry;
@@ -73,4 +74,32 @@ fn a_fresh_runner_builds_nothing_that_another_one_pushed() {
         assert_eq!(built(), 2);
     }
     assert!(!engine.docker(&["images"]).contains(&registry.address));
+}
+
+#[test]
+fn an_azure_registry_opens_to_the_machines_identity() {
+    in_own_network("an_azure_registry_opens_to_the_machines_identity", |azure| {
+        let Some(engine) = OwnEngine::start() else { return };
+        let image = "contoso.azurecr.io/tiny:1";
+        let folder = azure.folder().join("flow");
+        std::fs::create_dir(&folder).expect("a folder");
+        std::fs::write(folder.join("flow.dag.yaml"), format!("environment: {{image: \"{image}\"}}\nnodes: []\n"))
+            .expect("a flow");
+        let docker = azure.folder().join("docker").display().to_string();
+        let cache = azure.folder().join("cache").display().to_string();
+        let variables = [("DOCKER_HOST", engine.host()), ("DOCKER_CONFIG", docker), ("FLOWGATE_CACHE_DIR", cache)];
+        let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let (code, out) = azure.run(&["environment", "build", "flow", "--identity", "another"], &variables);
+        assert_eq!(code, Some(4), "{out}");
+        for part in
+            ["contoso.azurecr.io refuses it, asked as nobody (no identity was found", "docker login contoso.azurecr.io"]
+        {
+            assert!(out.contains(part), "{out}");
+        }
+        let (code, out) = azure.run(&["environment", "build", "flow"], &variables);
+        assert_eq!(code, Some(0), "{out}");
+        assert!(out.contains("Azure registries were opened with managed identity"), "{out}");
+        assert_eq!(engine.docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]).trim(), image);
+        assert!(!engine.docker(&["inspect", image]).contains("fake-"));
+    });
 }
