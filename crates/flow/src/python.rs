@@ -238,10 +238,10 @@ impl Module {
     }
 }
 
-/// Reads `text`. A text over [`MAX_BYTES`] or with too deep a nesting gives an empty, incomplete
+/// Reads `text`. A text over [`MAX_BYTES`], with too deep a nesting or of too many words gives an empty, incomplete
 /// module.
 pub fn read(text: &str) -> Module {
-    if text.len() > MAX_BYTES || !depth::is_shallow(text) {
+    if text.len() > MAX_BYTES || !depth::is_modest(text) {
         return Module::default();
     }
     let options = ParseOptions::from(Mode::Module).with_target_version(OLDEST);

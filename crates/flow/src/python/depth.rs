@@ -1,4 +1,4 @@
-//! How deep a text nests, before it is parsed.
+//! How deep a text nests and how many words it has, before it is parsed.
 //!
 //! A parser, and whoever drops its tree, goes as deep as the text does. The words tell an upper
 //! bound: brackets and indentation nest, and within one bracket every operator, dot, call and
@@ -12,6 +12,10 @@ use ruff_python_parser::lexer::lex;
 /// few hundred terms are seen in the wild.
 const MAX_DEPTH: usize = 800;
 
+/// The most words that are read: a tree takes about a hundred bytes for each. A megabyte of code, which nobody wrote by
+/// hand, has three hundred thousand.
+const MAX_WORDS: usize = 500_000;
+
 /// One bracket, and what may nest directly in it.
 #[derive(Clone, Copy, Default)]
 struct Level {
@@ -21,8 +25,8 @@ struct Level {
     lambdas: usize,
 }
 
-/// True where reading `text` needs no more stack than any thread has.
-pub(super) fn is_shallow(text: &str) -> bool {
+/// True where reading `text` needs no more stack than any thread has, and memory in bounds.
+pub(super) fn is_modest(text: &str) -> bool {
     // A level takes a word.
     if text.len() <= MAX_DEPTH {
         return true;
@@ -33,7 +37,7 @@ pub(super) fn is_shallow(text: &str) -> bool {
     let mut level = Level::default();
     let mut outer = 0;
     let mut indents: usize = 0;
-    loop {
+    for _ in 0..MAX_WORDS {
         match lexer.next_token() {
             Kind::EndOfFile => return true,
             Kind::Indent => indents += 1,
@@ -68,19 +72,21 @@ pub(super) fn is_shallow(text: &str) -> bool {
             return false;
         }
     }
+    false
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_shallow;
+    use super::{MAX_WORDS, is_modest};
 
     #[test]
-    fn what_people_write_is_shallow() {
+    fn what_people_write_is_modest() {
         let table: String = (0..5000).map(|n| format!("  'k{n}': [-{n}, a.b(c) if d else e],\n")).collect();
-        assert!(is_shallow(&format!("x = {{\n{table}}}\n")));
-        assert!(is_shallow(&"if a:\n  b = c.d(e)[f]\nelif g:\n  pass\n".repeat(2000)));
-        assert!(is_shallow(&"x = 1, 2; y = -1; ".repeat(2000)));
-        assert!(is_shallow(""));
+        assert!(is_modest(&format!("x = {{\n{table}}}\n")));
+        assert!(is_modest(&"if a:\n  b = c.d(e)[f]\nelif g:\n  pass\n".repeat(2000)));
+        assert!(is_modest(&"x = 1, 2; y = -1; ".repeat(2000)));
+        assert!(is_modest(&"x\n".repeat(MAX_WORDS / 2 - 1)));
+        assert!(is_modest(""));
     }
 
     #[test]
@@ -109,9 +115,10 @@ mod tests {
             ("", "@"),
         ] {
             let text = format!("{open}{}", repeated.repeat(50_000));
-            assert!(!is_shallow(&text), "{repeated:?}");
+            assert!(!is_modest(&text), "{repeated:?}");
         }
+        assert!(!is_modest(&"x\n".repeat(MAX_WORDS / 2)));
         let indented: String = (0..2000).map(|n| format!("{}if x:\n", " ".repeat(n))).collect();
-        assert!(!is_shallow(&indented));
+        assert!(!is_modest(&indented));
     }
 }

@@ -227,7 +227,7 @@ fn comments_and_the_path() {
 fn the_deepest_text_that_is_read() {
     let deepest = |open: &str, repeated: &str| {
         let text = |n: usize| format!("{open}{}\n", repeated.repeat(n));
-        let n = (1..2000).take_while(|n| depth::is_shallow(&text(*n))).last().unwrap();
+        let n = (1..2000).take_while(|n| depth::is_modest(&text(*n))).last().unwrap();
         read(&text(n));
         read(&text(n * 100));
     };
