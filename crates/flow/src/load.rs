@@ -347,7 +347,11 @@ impl Loader<'_> {
     fn listing(&mut self, folder: &Path) -> &[(String, bool)] {
         let fs = self.fs;
         let key = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        self.listings.entry(key.to_owned()).or_insert_with(|| fs.list(key).unwrap_or_default())
+        // Looked up by far more often than filled.
+        if !self.listings.contains_key(key) {
+            self.listings.insert(key.to_owned(), fs.list(key).unwrap_or_default());
+        }
+        self.listings.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// Files in the folder that the path names, in the flow's folder, and the included files.

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::finding::{Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use flowgate_flow::project::FileId;
-use flowgate_flow::yaml::{Node, Value};
+use flowgate_flow::yaml::{Entry, Node, Value};
 
 pub(super) const RULE: Rule = Rule {
     name: "duplicate-yaml-key",
@@ -44,27 +44,36 @@ fn walk(node: &Node, file: FileId, findings: &mut Vec<Finding>) {
         Value::Scalar(_) => {}
         Value::Sequence(items) => items.iter().for_each(|item| walk(item, file, findings)),
         Value::Mapping(entries) => {
-            let mut seen = HashMap::new();
-            for entry in entries {
+            // A table pays for itself in a long mapping only.
+            let mut seen = (entries.len() > SHORT).then(HashMap::new);
+            for (index, entry) in entries.iter().enumerate() {
                 let key = entry.key.scalar().map(|scalar| scalar.text.as_str());
                 // `<<` may stand several times: each merges another mapping.
                 if let Some(key) = key.filter(|key| *key != "<<") {
                     let at = Place { file, span: entry.key.span };
-                    match seen.get(key) {
-                        Some(first) => findings.push(
+                    let first = match &mut seen {
+                        Some(seen) => *seen.entry(key).or_insert(index),
+                        None => entries.iter().position(|entry| is(entry, key)).unwrap_or(index),
+                    };
+                    if let Some(first) = entries.get(first).filter(|_| first < index) {
+                        findings.push(
                             Finding::error(at, format!("key `{key}` stands twice"))
                                 .engine("YAMLError")
-                                .related(*first, "first here"),
-                        ),
-                        None => {
-                            seen.insert(key, at);
-                        }
+                                .related(Place { file, span: first.key.span }, "first here"),
+                        );
                     }
                 }
                 walk(&entry.value, file, findings);
             }
         }
     }
+}
+
+/// A mapping of at most so many keys is gone through for each.
+const SHORT: usize = 16;
+
+fn is(entry: &Entry, key: &str) -> bool {
+    entry.key.scalar().is_some_and(|scalar| scalar.text == key)
 }
 
 #[cfg(test)]
@@ -81,7 +90,16 @@ x: &x {a: 1, a: 2}
 y: *x
 z: [{b: [], 'b': 1}]
 #           ^^^ error[duplicate-yaml-key]: key `b` stands twice
+<<: {c: 1}
+<<: {c: 1}
 ",
         );
+    }
+
+    #[test]
+    fn in_a_long_mapping() {
+        let others: String = (0..super::SHORT).map(|n| format!("k{n}: 1\n")).collect();
+        let error = "#^ error[duplicate-yaml-key]: key `a` stands twice\n";
+        fixture::raises(&super::RULE, &format!("#- flow.dag.yaml\na: 1\n{others}a: 2\n{error}a: 3\n{error}"));
     }
 }

@@ -46,7 +46,8 @@ impl Loader<'_> {
         let mut open: Vec<(Arc<Module>, Vec<String>)> =
             self.project.python_files().map(|file| (Arc::clone(&file.module), Vec::new())).collect();
         while let Some((module, package)) = open.pop() {
-            for (path, package) in module.imports.iter().flat_map(|import| places(import, &package)) {
+            let imports: Vec<&Import> = module.imports.iter().filter(|import| self.may_be_local(import)).collect();
+            for (path, package) in imports.into_iter().flat_map(|import| places(import, &package)) {
                 if self.project.helpers.len() >= MAX_FILES {
                     return;
                 }
@@ -60,6 +61,12 @@ impl Loader<'_> {
                 }
             }
         }
+    }
+
+    /// False for an import of what the merged folder does not hold, as most are.
+    fn may_be_local(&self, import: &Import) -> bool {
+        let root = import.module.value.split('.').next().unwrap_or("");
+        import.level > 0 || self.project.local_modules.contains(root)
     }
 
     fn module_file(&mut self, includes: &Includes, path: &str) -> Option<PathBuf> {
