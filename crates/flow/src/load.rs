@@ -1,6 +1,7 @@
 //! From paths to a [`Project`]: the only part of this crate that touches the disk.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -239,7 +240,8 @@ pub fn sample_rows(fs: &dyn FileSystem, project: &Project) -> Result<(Vec<Row>, 
 
 struct Loader<'f> {
     fs: &'f dyn FileSystem,
-    listings: HashMap<PathBuf, Vec<(String, bool)>>,
+    /// By the folder's path as it is asked for: this is asked often, and paths as such are slow to compare.
+    listings: HashMap<OsString, Vec<(String, bool)>>,
     project: Project,
     /// For how many more paths candidates are gathered.
     suggestions: usize,
@@ -347,11 +349,10 @@ impl Loader<'_> {
     fn listing(&mut self, folder: &Path) -> &[(String, bool)] {
         let fs = self.fs;
         let key = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        // Looked up by far more often than filled.
-        if !self.listings.contains_key(key) {
-            self.listings.insert(key.to_owned(), fs.list(key).unwrap_or_default());
+        if !self.listings.contains_key(key.as_os_str()) {
+            self.listings.insert(key.into(), fs.list(key).unwrap_or_default());
         }
-        self.listings.get(key).map_or(&[], Vec::as_slice)
+        self.listings.get(key.as_os_str()).map_or(&[], Vec::as_slice)
     }
 
     /// Files in the folder that the path names, in the flow's folder, and the included files.
