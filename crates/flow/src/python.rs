@@ -52,9 +52,10 @@ pub struct Module {
     pub newer: Vec<NewerSyntax>,
     /// Comments that speak to flowgate, in order of place; the span includes the `#`.
     pub comments: Vec<Span>,
-    /// False where the text could not be read whole: it is broken, too long or too deeply nested.
-    /// What is not here may then exist.
+    /// False where the text could not be read whole: it is broken, or skipped. What is not here may then exist.
     pub complete: bool,
+    /// True where nothing was read, because the text is too long, has too many words or nests too deep.
+    pub skipped: bool,
 }
 
 /// A place that Python refuses.
@@ -238,11 +239,11 @@ impl Module {
     }
 }
 
-/// Reads `text`. A text over [`MAX_BYTES`], with too deep a nesting or of too many words gives an empty, incomplete
-/// module.
+/// Reads `text`. A text over [`MAX_BYTES`], with too deep a nesting or of too many words is
+/// skipped.
 pub fn read(text: &str) -> Module {
     if text.len() > MAX_BYTES || !depth::is_modest(text) {
-        return Module::default();
+        return Module { skipped: true, ..Module::default() };
     }
     let options = ParseOptions::from(Mode::Module).with_target_version(OLDEST);
     let Some(parsed) = parse_unchecked(text, options).try_into_module() else { return Module::default() };

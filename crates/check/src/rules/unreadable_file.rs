@@ -21,7 +21,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     let whole =
         |file: usize, message: String| Finding::error(Place { file: FileId(file), span: Span::empty(0) }, message);
     let files = context.project.files.iter().enumerate();
-    files
+    let mut findings: Vec<Finding> = files
         .filter_map(|(index, file)| match &file.unreadable {
             Some(reason) => Some(whole(index, reason.clone())),
             None if file.text.contains('\0') => {
@@ -29,13 +29,36 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             }
             None => None,
         })
-        .collect()
+        .collect();
+    // The engine runs such a file, so it is no error.
+    let skipped = context.project.python_files().filter(|python| python.module.skipped).filter(|python| {
+        // One that is too long is named above.
+        context.project.file(python.file).is_some_and(|file| file.unreadable.is_none())
+    });
+    findings.extend(skipped.map(|python| {
+        let message = "the file has too many words, or nests too deep, for flowgate to look into it";
+        Finding::new(Level::Warning, Place { file: python.file, span: Span::empty(0) }, message)
+            .help("what it defines and imports is not checked; move large data out of it")
+    }));
+    findings
 }
 
 #[cfg(test)]
 mod tests {
     use flowgate_flow::load::{Memory, load_project, load_requirements};
     use std::path::Path;
+
+    #[test]
+    fn says_what_was_not_looked_into() {
+        let flow = "nodes:\n- name: a\n  type: python\n  source: {type: code, path: a.py}\n  inputs: {}\n";
+        let deep = format!("x = {}{}\n", "(".repeat(2000), ")".repeat(2000));
+        let files = [("/f/flow.dag.yaml".into(), flow.into()), ("/f/a.py".into(), deep.into_bytes())];
+        let project = load_project(&Memory { files: files.into() }, Path::new("/f/flow.dag.yaml"));
+        let findings = crate::check(&project, &Default::default(), &Default::default());
+        let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+        assert_eq!((finding.rule, finding.level), ("unreadable-file", super::Level::Warning));
+        assert!(finding.message.starts_with("the file has too many words"), "{}", finding.message);
+    }
 
     fn message(bytes: Vec<u8>) -> String {
         let memory = Memory { files: [("/f/flow.dag.yaml".into(), bytes)].into() };
