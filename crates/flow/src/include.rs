@@ -67,7 +67,8 @@ impl Includes {
                 places.push(if rest.as_os_str().is_empty() { include.clone() } else { include.join(rest) });
             }
         }
-        places.push(folder.join(normal));
+        // Without a slash at its end: one folder, one text.
+        places.push(if normal.as_os_str().is_empty() { folder.to_owned() } else { folder.join(normal) });
         places
     }
 }
