@@ -9,7 +9,11 @@ pub mod index;
 #[cfg(unix)]
 pub mod own_engine;
 #[cfg(unix)]
+pub mod place;
+#[cfg(unix)]
 pub mod registry;
+#[cfg(unix)]
+pub mod relay;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -2,99 +2,19 @@
 #![cfg(unix)]
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use flowgate_tests::engine::{Engine, docker_or_skip};
 use flowgate_tests::index::{self, Pypiserver};
-use flowgate_tests::{Finished, Folder, command, flows};
+use flowgate_tests::place::{Place, alone, assert_fails, said, start};
+use flowgate_tests::relay::Relay;
+use flowgate_tests::{Finished, Folder, flows};
 use serde_json::Value;
 
-/// One test at a time: they compare what the engine holds before and after.
-static ALONE: Mutex<()> = Mutex::new(());
-
 const TOKEN: &str = "s3cr3t-t0k3n-of-the-test";
-
-/// A flow in a folder of its own, with a cache of its own.
-struct Place {
-    folder: Folder,
-    engine: Engine,
-}
-
-impl Place {
-    fn new(name: &str, requirements: &str) -> Option<Self> {
-        let engine = docker_or_skip()?;
-        let folder = Folder::new(name);
-        flows::python(&folder, "flow", "", "return text");
-        if !requirements.is_empty() {
-            folder.write("flow/requirements.txt", requirements);
-        }
-        Some(Self { folder, engine })
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = command(self.folder.path(), arguments);
-        command.env("FLOWGATE_CACHE_DIR", self.folder.path().join("cache"));
-        command
-    }
-
-    fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Finished {
-        Finished::of(self.command(arguments).envs(variables.iter().copied()).output().expect("flowgate starts"))
-    }
-
-    fn build(&self, variables: &[(&str, &str)]) -> Finished {
-        self.run(&["environment", "build", "flow"], variables)
-    }
-
-    fn plan(&self) -> Value {
-        let done = self.run(&["environment", "plan", "flow", "--format", "json"], &[]);
-        serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{error}: {done:?}"))
-    }
-
-    /// Images by name or id, and containers that build: what a build must leave as it was.
-    fn holds(&self) -> BTreeSet<String> {
-        let (_, images) = self.engine.ask("GET", "/images/json");
-        let (_, containers) = self.engine.ask("GET", "/containers/json?all=true");
-        let images =
-            images.as_array().expect("images").iter().map(|image| format!("{} {}", image["RepoTags"], image["Id"]));
-        let containers = containers.as_array().expect("containers").iter().map(|one| one["Names"].to_string());
-        let containers = containers.filter(|names| names.contains("flowgate-build"));
-        images.chain(containers).collect()
-    }
-
-    fn remove_image(&self) {
-        let image = self.plan()["image"].as_str().expect("an image").to_owned();
-        self.engine.ask("DELETE", &format!("/images/{image}"));
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // What the test built is nobody else's.
-        let done = self.run(&["environment", "plan", "flow", "--format", "json"], &[]);
-        if let Ok(plan) = serde_json::from_str::<Value>(&done.stdout)
-            && let Some(image) = plan["image"].as_str().filter(|image| image.starts_with("flowgate-env:"))
-        {
-            self.engine.ask("DELETE", &format!("/images/{image}"));
-        }
-    }
-}
-
-#[track_caller]
-fn assert_fails(done: &Finished, code: i32, parts: &[&str]) {
-    assert_eq!(done.code, Some(code), "{done:?}");
-    for part in parts {
-        assert!(done.stderr.contains(part), "{part:?} is not in {}", done.stderr);
-    }
-}
-
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
 
 #[test]
 fn a_private_feed_and_no_trace_of_its_token() {
@@ -231,7 +151,7 @@ fn the_second_build_asks_the_engine_once() {
     let Some(place) = Place::new("second", "six==1.16.0\n") else { return };
     let first = place.build(&[]);
     assert_eq!(first.code, Some(0), "{first:?}");
-    let relay = Relay::start(&place);
+    let relay = Relay::start(&place.folder, &place.engine);
     let second = place.build(&[("DOCKER_HOST", &relay.host)]);
     assert_eq!(second.code, Some(0), "{second:?}");
     assert_eq!(second.stdout, first.stdout);
@@ -243,72 +163,6 @@ fn the_second_build_asks_the_engine_once() {
     let forged = Command::new("docker").args(["tag", &flowgate_tests::engine::base_image(), &image]).status().unwrap();
     assert!(forged.success());
     assert_eq!(place.plan()["cached"], false);
-}
-
-/// The real engine behind another socket, which counts requests and can go away.
-struct Relay {
-    host: String,
-    requests: Arc<AtomicUsize>,
-    open: Arc<Mutex<Vec<UnixStream>>>,
-    socket: PathBuf,
-}
-
-impl Relay {
-    fn start(place: &Place) -> Self {
-        let socket = place.folder.path().join("relay.sock");
-        let _ = std::fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket).unwrap();
-        let (engine, requests, open) =
-            (place.engine.socket().to_owned(), Arc::new(AtomicUsize::new(0)), Arc::default());
-        let (counter, streams): (_, Arc<Mutex<Vec<UnixStream>>>) = (Arc::clone(&requests), Arc::clone(&open));
-        std::thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let server = UnixStream::connect(&engine).unwrap();
-                streams.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
-                let (mut from_client, mut to_client) = (client.try_clone().unwrap(), client);
-                let (mut to_server, mut from_server) = (server.try_clone().unwrap(), server);
-                std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
-                let counter = Arc::clone(&counter);
-                std::thread::spawn(move || {
-                    let mut part = [0; 65536];
-                    while let Ok(count @ 1..) = from_client.read(&mut part) {
-                        let heads = ["GET /", "POST /", "DELETE /", "HEAD /"];
-                        if heads.iter().any(|head| part.starts_with(head.as_bytes())) {
-                            counter.fetch_add(1, Ordering::Relaxed);
-                        }
-                        if to_server.write_all(&part[..count]).is_err() {
-                            break;
-                        }
-                    }
-                    let _ = to_server.shutdown(std::net::Shutdown::Write);
-                });
-            }
-        });
-        Self { host: format!("unix://{}", socket.display()), requests, open, socket }
-    }
-
-    fn requests(&self) -> usize {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    fn die(&self) {
-        let _ = std::fs::remove_file(&self.socket);
-        for stream in self.open.lock().unwrap().drain(..) {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-        }
-    }
-}
-
-/// A build that goes on.
-fn start(place: &Place, arguments: &[&str], variables: &[(&str, &str)]) -> (Child, PathBuf) {
-    let log = place.folder.path().join(format!("build-{}.log", variables.len()));
-    let mut command = place.command(arguments);
-    command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap());
-    (command.spawn().unwrap(), log)
-}
-
-fn said(log: &Path, text: &str) -> Option<()> {
-    std::fs::read_to_string(log).is_ok_and(|log| log.contains(text)).then_some(())
 }
 
 #[test]
@@ -369,7 +223,7 @@ fn an_engine_that_goes_away_during_a_build() {
     let Some(place) = Place::new("gone", "./slow\n") else { return };
     place.folder.write("flow/slow/setup.py", "import time\nprint('STARTED', flush=True)\ntime.sleep(60)\n");
     let before = place.holds();
-    let relay = Relay::start(&place);
+    let relay = Relay::start(&place.folder, &place.engine);
     let (child, log) = start(&place, &["environment", "build", "flow"], &[("DOCKER_HOST", &relay.host)]);
     flowgate_tests::engine::wait_for("the build's container", || {
         place.holds().iter().any(|name| name.contains("flowgate-build")).then_some(())
