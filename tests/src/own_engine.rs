@@ -36,8 +36,8 @@ impl OwnEngine {
             .arg(path("exec"))
             .arg("--pidfile")
             .arg(path("pid"));
-        // It leaves this machine's network alone.
-        dockerd.args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--host"]);
+        // It leaves this machine's network alone. With `--bridge none` it would remove the bridge that another engine has.
+        dockerd.args(["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--host"]);
         dockerd.arg(format!("unix://{}", path("sock").display()));
         let twin = log.try_clone().expect("its log");
         let process = dockerd.stdin(Stdio::null()).stdout(log).stderr(twin).spawn().expect("dockerd starts");
