@@ -131,3 +131,19 @@ fn what_cannot_be_planned_says_why() {
         &["no Docker engine answers"],
     );
 }
+
+#[test]
+fn one_flow_at_a_time_and_a_run_specification_is_none() {
+    let folder = flow(&[(
+        "run.yml",
+        "$schema: https://azuremlschemas.azureedge.net/promptflow/latest/Run.schema.json\nflow: .\n",
+    )]);
+    assert_eq!(plan_with(&folder, &[])["base"], "flowgate-base:1.18.5");
+    folder.write("below/a/flow.dag.yaml", FLOW);
+    folder.write("below/b/flow.dag.yaml", FLOW);
+    let done = flowgate_tests::run(folder.path(), &["environment", "plan", "below"]);
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(done.stderr.contains("name one of them: a/flow.dag.yaml, b/flow.dag.yaml"), "{done:?}");
+    let done = flowgate_tests::run(folder.path(), &["environment", "plan", "run.yml"]);
+    assert!(done.code == Some(2) && done.stderr.contains("run.yml: not a flow"), "{done:?}");
+}

@@ -172,7 +172,7 @@ pub(crate) struct EnvironmentFlow {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BuildArguments {
-    /// Flows, or folders that hold one.
+    /// Flows, or folders to search for flows.
     #[arg(required = true, value_name = "FLOW")]
     pub(crate) flows: Vec<PathBuf>,
     #[command(flatten)]

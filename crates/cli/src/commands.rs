@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use flowgate_check::workspace::{self, Unit};
+use flowgate_check::workspace::{self, Target, Unit};
 use flowgate_flow::load::{Disk, FileSystem};
 use flowgate_flow::{FileKind, classify};
+use flowgate_report::check::display_path;
 use flowgate_runtime::RuntimeError;
 use flowgate_runtime::identity::Identity;
 use flowgate_runtime::outcome::ExitReason;
@@ -66,34 +67,42 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
     }
 }
 
-/// The one flow at a path, for a command that takes no more: the flow that a folder holds itself, else the only one
-/// below it. `named` is the path as the user wrote it.
-fn one_flow(path: &Path, named: &str) -> Result<PathBuf, Failure> {
-    let own = Disk.list(path).unwrap_or_default().into_iter().filter(|(_, is_folder)| !is_folder);
-    let mut flows: Vec<PathBuf> = own.map(|(name, _)| path.join(name)).filter(|path| is_flow(path)).collect();
-    if flows.is_empty() {
-        let found = workspace::targets(&Disk, path).map_err(|error| Failure::usage(error.with_path(named)))?;
-        if !path.is_dir() && !found.targets.iter().any(|target| matches!(target.unit, Unit::Flow(_))) {
-            return Err(Failure::usage(format!("{named}: not a flow")));
-        }
-        flows.extend(found.targets.into_iter().filter_map(|target| match target.unit {
-            Unit::Flow(flow) => Some(flow),
-            _ => None,
-        }));
-    }
-    match flows.as_slice() {
-        [flow] => Ok(flow.clone()),
-        [] => Err(Failure::usage(format!("{named}: no flow.dag.yaml was found"))),
-        many => {
-            let hint = "name one of them, for example its flow.dag.yaml".to_owned();
-            let message = format!("{named}: there are {} flows, and this takes one at a time", many.len());
-            Err(Failure { hint: Some(hint), ..Failure::usage(message) })
-        }
+/// How many flows a message names.
+const NAMED: usize = 5;
+
+/// Every flow at or below a path, at least one. `named` is the path as the user wrote it.
+fn flows(path: &Path, named: &str) -> Result<Vec<PathBuf>, Failure> {
+    let found = workspace::targets(&Disk, path).map_err(|error| Failure::usage(error.with_path(named)))?;
+    let of_flow = |target: Target| if let Unit::Flow(flow) = target.unit { Some(flow) } else { None };
+    let flows: Vec<PathBuf> = found.targets.into_iter().filter_map(of_flow).collect();
+    match (flows.is_empty(), path.is_file()) {
+        (false, _) => Ok(flows),
+        (true, true) => Err(Failure::usage(format!("{named}: not a flow"))),
+        (true, false) => Err(Failure::usage(format!("{named}: no flow.dag.yaml or flow.flex.yaml was found"))),
     }
 }
 
-fn is_flow(path: &Path) -> bool {
-    classify::classify(path) == FileKind::Flow
+/// The one flow at a path, for a command that takes no more: the flow that a folder holds itself, else the only one
+/// below it.
+fn one_flow(path: &Path, named: &str) -> Result<PathBuf, Failure> {
+    let own = Disk.list(path).unwrap_or_default().into_iter().filter(|(_, is_folder)| !is_folder);
+    let own = own.map(|(name, _)| path.join(name)).filter(|path| classify::classify(path) == FileKind::Flow);
+    let mut flows = match own.collect::<Vec<PathBuf>>() {
+        own if own.is_empty() => flows(path, named)?,
+        own => own,
+    };
+    if flows.len() > 1 {
+        let mut names: Vec<String> = flows.iter().take(NAMED).map(|flow| display_path(flow, path)).collect();
+        if flows.len() > NAMED {
+            names.push("...".to_owned());
+        }
+        let message = format!("{named}: there are {} flows, and this takes one at a time", flows.len());
+        return Err(Failure {
+            hint: Some(format!("name one of them: {}", names.join(", "))),
+            ..Failure::usage(message)
+        });
+    }
+    Ok(flows.remove(0))
 }
 
 /// Says which identity opened what, and never its token.

@@ -24,26 +24,24 @@ impl Status {
         Self { bar, live }
     }
 
-    /// The current step, unescaped: the moving line, or a line of the log.
-    pub(crate) fn step(&self, text: &str) {
+    /// The current step of a flow, unescaped: the moving line, or a line of the log.
+    pub(crate) fn step(&self, flow: &str, what: &str) {
         if self.live {
-            self.bar.set_message(escape::line(text).replace('\t', " "));
+            self.count(&format!("{}: {what}", short(flow)));
         } else {
-            anstream::eprintln!("{}", escape::terminal(text));
+            self.log(&format!("{flow}: {what}"));
         }
     }
 
     /// What changes too often for a log, unescaped.
     pub(crate) fn count(&self, text: &str) {
-        if self.live {
-            self.step(text);
-        }
+        self.bar.set_message(escape::line(text).replace('\t', " "));
     }
 
     /// What a log says, and a terminal shows otherwise, unescaped.
     pub(crate) fn log(&self, text: &str) {
         if !self.live {
-            self.step(text);
+            anstream::eprintln!("{}", escape::terminal(text));
         }
     }
 
@@ -51,6 +49,12 @@ impl Status {
     pub(crate) fn note(&self, text: &str) {
         self.bar.suspend(|| anstream::eprintln!("{}", escape::terminal(text)));
     }
+}
+
+/// The folder of a flow: a moving line has no room for the way there.
+fn short(flow: &str) -> &str {
+    let folder = flow.rsplit_once('/').map_or(flow, |(folder, _)| folder);
+    folder.rsplit('/').next().unwrap_or(folder)
 }
 
 impl Drop for Status {

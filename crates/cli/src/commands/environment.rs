@@ -1,6 +1,6 @@
 //! `flowgate environment`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::check::{display_path, plural};
@@ -11,7 +11,7 @@ use flowgate_runtime::environment::show::Environment;
 use flowgate_runtime::runner::Cancel;
 use flowgate_runtime::{EnvironmentPlan, Stage, plan};
 
-use super::{Failure, block_on, one_flow, print, say_identity};
+use super::{Failure, block_on, flows, one_flow, print, say_identity};
 use crate::args::{BuildArguments, EnvironmentCommand, EnvironmentFlow, ReportFormat};
 use crate::places::Places;
 use crate::status::Status;
@@ -50,12 +50,11 @@ async fn show_plan(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failur
 async fn build(places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
     let docker = places.engines.engine().map_err(Failure::of)?;
     let made = unless_cancelled(async {
-        for flow in &arguments.flows {
-            let (name, plan) = planned(places, flow)?;
+        for (name, plan) in all_planned(places, &arguments.flows)? {
             let status = Status::new(Places::is_live());
             let progress = |what: &str| match what.strip_prefix(NOTE) {
                 Some(message) => status.note(&format!("{NOTE}{name}: {message}")),
-                None => status.step(&format!("{name}: {what}")),
+                None => status.step(&name, what),
             };
             let made = docker.make(&plan, &progress).await.map_err(Failure::of)?;
             if let Some(changed) = &made.changed {
@@ -121,16 +120,28 @@ async fn base(places: &Places, from: Option<&str>, python: &str) -> Result<u8, F
     let docker = places.engines.docker().await.map_err(Failure::of)?;
     unless_cancelled(async {
         let status = Status::new(Places::is_live());
-        let name = docker.own_base(python, from, &|what| status.step(what)).await.map_err(Failure::of)?;
+        let name = docker.own_base(python, from, &|what| status.step("base image", what)).await.map_err(Failure::of)?;
         drop(status);
         print(&format!("{name}\n")).map(|()| 0)
     })
     .await
 }
 
-/// A flow's plan, with the name that messages use.
+/// The plan of the one flow at a path, with the name that messages use.
 fn planned(places: &Places, flow: &Path) -> Result<(String, EnvironmentPlan), Failure> {
-    let file = one_flow(&places.working_directory.join(flow), &flow.display().to_string())?;
+    plan_of(places, one_flow(&places.working_directory.join(flow), &flow.display().to_string())?)
+}
+
+/// Those of every flow at or below those paths.
+fn all_planned(places: &Places, paths: &[PathBuf]) -> Result<Vec<(String, EnvironmentPlan)>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        files.extend(flows(&places.working_directory.join(path), &path.display().to_string())?);
+    }
+    files.into_iter().map(|file| plan_of(places, file)).collect()
+}
+
+fn plan_of(places: &Places, file: PathBuf) -> Result<(String, EnvironmentPlan), Failure> {
     let name = display_path(&file, &places.working_directory);
     let project = load::load_project(&Disk, &file);
     let settings = places.settings(&project.folder)?;

@@ -9,6 +9,7 @@ mod commit;
 mod container;
 mod dockerfile;
 mod environment;
+mod explain;
 mod images;
 mod leftover;
 mod owner;

@@ -30,12 +30,12 @@ impl Progress {
     pub(super) fn event(&self, event: &RunEvent) {
         let name = |flow: &usize| self.names.get(*flow).map_or("", String::as_str);
         match event {
-            RunEvent::Preparing { flow, what } => self.status.step(&format!("{}: {what}", name(flow))),
+            RunEvent::Preparing { flow, what } => self.status.step(name(flow), what),
             RunEvent::Notice { flow, message } => self.status.note(&format!("note: {}: {message}", name(flow))),
             RunEvent::Started { flow, lines, after } => {
                 self.update(|counts| counts.lines += *lines as u64);
                 let (lines, after) = (plural(*lines, "line"), after.as_secs_f64());
-                self.status.step(&format!("{}: running {lines} (ready after {after:.1} s)", name(flow)));
+                self.status.step(name(flow), &format!("running {lines} (ready after {after:.1} s)"));
             }
             RunEvent::LineFinished { flow, result } => {
                 let (done, lines, bad) = self.update(|counts| {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder};
-use flowgate_flow::requirements::{self, Requirement};
+use flowgate_flow::requirements;
 use tokio::time::timeout;
 
 use super::commit::Words;
@@ -17,7 +17,7 @@ use super::images::{Found, RECIPE_LABEL};
 use super::leftover::Leftover;
 use super::owner::{self, Owner};
 use super::shared::Wanted;
-use super::{Docker, Watch, container, stream};
+use super::{Docker, Watch, container, explain, stream};
 use crate::backend::folders::unique;
 use crate::backend::{Limits, Progress};
 use crate::environment::packages::Packages;
@@ -27,7 +27,6 @@ use crate::gate::Gate;
 use crate::installer::{Archive, InstallRequest, Installed, Installer};
 use crate::log::LogTail;
 use crate::plan::{EnvironmentPlan, LOCK, PROMPTFLOW_VERSION, PlannedRequirement};
-use crate::wire::clip;
 use crate::worker;
 
 /// What an install may do as root beyond its own files: images have files of other owners.
@@ -196,14 +195,19 @@ impl Docker {
         let output = stream::WorkerOutput::new(attached.output, log.clone());
         let installer = Installer::start(output, attached.input, log, Limits::default().start_timeout).await;
         let mut installer = installer.map_err(|error| contract::unfit(job.base_name, error))?;
-        let mut tell = |line: &str| progress(line);
+        let mut steps = explain::Steps::default();
+        let mut tell = |line: &str| {
+            if let Some(step) = steps.of(line) {
+                progress(step);
+            }
+        };
         let request = with_engine(job.request, &installer.packages());
         let installed = installer.run(&request, job.gate, &mut tell).await;
         let installed = match installed {
             Ok(installed) => installed,
-            Err(error) => return Err(self.lost_or(explained(error, job)).await),
+            Err(error) => return Err(self.lost_or(explain::failure(error, &steps, job.planned, job.base_name)).await),
         };
-        let named = job.request.requirements.iter().flat_map(|line| named(line)).collect();
+        let named = job.request.requirements.iter().flat_map(|line| explain::named(line)).collect();
         let packages = Packages::of(&installed.before, &installed.after, &named);
         let words = (job.words)(&packages)
             .map_err(|error| RuntimeError::new(Stage::Infrastructure, format!("cannot write a label: {error}")))?;
@@ -289,52 +293,10 @@ fn with_engine(request: &InstallRequest, present: &BTreeMap<String, String>) -> 
     request
 }
 
-/// What pip and uv say where requirements cannot be met together.
-const CONFLICTS: [&str; 3] =
-    ["requirements are unsatisfiable", "conflicting dependencies", "No solution found when resolving"];
-
-/// Whether a text names a package, as a word of its own.
-fn mentions(text: &str, name: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    text.to_ascii_lowercase()
-        .split(|c| !is_part(c))
-        .any(|word| requirements::normalize(word.trim_end_matches('.')) == *name)
-}
-
-/// An installer's failure in the words of whom it concerns.
-fn explained(error: RuntimeError, job: &Job<'_>) -> RuntimeError {
-    let log = error.log.clone().unwrap_or_default();
-    if !CONFLICTS.iter().any(|words| log.contains(words)) {
-        return error;
-    }
-    let from = log.lines().position(|line| CONFLICTS.iter().any(|words| line.contains(words))).unwrap_or(0);
-    let why: Vec<&str> =
-        log.lines().skip(from).map(|line| line.trim_matches([' ', '×', '╰', '─', '▶', '│', '├'])).collect();
-    let why = why.join(" ");
-    let places: Vec<String> = job
-        .planned
-        .iter()
-        .filter(|line| named(&line.line).iter().any(|name| mentions(&why, name)))
-        .map(|line| format!("{}: `{}`", line.place, line.line))
-        .collect();
-    let lines = if places.is_empty() { "the requirements".to_owned() } else { places.join(", ") };
-    let message = format!("{lines} cannot be met together with what {} holds: {why}", job.base_name);
-    RuntimeError::new(Stage::Environment, clip(message, 4000))
-        .with_hint(
-            "loosen the requirement that it names, or build a base image of your own with the versions that you need",
-        )
-        .with_log(log)
-}
-
 /// The packages of the lock, each with its hash.
 fn locked() -> InstallRequest {
     let lines = requirements::read(LOCK).lines.into_iter().map(|line| line.text).collect();
     InstallRequest { requirements: lines, options: vec!["--require-hashes".to_owned()], ..InstallRequest::default() }
-}
-
-/// The normalised names that a requirement line names.
-fn named(line: &str) -> Vec<String> {
-    requirements::read(line).requirements().filter_map(Requirement::normalized_name).collect()
 }
 
 fn body(image: &str) -> ContainerCreateBody {

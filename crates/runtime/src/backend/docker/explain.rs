@@ -1,0 +1,179 @@
+//! What an installer says, in the words of whom it concerns.
+
+use flowgate_flow::requirements::{self, Requirement};
+
+use crate::backend::NOTE;
+use crate::error::{RuntimeError, Stage};
+use crate::plan::PlannedRequirement;
+use crate::wire::clip;
+
+/// What pip and uv say where requirements cannot be met together.
+const CONFLICTS: [&str; 3] =
+    ["requirements are unsatisfiable", "conflicting dependencies", "No solution found when resolving"];
+/// What they say where a package cannot be built; its name follows.
+const UNBUILT: [&str; 2] = ["Failed to build `", "Failed building wheel for "];
+/// How many last lines of a log are kept: what went wrong stands at its end.
+const LOG_LINES: usize = 40;
+/// The deepest that uv indents a step of its own.
+const STEP_INDENT: usize = 6;
+
+/// Tells the steps of an installer from the rest of what it says.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    /// The first line of an error; what follows belongs to it.
+    error: Option<String>,
+}
+
+impl Steps {
+    /// The step that a line tells.
+    pub(super) fn of<'l>(&mut self, line: &'l str) -> Option<&'l str> {
+        let text = line.trim_start();
+        let indent = line.len() - text.len();
+        if indent <= STEP_INDENT && ["error:", "ERROR:", "\u{d7} "].iter().any(|start| text.starts_with(start)) {
+            self.error.get_or_insert_with(|| text.to_owned());
+        }
+        // Every install begins with the place of its Python, and is silent while it resolves.
+        let text = if text.starts_with("Using Python ") { "resolving the requirements" } else { text };
+        // A package's own build must not speak with our voice.
+        (self.error.is_none() && indent <= STEP_INDENT && !text.starts_with(NOTE)).then_some(text)
+    }
+}
+
+/// An installer's failure.
+pub(super) fn failure(error: RuntimeError, steps: &Steps, planned: &[PlannedRequirement], base: &str) -> RuntimeError {
+    let Some(mut log) = error.log.clone() else { return error };
+    // Of a long log only the end is there, and its first line says what it is about.
+    if let Some(first) = steps.error.as_ref().filter(|first| !log.contains(first.as_str())) {
+        log = format!("{first}\n{log}");
+    }
+    let told = |message: String, hint: &str| {
+        RuntimeError::new(Stage::Environment, clip(message, 4000)).with_hint(hint).with_log(last_lines(&log))
+    };
+    if let Some(from) = log.lines().position(|line| CONFLICTS.iter().any(|words| line.contains(words))) {
+        let why = joined(log.lines().skip(from));
+        let lines = places(planned, &why).unwrap_or("the requirements".to_owned());
+        return told(
+            format!("{lines} cannot be met together with what {base} holds: {why}"),
+            "loosen the requirement that it names, or build a base image of your own with the versions that you need",
+        );
+    }
+    if let Some(package) = log.lines().find_map(unbuilt) {
+        // uv says which requirement it came with.
+        let way = log.lines().find(|line| line.contains("was included because")).unwrap_or(package);
+        let lines = places(planned, way).map(|lines| format!("{lines}: ")).unwrap_or_default();
+        let hint = if has_no_compiler(&log) {
+            "the base image has no compiler: ask for versions that have a wheel for its Python, or describe a base image with a compiler (`environment.images` in flowgate.yaml)"
+        } else {
+            "the end of its log says why; ask for versions that have a wheel for the Python of the base image"
+        };
+        return told(format!("{lines}`{package}` could not be built from its source"), hint);
+    }
+    RuntimeError { log: Some(last_lines(&log)), ..error }
+}
+
+/// The package that a line says was not built.
+fn unbuilt(line: &str) -> Option<&str> {
+    let (_, rest) = UNBUILT.iter().find_map(|words| line.split_once(words))?;
+    rest.split(['`', ' ', ',', '(']).next().filter(|name| !name.is_empty())
+}
+
+fn has_no_compiler(log: &str) -> bool {
+    let missing = ["No such file or directory", "command not found", "unable to execute"];
+    let compilers = ["gcc", "g++", "cc'", "c++", "clang"];
+    log.lines().any(|line| {
+        missing.iter().any(|words| line.contains(words)) && compilers.iter().any(|words| line.contains(words))
+    })
+}
+
+/// The lines that a text is about, with their places.
+fn places(planned: &[PlannedRequirement], text: &str) -> Option<String> {
+    let about = planned.iter().filter(|line| named(&line.line).iter().any(|name| mentions(text, name)));
+    let places: Vec<String> = about.map(|line| format!("{}: `{}`", line.place, line.line)).collect();
+    (!places.is_empty()).then(|| places.join(", "))
+}
+
+/// The normalised names that a requirement line names.
+pub(super) fn named(line: &str) -> Vec<String> {
+    requirements::read(line).requirements().filter_map(Requirement::normalized_name).collect()
+}
+
+/// Whether a text names a package, as a word of its own.
+fn mentions(text: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    text.to_ascii_lowercase()
+        .split(|c| !is_part(c))
+        .any(|word| requirements::normalize(word.trim_end_matches('.')) == *name)
+}
+
+fn joined<'l>(lines: impl Iterator<Item = &'l str>) -> String {
+    let bare = lines
+        .map(|line| line.trim_matches([' ', '\u{d7}', '\u{2570}', '\u{2500}', '\u{25b6}', '\u{2502}', '\u{251c}']));
+    bare.collect::<Vec<_>>().join(" ")
+}
+
+fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let from = lines.len().saturating_sub(LOG_LINES);
+    let left_out = if from > 0 { format!("... {from} lines before\n") } else { String::new() };
+    left_out + &lines[from..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(line: &str) -> PlannedRequirement {
+        let (line, normal) = (line.to_owned(), line.to_owned());
+        PlannedRequirement { line, place: "requirements.txt:1".to_owned(), normal }
+    }
+
+    fn of(log: &str) -> RuntimeError {
+        let error = RuntimeError::new(Stage::Environment, "uv could not install the requirements").with_log(log);
+        failure(error, &Steps::default(), &[planned("promptflow-vectordb")], "flowgate-base:1")
+    }
+
+    #[test]
+    fn a_package_that_cannot_be_built_is_named_with_the_line_that_brought_it() {
+        let copied = "         copying ete4/treeview/main.py\n".repeat(100);
+        let log = format!(
+            "error: Failed to build `ete4==4.4.0`\n  cause: The build backend returned an error\n{copied}         error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-gcc'\n\nhint: `ete4` (v4.4.0) was included because `promptflow-vectordb` (v0.2.17) depends on `ete4`\n"
+        );
+        let error = of(&log);
+        assert_eq!(
+            error.message,
+            "requirements.txt:1: `promptflow-vectordb`: `ete4==4.4.0` could not be built from its source"
+        );
+        assert!(error.hint.unwrap().contains("has no compiler"));
+        let log = error.log.unwrap();
+        assert!(log.starts_with("... 65 lines before\n") && log.contains("gcc") && log.lines().count() == 41, "{log}");
+        // pip's words.
+        let error =
+            of("  error: command 'gcc' failed: No such file or directory\nERROR: Failed building wheel for ete4\n");
+        assert_eq!(error.message, "`ete4` could not be built from its source");
+        assert!(error.hint.unwrap().contains("has no compiler"));
+        // Of a long log only the end is kept.
+        let mut steps = Steps::default();
+        assert_eq!(steps.of("error: Failed to build `ete4==4.4.0`"), None);
+        let error = RuntimeError::new(Stage::Environment, "uv could not").with_log(copied);
+        assert_eq!(failure(error, &steps, &[], "b").message, "`ete4==4.4.0` could not be built from its source");
+        assert_eq!(of("anything else\n").message, "uv could not install the requirements");
+    }
+
+    #[test]
+    fn steps_are_told_and_what_a_build_prints_is_not() {
+        let mut steps = Steps::default();
+        let mut told = Vec::new();
+        for line in [
+            "Using Python 3.11.2 environment at: /usr",
+            " Downloaded aiohttp",
+            "      Built docopt==0.6.2",
+            "         [stdout]",
+            "note: spoken by a package",
+            "error: Failed to build `x`",
+            "  cause: it",
+        ] {
+            told.extend(steps.of(line));
+        }
+        assert_eq!(told, ["resolving the requirements", "Downloaded aiohttp", "Built docopt==0.6.2"]);
+    }
+}
