@@ -229,7 +229,7 @@ fn an_engine_that_goes_away_during_a_build() {
         place.holds().iter().any(|name| name.contains("flowgate-build")).then_some(())
     });
     flowgate_tests::engine::wait_for("the installer", || {
-        said(&log, "Using Python").or_else(|| said(&log, "Processing"))
+        said(&log, "resolving the requirements").or_else(|| said(&log, "Processing"))
     });
     relay.die();
     let code = child.wait_with_output().unwrap().status.code();
@@ -248,7 +248,7 @@ fn a_killed_build_leaves_nothing_half_made() {
     let before = place.holds();
     let (mut child, log) = start(&place, &["environment", "build", "flow"], &[]);
     flowgate_tests::engine::wait_for("the installer", || {
-        said(&log, "Using Python").or_else(|| said(&log, "Processing"))
+        said(&log, "resolving the requirements").or_else(|| said(&log, "Processing"))
     });
     child.kill().unwrap();
     child.wait().unwrap();
