@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use flowgate_check::workspace::{self, Target, Unit};
-use flowgate_flow::load::{Disk, FileSystem};
+use flowgate_flow::load::{self, Disk, FileSystem};
 use flowgate_flow::{FileKind, classify};
 use flowgate_report::check::display_path;
 use flowgate_runtime::RuntimeError;
@@ -72,13 +71,25 @@ const NAMED: usize = 5;
 
 /// Every flow at or below a path, at least one. `named` is the path as the user wrote it.
 fn flows(path: &Path, named: &str) -> Result<Vec<PathBuf>, Failure> {
-    let found = workspace::targets(&Disk, path).map_err(|error| Failure::usage(error.with_path(named)))?;
-    let of_flow = |target: Target| if let Unit::Flow(flow) = target.unit { Some(flow) } else { None };
-    let flows: Vec<PathBuf> = found.targets.into_iter().filter_map(of_flow).collect();
-    match (flows.is_empty(), path.is_file()) {
-        (false, _) => Ok(flows),
-        (true, true) => Err(Failure::usage(format!("{named}: not a flow"))),
-        (true, false) => Err(Failure::usage(format!("{named}: no flow.dag.yaml or flow.flex.yaml was found"))),
+    if !path.exists() {
+        return Err(Failure::usage(format!("{named}: there is no such file or folder")));
+    }
+    if path.is_file() && !may_be_flow(path) {
+        return Err(Failure::usage(format!("{named}: not a flow")));
+    }
+    let found = load::discover(path).map_err(|error| Failure::infrastructure(format!("{named}: {error}")))?;
+    if found.is_empty() {
+        return Err(Failure::usage(format!("{named}: no flow.dag.yaml or flow.flex.yaml was found")));
+    }
+    Ok(found)
+}
+
+/// A flow may have any name that is YAML's, where the user names it.
+fn may_be_flow(file: &Path) -> bool {
+    match load::kind_of(&Disk, file) {
+        FileKind::Flow => true,
+        FileKind::Other => matches!(file.extension().and_then(|extension| extension.to_str()), Some("yaml" | "yml")),
+        _ => false,
     }
 }
 

@@ -20,7 +20,9 @@ impl Status {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed:>3} {wide_msg}") {
             bar.set_style(style);
         }
-        bar.enable_steady_tick(Duration::from_millis(100));
+        if live {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
         Self { bar, live }
     }
 

@@ -138,6 +138,8 @@ fn all_planned(places: &Places, paths: &[PathBuf]) -> Result<Vec<(String, Enviro
     for path in paths {
         files.extend(flows(&places.working_directory.join(path), &path.display().to_string())?);
     }
+    files.sort();
+    files.dedup();
     files.into_iter().map(|file| plan_of(places, file)).collect()
 }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowgate_flow::data;
 use flowgate_flow::load::{self, Disk};
-use flowgate_flow::{FileKind, classify, data};
 use flowgate_report::check::display_path;
 use flowgate_report::escape;
 use flowgate_report::run::{json, terminal};
@@ -48,22 +48,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
 fn cases(arguments: &RunArguments, places: &Places) -> Result<Vec<Case>, Failure> {
     let mut flows: Vec<PathBuf> = Vec::new();
     for path in &arguments.paths {
-        let at = places.working_directory.join(path);
-        let shown = path.display();
-        if !at.exists() {
-            return Err(Failure::usage(format!("{shown}: there is no such file or folder")));
-        }
-        if at.is_file()
-            && classify::classify(&at) != FileKind::Flow
-            && !matches!(at.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"))
-        {
-            return Err(Failure::usage(format!("{shown}: not a flow")));
-        }
-        let found = load::discover(&at).map_err(|error| Failure::infrastructure(format!("{shown}: {error}")))?;
-        if found.is_empty() {
-            return Err(Failure::usage(format!("{shown}: no flow.dag.yaml or flow.flex.yaml was found")));
-        }
-        flows.extend(found);
+        flows.extend(super::flows(&places.working_directory.join(path), &path.display().to_string())?);
     }
     flows.sort();
     flows.dedup();
