@@ -206,3 +206,24 @@ fn the_identity_of_a_pull_request_is_the_base_revisions() {
         assert_eq!(code, Some(0), "the input outranks the file: {log}");
     });
 }
+
+#[test]
+fn a_pull_request_opens_no_feed_by_its_own_word() {
+    in_own_network("a_pull_request_opens_no_feed_by_its_own_word", |azure| {
+        let Some(repository) = Repository::new(azure) else { return };
+        repository.write("flowgate.yaml", "environment: {feeds: []}\n");
+        let base = repository.commit();
+        repository.configure("");
+        let token = [("FLOWGATE_FEED_TOKEN", "fake-feed-token")];
+        let ran = repository.act(pull_request("pull_request", 1, &base), &[&token]);
+        assert_refused(
+            &ran,
+            &["neither the workflow nor the base revision's flowgate.yaml allows `pkgs.dev.azure.com`"],
+        );
+        assert_refused(&repository.act(pull_request("pull_request", 2, &base), &[&token]), &["requirements.txt:1"]);
+        assert_eq!(azure.asked(), Vec::<String>::new());
+        let merged = repository.commit();
+        let (code, log) = repository.act(pull_request("pull_request", 1, &merged), &[&token]);
+        assert_eq!(code, Some(0), "{log}");
+    });
+}

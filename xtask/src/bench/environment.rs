@@ -163,6 +163,8 @@ impl Place {
         let mut best: Option<(f64, Builder)> = None;
         for builder in builders {
             say(&format!("bench: `docker build` by {}, {}", builder.name, builder.program.display()));
+            // One builder's image loses its name to the next one's.
+            self.forget()?;
             if let Err(why) = succeeded(&mut self.docker_build(&builder, &[])) {
                 say(&format!("bench: cannot: {}", why.lines().next().unwrap_or_default()));
                 continue;

@@ -143,13 +143,7 @@ impl Docker {
     async fn within(&self, job: &Job<'_>, progress: Progress<'_>) -> Result<Found, RuntimeError> {
         let (limit, name) = (self.environments.timeout, job.name);
         let build = async {
-            let (id, installed) = self.run_installer(job, progress).await?;
-            progress("checking the image");
-            if let Err(error) = self.checked(&id, name, &installed).await {
-                // Why it is no good says more than why it could not be removed; the sweep comes back to that.
-                let _ = self.remove_image(&id).await;
-                return Err(error);
-            }
+            let id = self.run_installer(job, progress).await?;
             self.tag(&id, name).await?;
             self.find(name).await?.ok_or_else(|| {
                 let message = format!("the engine does not have the image {name} that it was given");
@@ -159,19 +153,33 @@ impl Docker {
         timeout(limit, build).await.unwrap_or_else(|_| Err(RuntimeError::not_built_within(limit)))
     }
 
-    async fn run_installer(&self, job: &Job<'_>, progress: Progress<'_>) -> Result<(String, Installed), RuntimeError> {
+    /// Gives the id of an image that passed its check.
+    async fn run_installer(&self, job: &Job<'_>, progress: Progress<'_>) -> Result<String, RuntimeError> {
         let name = owner::build_name(Owner::this_process().as_ref(), self.environments.timeout, &unique());
         let mut leftover = Leftover::new(self.socket.clone(), name);
         let options = CreateContainerOptionsBuilder::new().name(leftover.name()).build();
         let created = self.engine.create_container(Some(options), body(&job.base.id)).await;
         let container = created.map_err(|error| self.broken("create a container", &error))?.id;
         leftover.is_created();
-        let done = self.converse_with_installer(&container, job, progress).await;
-        // What went wrong says more than that something could not be removed; the sweep comes back to that.
-        let removed = self.remove(&container).await;
+        let made = self.converse_with_installer(&container, job, progress).await;
+        // An engine takes its time over a container with many new files: the image is checked meanwhile.
+        let checked = async {
+            let (id, installed) = made?;
+            progress("checking the image");
+            let checked = self.checked(&id, job.name, &installed).await;
+            Ok::<_, RuntimeError>((id, checked))
+        };
+        let (checked, removed) = tokio::join!(checked, self.remove(&container));
         leftover.is_seen_to();
-        let done = done?;
-        removed.map(|()| done)
+        // What went wrong says more than that something could not be removed; the sweep comes back to that.
+        let (id, checked) = checked?;
+        match checked.and(removed) {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                let _ = self.remove_image(&id).await;
+                Err(error)
+            }
+        }
     }
 
     async fn converse_with_installer(
