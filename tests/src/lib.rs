@@ -4,6 +4,7 @@
 pub mod azure;
 #[cfg(unix)]
 pub mod engine;
+pub mod event;
 pub mod flows;
 pub mod index;
 #[cfg(unix)]
@@ -53,6 +54,19 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(flowgate());
     command.current_dir(folder).args(arguments).env("NO_COLOR", "1").env("FLOWGATE_CACHE_DIR", cache());
     command
+}
+
+/// The bytes of every file below a folder, one after the other.
+pub fn all_files(folder: &Path) -> Vec<u8> {
+    let mut bytes = b" ".to_vec();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match path.is_dir() {
+            true => bytes.extend(all_files(&path)),
+            false => bytes.extend(std::fs::read(&path).unwrap_or_default()),
+        }
+    }
+    bytes
 }
 
 /// Runs `flowgate` in a folder and waits.

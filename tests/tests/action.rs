@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use flowgate_tests::engine::docker_or_skip;
+use flowgate_tests::event::{pull_request, push};
 use flowgate_tests::{Finished, Folder, command, flowgate, repository};
 use serde_json::{Value, json};
 
@@ -50,18 +51,6 @@ fn environment(folder: &Folder, event: &str, command: &mut Command) {
 
 fn read(folder: &Folder, name: &str) -> String {
     std::fs::read_to_string(folder.path().join(name)).unwrap_or_default()
-}
-
-fn push() -> (&'static str, Value) {
-    ("push", json!({}))
-}
-
-fn pull_request(head: u64) -> (&'static str, Value) {
-    let side = |id: u64| json!({"ref": "b", "sha": "0", "repo": {"id": id, "name": "flows", "url": "https://api.github.com/repos/o/flows"}});
-    (
-        "pull_request",
-        json!({"pull_request": {"id": 1, "number": 7, "url": "https://api.github.com/x", "head": side(head), "base": side(1)}}),
-    )
 }
 
 #[test]
@@ -127,7 +116,7 @@ fn the_level_of_findings_decides_where_every_line_passes() {
 #[test]
 fn no_engine_is_infrastructure_and_never_the_process_backend() {
     let folder = workspace();
-    let done = act(&folder, pull_request(1), &[]);
+    let done = act(&folder, pull_request(7, 1, "0"), &[]);
     assert_eq!(done.code, Some(8), "{}{}", done.stdout, done.stderr);
     assert!(done.stdout.contains("::error file=good/flow.dag.yaml,title=flow did not pass::no Docker engine answers at unix:///nonexistent/docker.sock"), "{}", done.stdout);
     assert!(read(&folder, "output").starts_with("verdict=errored\n"));
@@ -141,7 +130,7 @@ fn no_engine_is_infrastructure_and_never_the_process_backend() {
 #[test]
 fn a_strangers_pull_request_never_runs_without_a_sandbox() {
     let folder = workspace();
-    for event in [pull_request(2), ("pull_request_target", json!({"pull_request": "?"}))] {
+    for event in [pull_request(7, 2, "0"), ("pull_request_target", json!({"pull_request": "?"}))] {
         let done = act(&folder, event, &[("INPUT_BACKEND", "process")]);
         assert_eq!(done.code, Some(2), "{}", done.stdout);
         assert!(
@@ -241,7 +230,7 @@ fn the_action_runs_on_the_engine_by_default() {
     assert_eq!((action["runs"]["using"].as_str(), step["shell"].as_str()), (Some("composite"), Some("bash")));
 
     let folder = workspace();
-    folder.write("event.json", pull_request(2).1.to_string());
+    folder.write("event.json", pull_request(7, 2, "0").1.to_string());
     let mut command = Command::new("bash");
     command
         .args(["-e", "-o", "pipefail", "-c", step["run"].as_str().expect("a script")])

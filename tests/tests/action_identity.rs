@@ -8,6 +8,7 @@ use std::process::Command;
 
 use flowgate_tests::azure::{Azure, in_own_network};
 use flowgate_tests::engine::{Engine, docker_or_skip};
+use flowgate_tests::event::{pull_request, push};
 use serde_json::{Value, json};
 
 const FLOW: &str = "inputs:\n  x: {type: int, default: 2}\noutputs:\n  y: {type: string, reference: '${n.output}'}\nnodes:\n- {name: n, type: python, source: {type: code, path: n.py}, inputs: {x: '${inputs.x}'}}\nenvironment: {python_requirements_txt: requirements.txt}\n";
@@ -91,18 +92,6 @@ impl<'a> Repository<'a> {
     }
 }
 
-fn push() -> (&'static str, Value) {
-    ("push", json!({}))
-}
-
-fn pull_request(name: &'static str, head: u64, base_sha: &str) -> (&'static str, Value) {
-    let side = |id: u64| json!({"ref": "b", "sha": base_sha, "repo": {"id": id, "name": "flows", "full_name": "o/flows", "url": "https://api.github.com/repos/o/flows"}});
-    (
-        name,
-        json!({"pull_request": {"id": 1, "number": 7, "url": "https://api.github.com/x", "head": side(head), "base": side(1)}}),
-    )
-}
-
 #[track_caller]
 fn assert_refused(ran: &(Option<i32>, String), parts: &[&str]) {
     assert_eq!(ran.0, Some(4), "{}", ran.1);
@@ -168,8 +157,7 @@ fn a_stranger_is_nobody() {
         std::fs::set_permissions(&az, std::fs::Permissions::from_mode(0o755)).expect("a mode");
         let token = [("FLOWGATE_FEED_TOKEN", "fake-feed-token")];
         let unreadable = ("pull_request_target", json!({"pull_request": "?"}));
-        for event in [pull_request("pull_request", 2, &base), pull_request("pull_request_target", 2, &base), unreadable]
-        {
+        for event in [pull_request(7, 2, &base), ("pull_request_target", pull_request(7, 2, &base).1), unreadable] {
             for given in [&[][..], &token, &APP] {
                 let ran = repository.act(event.clone(), &[given, &ISSUER]);
                 assert_refused(
@@ -182,7 +170,7 @@ fn a_stranger_is_nobody() {
         assert_eq!(azure.asked(), Vec::<String>::new());
         assert!(!azure.folder().join("az-asked").exists());
         // The same with the repository's own branch: the given token is used.
-        let (code, log) = repository.act(pull_request("pull_request", 1, &base), &[&token]);
+        let (code, log) = repository.act(pull_request(7, 1, &base), &[&token]);
         assert_eq!(code, Some(0), "{log}");
         assert!(log.contains("private feeds were opened with the given token"), "{log}");
     });
@@ -196,7 +184,7 @@ fn the_identity_of_a_pull_request_is_the_base_revisions() {
         repository.configure("  identity: assigned\n");
         let base = repository.commit();
         repository.configure("  identity: another\n");
-        let (code, log) = repository.act(pull_request("pull_request", 1, &base), &[]);
+        let (code, log) = repository.act(pull_request(7, 1, &base), &[]);
         assert_eq!(code, Some(0), "{log}");
         assert!(log.contains("private feeds were opened with managed identity"), "{log}");
         assert!(log.contains("counts once it is merged"), "{log}");
@@ -215,15 +203,15 @@ fn a_pull_request_opens_no_feed_by_its_own_word() {
         let base = repository.commit();
         repository.configure("");
         let token = [("FLOWGATE_FEED_TOKEN", "fake-feed-token")];
-        let ran = repository.act(pull_request("pull_request", 1, &base), &[&token]);
+        let ran = repository.act(pull_request(7, 1, &base), &[&token]);
         assert_refused(
             &ran,
             &["neither the workflow nor the base revision's flowgate.yaml allows `pkgs.dev.azure.com`"],
         );
-        assert_refused(&repository.act(pull_request("pull_request", 2, &base), &[&token]), &["requirements.txt:1"]);
+        assert_refused(&repository.act(pull_request(7, 2, &base), &[&token]), &["requirements.txt:1"]);
         assert_eq!(azure.asked(), Vec::<String>::new());
         let merged = repository.commit();
-        let (code, log) = repository.act(pull_request("pull_request", 1, &merged), &[&token]);
+        let (code, log) = repository.act(pull_request(7, 1, &merged), &[&token]);
         assert_eq!(code, Some(0), "{log}");
     });
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use flowgate_tests::index::{self, Pypiserver};
 use flowgate_tests::place::{Place, alone, assert_fails, said, start};
 use flowgate_tests::relay::Relay;
-use flowgate_tests::{Finished, Folder, flows};
+use flowgate_tests::{Finished, Folder, all_files, flows};
 use serde_json::Value;
 
 const TOKEN: &str = "s3cr3t-t0k3n-of-the-test";
@@ -100,18 +99,6 @@ fn spellings(token: &str) -> Vec<String> {
 
 fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
-}
-
-fn all_files(folder: &Path) -> Vec<u8> {
-    let mut bytes = b" ".to_vec();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        match path.is_dir() {
-            true => bytes.extend(all_files(&path)),
-            false => bytes.extend(std::fs::read(&path).unwrap_or_default()),
-        }
-    }
-    bytes
 }
 
 /// Looks at every process of this machine, containers' included, while something goes on.

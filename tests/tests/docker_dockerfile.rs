@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use flowgate_tests::engine::{base_image, wait_for};
+use flowgate_tests::event::{pull_request, push};
 use flowgate_tests::place::{Place, alone, assert_fails, said, start};
 use flowgate_tests::registry::Registry;
 use flowgate_tests::relay::Relay;
@@ -343,22 +344,6 @@ fn act(place: &Place, event: &(&str, Value), inputs: &[(&str, &str)]) -> Finishe
     Finished::of(command.output().expect("flowgate starts"))
 }
 
-fn push() -> (&'static str, Value) {
-    ("push", json!({}))
-}
-
-/// A pull request of that number, from the repository of that id to repository 1.
-fn pull_request(number: u64, head: u64) -> (&'static str, Value) {
-    let side = |id: u64| {
-        let repository =
-            json!({"id": id, "name": "r", "full_name": format!("o{id}/r"), "url": "https://api.github.com/x"});
-        json!({"ref": "b", "sha": "0", "repo": repository})
-    };
-    let pull =
-        json!({"id": 1, "number": number, "url": "https://api.github.com/x", "head": side(head), "base": side(1)});
-    ("pull_request", json!({ "pull_request": pull }))
-}
-
 /// Runs the Action, whose one flow must pass; gives what the flow gave, its image, and the log.
 fn passes(place: &Place, event: &(&str, Value), inputs: &[(&str, &str)]) -> (String, String, String) {
     let done = act(place, event, inputs);
@@ -376,15 +361,15 @@ fn what_a_pull_request_builds_is_nobody_elses() {
     let Some(place) = place("scopes", RANDOM) else { return };
     for builder in BUILDERS {
         let inputs = [("DOCKER_BUILDKIT", builder)];
-        let (first, of_first, log) = passes(&place, &pull_request(7, 1), &inputs);
+        let (first, of_first, log) = passes(&place, &pull_request(7, 1, "0"), &inputs);
         assert!(of_first.starts_with("flowgate-image:pr7-") && log.contains("building image"), "{of_first} {log}");
         // The very same steps upon the very same base: a cache that they shared would give the same.
-        let (second, of_second, _) = passes(&place, &pull_request(8, 1), &inputs);
+        let (second, of_second, _) = passes(&place, &pull_request(8, 1, "0"), &inputs);
         let (main, of_main, _) = passes(&place, &push(), &inputs);
         assert!(of_second.starts_with("flowgate-image:pr8-") && of_main.starts_with("flowgate-image:trusted-"));
         assert_eq!(BTreeSet::from([&first, &second, &main]).len(), 3);
         if builder.is_empty() {
-            let (again, _, log) = passes(&place, &pull_request(7, 1), &inputs);
+            let (again, _, log) = passes(&place, &pull_request(7, 1, "0"), &inputs);
             assert!(again == first && !log.contains("building image"), "{log}");
             // A name is no proof: the pull request's image under main's name.
             place.engine.ask("DELETE", &format!("/images/{of_main}"));
@@ -394,7 +379,7 @@ fn what_a_pull_request_builds_is_nobody_elses() {
             // Nor do other people get it by asking for it.
             let before = std::fs::read_to_string(place.folder.path().join("flow/flow.dag.yaml")).unwrap();
             flow(&place, "flow", &of_first, "");
-            for event in [push(), pull_request(8, 1), pull_request(9, 2)] {
+            for event in [push(), pull_request(8, 1, "0"), pull_request(9, 2, "0")] {
                 let done = act(&place, &event, &[]);
                 assert_eq!(done.code, Some(4), "{done:?}");
                 assert!(done.stdout.contains("was built for another pull request"), "{}", done.stdout);
@@ -412,7 +397,7 @@ fn packages_upon_a_pull_requests_image_are_its_own() {
     let _alone = alone();
     let Some(place) = place("upon", RANDOM) else { return };
     flow(&place, "flow", &image("upon"), "six==1.16.0\n");
-    let (first, of_first, _) = passes(&place, &pull_request(7, 1), &[]);
+    let (first, of_first, _) = passes(&place, &pull_request(7, 1, "0"), &[]);
     let (main, of_main, log) = passes(&place, &push(), &[]);
     assert!(
         of_first.starts_with("flowgate-env:pr7-") && of_main.starts_with("flowgate-env:trusted-"),
@@ -425,7 +410,7 @@ fn packages_upon_a_pull_requests_image_are_its_own() {
 fn what_a_fork_may_build_upon() {
     let _alone = alone();
     let Some(place) = place("fork", "") else { return };
-    let fork = pull_request(7, 2);
+    let fork = pull_request(7, 2, "0");
     let local = format!("flowgate-test-fork-{}:local", std::process::id());
     place.folder.write("local/Dockerfile", from_base("RUN echo private > /made\n"));
     docker(&["build", "--quiet", "--network", "none", "--tag", &local, "local"], place.folder.path());

@@ -1,7 +1,6 @@
 //! Environments that one machine builds and another uses.
 
-use std::path::Path;
-
+use flowgate_tests::all_files;
 use flowgate_tests::engine::base_image;
 use flowgate_tests::registry::{ENCODED, PASSWORD, Registry};
 
@@ -88,18 +87,6 @@ fn no_trace_of_the_password(place: &Place, image: &str, registry: &Registry) {
             assert!(!is_there, "the password stands in the {what}");
         }
     }
-}
-
-fn all_files(folder: &Path) -> Vec<u8> {
-    let mut bytes = b" ".to_vec();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        match path.is_dir() {
-            true => bytes.extend(all_files(&path)),
-            false => bytes.extend(std::fs::read(&path).unwrap_or_default()),
-        }
-    }
-    bytes
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use flowgate_tests::engine::{Engine, docker_or_skip, wait_for};
 use flowgate_tests::registry::{ENCODED, PASSWORD};
-use flowgate_tests::{Finished, Folder, flows};
-use serde_json::{Value, json};
+use flowgate_tests::{Finished, Folder, event, flows};
+use serde_json::Value;
 
 pub(crate) struct Place {
     pub(crate) folder: Folder,
@@ -76,14 +76,8 @@ impl Place {
 
     /// `flowgate action` for a pull request of that number, from that repository to repository 1.
     pub(crate) fn pull_request(&self, number: u64, head: u64, cache: &str) -> Done {
-        let side = |id: u64| {
-            let repository =
-                json!({"id": id, "name": "r", "full_name": format!("o{id}/r"), "url": "https://api.github.com/x"});
-            json!({"ref": "b", "sha": "0", "repo": repository})
-        };
-        let event =
-            json!({"id": 1, "number": number, "url": "https://api.github.com/x", "head": side(head), "base": side(1)});
-        self.folder.write("event.json", json!({ "pull_request": event }).to_string());
+        let (_, event) = event::pull_request(number, head, "0");
+        self.folder.write("event.json", event.to_string());
         let path = |name: &str| self.folder.path().join(name).display().to_string();
         self.folder.write("temp/keep", "");
         let variables = [

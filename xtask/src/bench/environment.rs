@@ -45,10 +45,11 @@ pub(crate) fn all() -> Result<()> {
     remove(&folder)?;
     let place = Place::new(&folder)?;
     let measured = measured(&place);
-    place.forget()?;
+    let forgotten = place.forget();
     remove(&folder)?;
     let page = root().join("docs/benchmarks-environment.md");
-    fs::write(&page, measured?).map_err(at(&page))?;
+    // Why it could not be measured says more than what could not be removed after it.
+    fs::write(&page, measured.and_then(|text| forgotten.map(|()| text))?).map_err(at(&page))?;
     say(&format!("bench: wrote {}", page.display()));
     Ok(())
 }
@@ -111,10 +112,11 @@ impl Place {
         write("flow/requirements.txt", REQUIREMENTS.as_bytes())?;
         write("docker/requirements.txt", REQUIREMENTS.as_bytes())?;
         // The same installer with the same words; and the machine's own certificates, as flowgate uses them.
-        let certificates = std::env::var_os("SSL_CERT_FILE").map(fs::read).transpose().map_err(|e| e.to_string())?;
-        write("docker/certificates", &certificates.unwrap_or_default())?;
-        let trust =
-            if std::env::var_os("SSL_CERT_FILE").is_some() { "SSL_CERT_FILE=/tmp/build/certificates " } else { "" };
+        let (certificates, trust) = match std::env::var_os("SSL_CERT_FILE").map(PathBuf::from) {
+            Some(file) => (fs::read(&file).map_err(at(&file))?, "SSL_CERT_FILE=/tmp/build/certificates "),
+            None => (Vec::new(), ""),
+        };
+        write("docker/certificates", &certificates)?;
         let from = base::image_name(base::DEFAULT_PYTHON);
         let dockerfile = format!(
             "FROM {from}\nUSER root\nCOPY requirements.txt certificates /tmp/build/\nRUN {trust}UV_LINK_MODE=copy uv pip \
@@ -151,8 +153,10 @@ impl Place {
     /// BuildKit has only the classic one.
     fn builder(&self) -> Result<Builder> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let programs: Vec<PathBuf> =
-            std::env::split_paths(&path).map(|folder| folder.join("docker")).filter(|file| file.is_file()).collect();
+        let mut programs: Vec<PathBuf> =
+            std::env::split_paths(&path).filter_map(|folder| folder.join("docker").canonicalize().ok()).collect();
+        // `/bin` is often another name of `/usr/bin`.
+        programs.dedup();
         let first = programs.first().ok_or("the docker command line is not installed")?;
         let mut builders = vec![Builder { name: "the classic builder", program: first.clone(), buildkit: false }];
         builders.extend(programs.iter().map(|program| Builder {
