@@ -1,8 +1,12 @@
 //! Pages of an index: HTML (PEP 503) and JSON (PEP 691), read and written.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use html5gum::{StartTag, Token, Tokenizer};
 use percent_encoding::percent_decode_str;
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
 /// The media type of PEP 691's JSON.
@@ -51,31 +55,62 @@ pub(super) fn read(base: &Url, content_type: &str, body: &[u8]) -> Result<Vec<En
 }
 
 #[derive(Deserialize)]
-struct JsonPage {
-    files: Vec<JsonFile>,
+struct JsonPage<'p> {
+    #[serde(borrow)]
+    files: Vec<JsonFile<'p>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct JsonFile {
+struct JsonFile<'p> {
     filename: String,
-    url: String,
+    #[serde(borrow)]
+    url: Cow<'p, str>,
     #[serde(default)]
     hashes: Hashes,
-    #[serde(default)]
     requires_python: Option<String>,
-    #[serde(default)]
     yanked: Option<Flag<String>>,
-    #[serde(default, alias = "data-dist-info-metadata", alias = "dist-info-metadata")]
     core_metadata: Option<Flag<Hashes>>,
+    // Older names of the same; an index may write all of them.
+    dist_info_metadata: Option<Flag<Hashes>>,
+    data_dist_info_metadata: Option<Flag<Hashes>>,
 }
 
-#[derive(Deserialize, Default)]
+/// A mapping from names of hashes to their values.
+#[derive(Default)]
 struct Hashes {
-    #[serde(default)]
     sha256: Option<String>,
-    #[serde(flatten)]
-    others: std::collections::BTreeMap<String, serde_json::Value>,
+    /// The first of the others, `name=value`.
+    other: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Hashes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Hashes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping of hashes")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Hashes, A::Error> {
+                let mut hashes = Hashes::default();
+                while let Some((name, value)) = map.next_entry::<Cow<'de, str>, serde_json::Value>()? {
+                    let serde_json::Value::String(value) = value else { continue };
+                    match name.as_ref() {
+                        "sha256" => hashes.sha256 = sha256(value),
+                        name => {
+                            hashes.other =
+                                hashes.other.or(Some(format!("{name}={value}")).filter(|hash| is_plain(hash)))
+                        }
+                    }
+                }
+                Ok(hashes)
+            }
+        }
+        deserializer.deserialize_map(Names)
+    }
 }
 
 /// `true`, `false`, or something that says more.
@@ -86,44 +121,30 @@ enum Flag<T> {
     More(T),
 }
 
-fn read_json(base: &Url, body: &[u8]) -> Result<Vec<Entry>, String> {
-    // `core-metadata` and its older name may both be there, which serde takes for a duplicate.
-    let mut page: serde_json::Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    for file in page.get_mut("files").and_then(|files| files.as_array_mut()).into_iter().flatten() {
-        let Some(file) = file.as_object_mut() else { continue };
-        let older = [file.remove("dist-info-metadata"), file.remove("data-dist-info-metadata")];
-        if !file.contains_key("core-metadata")
-            && let Some(older) = older.into_iter().flatten().next()
-        {
-            file.insert("core-metadata".to_owned(), older);
+impl<T> Flag<T> {
+    /// What it says; of a plain `true` that is `plain`.
+    fn set(self, plain: T) -> Option<T> {
+        match self {
+            Self::Plain(set) => set.then_some(plain),
+            Self::More(more) => Some(more),
         }
     }
-    let page: JsonPage = serde_json::from_value(page).map_err(|error| error.to_string())?;
+}
+
+fn read_json(base: &Url, body: &[u8]) -> Result<Vec<Entry>, String> {
+    let page: JsonPage<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let entries = page.files.into_iter().filter_map(|file| {
         let mut url = base.join(&file.url).ok()?;
         url.set_fragment(None);
-        let other_hash = file
-            .hashes
-            .others
-            .iter()
-            .find_map(|(name, value)| Some(format!("{name}={}", value.as_str()?)))
-            .filter(|text| is_plain(text));
+        let metadata = file.core_metadata.or(file.dist_info_metadata).or(file.data_dist_info_metadata);
         Some(Entry {
-            filename: filename(&file.filename)?,
+            filename: filename(file.filename)?,
             url,
-            sha256: file.hashes.sha256.and_then(|hash| sha256(&hash)),
-            other_hash,
+            sha256: file.hashes.sha256,
+            other_hash: file.hashes.other,
             requires_python: file.requires_python,
-            yanked: match file.yanked {
-                Some(Flag::More(reason)) => Some(reason),
-                Some(Flag::Plain(true)) => Some(String::new()),
-                _ => None,
-            },
-            metadata: match file.core_metadata {
-                Some(Flag::More(hashes)) => Some(hashes.sha256.and_then(|hash| sha256(&hash))),
-                Some(Flag::Plain(true)) => Some(None),
-                _ => None,
-            },
+            yanked: file.yanked.and_then(|yanked| yanked.set(String::new())),
+            metadata: metadata.and_then(|flag| flag.set(Hashes::default())).map(|hashes| hashes.sha256),
         })
     });
     Ok(entries.collect())
@@ -155,13 +176,15 @@ fn anchor(base: &Url, tag: &StartTag<()>) -> Option<Entry> {
     let last = url.path_segments()?.next_back()?.to_owned();
     let metadata = attribute(tag, "data-core-metadata").or_else(|| attribute(tag, "data-dist-info-metadata"));
     Some(Entry {
-        filename: filename(&percent_decode_str(&last).decode_utf8().ok()?)?,
+        filename: filename(percent_decode_str(&last).decode_utf8().ok()?.into_owned())?,
         url,
-        sha256: if hash == "sha256" { sha256(value) } else { None },
+        sha256: if hash == "sha256" { sha256(value.to_owned()) } else { None },
         other_hash: (hash != "sha256" && !value.is_empty() && is_plain(&fragment)).then(|| format!("{hash}={value}")),
         requires_python: attribute(tag, "data-requires-python"),
         yanked: attribute(tag, "data-yanked"),
-        metadata: metadata.filter(|text| text != "false").map(|text| text.strip_prefix("sha256=").and_then(sha256)),
+        metadata: metadata
+            .filter(|text| text != "false")
+            .map(|text| text.strip_prefix("sha256=").and_then(|hash| sha256(hash.to_owned()))),
     })
 }
 
@@ -171,16 +194,17 @@ fn attribute(tag: &StartTag<()>, name: &str) -> Option<String> {
 }
 
 /// The name of an archive; `None` for what is no name of one, such as a link to another page.
-pub(super) fn filename(text: &str) -> Option<String> {
+pub(super) fn filename(text: String) -> Option<String> {
     let archive = [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz"].iter().any(|end| text.ends_with(end));
     let plain = text.len() <= 200
         && !text.starts_with(['.', '-'])
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-+!".contains(c));
-    (archive && plain).then(|| text.to_owned())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+!".contains(&byte));
+    (archive && plain).then_some(text)
 }
 
-fn sha256(text: &str) -> Option<String> {
-    (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| text.to_ascii_lowercase())
+fn sha256(mut text: String) -> Option<String> {
+    text.make_ascii_lowercase();
+    (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(text)
 }
 
 fn is_plain(hash: &str) -> bool {
@@ -212,40 +236,55 @@ struct Meta {
 struct WrittenFile<'p> {
     filename: &'p str,
     url: &'p str,
-    hashes: serde_json::Map<String, serde_json::Value>,
+    #[serde(serialize_with = "write_hashes")]
+    hashes: &'p Entry,
     #[serde(skip_serializing_if = "Option::is_none")]
     requires_python: Option<&'p str>,
-    yanked: serde_json::Value,
-    core_metadata: serde_json::Value,
+    yanked: WrittenFlag<&'p str>,
+    core_metadata: WrittenFlag<WrittenHash<'p>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WrittenFlag<T> {
+    Plain(bool),
+    More(T),
+}
+
+#[derive(Serialize)]
+struct WrittenHash<'p> {
+    sha256: &'p str,
+}
+
+fn write_hashes<S: Serializer>(entry: &Entry, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(hashes(entry))
 }
 
 /// A page as JSON.
 pub(super) fn write_json(project: &str, offers: &[Offer<'_>]) -> Vec<u8> {
-    let files = offers.iter().map(|Offer { entry, path }| {
-        let hashes = hashes(entry).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        WrittenFile {
-            filename: &entry.filename,
-            url: path,
-            hashes,
-            requires_python: entry.requires_python.as_deref(),
-            yanked: entry.yanked.as_ref().map_or(false.into(), |reason| match reason.as_str() {
-                "" => true.into(),
-                reason => reason.into(),
-            }),
-            core_metadata: match &entry.metadata {
-                None => false.into(),
-                Some(None) => true.into(),
-                Some(Some(hash)) => serde_json::json!({ "sha256": hash }),
-            },
-        }
+    let files = offers.iter().map(|Offer { entry, path }| WrittenFile {
+        filename: &entry.filename,
+        url: path,
+        hashes: entry,
+        requires_python: entry.requires_python.as_deref(),
+        yanked: match entry.yanked.as_deref() {
+            None => WrittenFlag::Plain(false),
+            Some("") => WrittenFlag::Plain(true),
+            Some(reason) => WrittenFlag::More(reason),
+        },
+        core_metadata: match &entry.metadata {
+            None => WrittenFlag::Plain(false),
+            Some(None) => WrittenFlag::Plain(true),
+            Some(Some(sha256)) => WrittenFlag::More(WrittenHash { sha256 }),
+        },
     });
     let page = WrittenPage { meta: Meta { api_version: API_VERSION }, name: project, files: files.collect() };
     serde_json::to_vec(&page).unwrap_or_default()
 }
 
-fn hashes(entry: &Entry) -> Vec<(&str, &str)> {
+fn hashes(entry: &Entry) -> impl Iterator<Item = (&str, &str)> {
     let other = entry.other_hash.as_deref().and_then(|text| text.split_once('='));
-    entry.sha256.as_deref().map(|hash| ("sha256", hash)).into_iter().chain(other).collect()
+    entry.sha256.as_deref().map(|hash| ("sha256", hash)).into_iter().chain(other)
 }
 
 /// A page as HTML.
@@ -255,7 +294,7 @@ pub(super) fn write_html(project: &str, offers: &[Offer<'_>]) -> Vec<u8> {
         "<!DOCTYPE html>\n<html><head><meta name=\"pypi:repository-version\" content=\"{API_VERSION}\"><title>{project}</title></head><body>\n"
     );
     for Offer { entry, path } in offers {
-        let fragment = hashes(entry).first().map_or(String::new(), |(name, value)| format!("#{name}={value}"));
+        let fragment = hashes(entry).next().map_or(String::new(), |(name, value)| format!("#{name}={value}"));
         let _ = write!(text, "<a href=\"{path}{fragment}\"");
         if let Some(python) = &entry.requires_python {
             let _ = write!(text, " data-requires-python=\"{}\"", escape(python));

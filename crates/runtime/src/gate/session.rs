@@ -20,7 +20,7 @@ const MAX_PAGE: usize = 64 << 20;
 /// Pages that are read at once: each may need the room of the largest.
 const MAX_READ: usize = 8;
 /// Files that one install may be offered: a few hundred projects with a thousand each.
-const MAX_LINKS: usize = 500_000;
+const MAX_FILES: usize = 500_000;
 /// Troubles that are remembered.
 const MAX_TROUBLES: usize = 100;
 
@@ -73,18 +73,28 @@ pub struct Session {
     indexes: Vec<Arc<Index>>,
     replay: bool,
     reading: Semaphore,
-    links: Mutex<Vec<Arc<Link>>>,
+    pages: Mutex<Vec<Arc<Page>>>,
     archives: Mutex<Vec<Archive>>,
     downloads: Mutex<HashMap<Url, Weak<Download>>>,
     troubles: Mutex<Vec<(Trouble, bool)>>,
 }
 
-/// A file that this install may ask for.
+/// Files that this install may ask for. They are numbered on from page to page.
 #[derive(Debug)]
-struct Link {
+struct Page {
     index: Arc<Index>,
     project: String,
-    entry: Entry,
+    /// The number of its first file.
+    first: usize,
+    entries: Vec<Entry>,
+}
+
+impl Page {
+    /// The gate's own path of one of its files.
+    fn path(&self, nth: usize, entry: &Entry) -> String {
+        // A `+` stands for itself in a path, and the rest of a name is plain.
+        format!("/f/{}/{}", self.first + nth, entry.filename)
+    }
 }
 
 impl Gate {
@@ -95,7 +105,7 @@ impl Gate {
             indexes: sources.indexes.iter().cloned().map(Arc::new).collect(),
             replay,
             reading: Semaphore::new(MAX_READ),
-            links: Mutex::default(),
+            pages: Mutex::default(),
             archives: Mutex::default(),
             downloads: Mutex::default(),
             troubles: Mutex::default(),
@@ -124,7 +134,7 @@ impl Session {
             |part: &str| part.strip_prefix("sha256=").filter(|hash| hash.len() == 64).map(str::to_ascii_lowercase);
         let last = index.url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or("");
         let last = percent_encoding::percent_decode_str(last).decode_utf8_lossy();
-        let filename = page::filename(&last)
+        let filename = page::filename(last.into_owned())
             .ok_or_else(|| Trouble::refused(shown(&index.url), "its last part is no name of an archive"))?;
         let entry = Entry {
             filename,
@@ -135,8 +145,9 @@ impl Session {
             yanked: None,
             metadata: None,
         };
-        let path = self.offer(Link { index: Arc::new(index), project: normalize(name), entry });
-        let path = path.ok_or_else(|| Trouble::refused("the requirements", "they name too many files"))?;
+        let page = self.offer(Arc::new(index), &normalize(name), vec![entry]);
+        let page = page.ok_or_else(|| Trouble::refused("the requirements", "they name too many files"))?;
+        let path = page.entries.first().map_or_else(String::new, |entry| page.path(0, entry));
         Ok(if fragment.is_empty() { path } else { format!("{path}#{fragment}") })
     }
 
@@ -241,13 +252,11 @@ impl Session {
 
     async fn page(&self, index: &Arc<Index>, project: &str, accept: &str) -> Result<Response, Trouble> {
         let entries = if self.replay { self.kept(index, project) } else { self.asked(index, project).await? };
-        let offers: Option<Vec<String>> = entries
-            .iter()
-            .map(|entry| self.offer(Link { index: index.clone(), project: project.to_owned(), entry: entry.clone() }))
-            .collect();
-        let paths =
-            offers.ok_or_else(|| Trouble::refused(shown(&index.url), "this install asks for too many projects"))?;
-        let offers: Vec<Offer<'_>> = entries.iter().zip(paths).map(|(entry, path)| Offer { entry, path }).collect();
+        let page = self.offer(index.clone(), project, entries);
+        let page =
+            page.ok_or_else(|| Trouble::refused(shown(&index.url), "this install asks for too many projects"))?;
+        let offer = |(nth, entry)| Offer { entry, path: page.path(nth, entry) };
+        let offers: Vec<Offer<'_>> = page.entries.iter().enumerate().map(offer).collect();
         Ok(if accept.contains(page::JSON) {
             Response::of(page::JSON, page::write_json(project, &offers))
         } else {
@@ -293,7 +302,7 @@ impl Session {
         let known: HashMap<&str, &str> = files.iter().map(|(name, hash)| (name.as_str(), hash.as_str())).collect();
         let entry = |(name, hash): &(String, String)| {
             Some(Entry {
-                filename: page::filename(name)?,
+                filename: page::filename(name.clone())?,
                 url: index.url.join(name).ok()?,
                 sha256: Some(hash.clone()),
                 other_hash: None,
@@ -305,20 +314,29 @@ impl Session {
         files.iter().filter_map(entry).collect()
     }
 
-    /// Gives a file a path; none where there are too many.
-    fn offer(&self, link: Link) -> Option<String> {
-        let mut links = lock(&self.links);
-        // A `+` stands for itself in a path, and the rest of a name is plain.
-        let path = format!("/f/{}/{}", links.len(), link.entry.filename);
-        (links.len() < MAX_LINKS).then(|| links.push(Arc::new(link)))?;
-        Some(path)
+    /// Numbers files; none where there are too many.
+    fn offer(&self, index: Arc<Index>, project: &str, entries: Vec<Entry>) -> Option<Arc<Page>> {
+        let mut pages = lock(&self.pages);
+        let first = pages.last().map_or(0, |last| last.first + last.entries.len());
+        let page = Arc::new(Page { index, project: project.to_owned(), first, entries });
+        (first + page.entries.len() <= MAX_FILES).then(|| pages.push(page.clone()))?;
+        Some(page)
+    }
+
+    /// The file of that number, as its place on its page.
+    fn offered(&self, number: usize) -> Option<(Arc<Page>, usize)> {
+        let pages = lock(&self.pages);
+        let after = pages.partition_point(|page| page.first <= number);
+        let page = pages.get(after.checked_sub(1)?)?;
+        Some((page.clone(), number - page.first))
     }
 
     async fn file(&self, id: &str, name: &str) -> Result<Response, Trouble> {
         let unknown = || Trouble::refused(printable(name), "no page of this install named it");
-        let link = id.parse().ok().and_then(|id: usize| lock(&self.links).get(id).cloned()).ok_or_else(unknown)?;
+        let (page, nth) = id.parse().ok().and_then(|id| self.offered(id)).ok_or_else(unknown)?;
         let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
-        let Link { index, project, entry } = &*link;
+        let Page { index, project, entries, .. } = &*page;
+        let entry = entries.get(nth).ok_or_else(unknown)?;
         let (mut url, mut expected) = (entry.url.clone(), entry.sha256.clone());
         let kind = match (name.strip_prefix(entry.filename.as_str()), &entry.metadata) {
             (Some(""), _) => "application/octet-stream",
