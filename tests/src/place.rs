@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 
-use crate::engine::{Engine, docker_or_skip};
+use crate::engine::{Engine, docker_or_skip, wait_for};
 use crate::{Finished, Folder, command, flows};
 
 /// A flow in a folder of its own, with a cache of its own.
@@ -71,6 +71,13 @@ impl Place {
     /// # Panics
     /// Where the engine does not list them.
     pub fn holds(&self) -> BTreeSet<String> {
+        // A build that went well does not wait for the engine, which removes its container by itself.
+        wait_for("the engine's own removals", || {
+            let (_, containers) = self.engine.ask("GET", "/containers/json?all=true");
+            let is_over = |one: &Value| !matches!(one["State"].as_str(), Some("created" | "running" | "paused"));
+            let being_removed = |one: &Value| one["Names"].to_string().contains("flowgate-build") && is_over(one);
+            (!containers.as_array().expect("containers").iter().any(being_removed)).then_some(())
+        });
         let (_, images) = self.engine.ask("GET", "/images/json?all=true");
         let (_, containers) = self.engine.ask("GET", "/containers/json?all=true");
         let images =

@@ -187,6 +187,15 @@ impl Installer {
         let python = clip(self.hello.python.clone(), 40);
         Ok(Installed { installer, python, before, after: self.packages(), troubles: session.troubles(), log })
     }
+
+    /// Compiles the modules of what was installed: a runtime writes nothing into its environment.
+    ///
+    /// # Errors
+    /// The place is lost.
+    pub async fn compile(&mut self) -> Result<(), RuntimeError> {
+        let lost = |cause| RuntimeError::new(Stage::Environment, format!("the installer's agent was lost: {cause}"));
+        self.channel.compile().await.map_err(lost)
+    }
 }
 
 impl std::fmt::Debug for Installer {

@@ -167,12 +167,13 @@ pub(crate) async fn write_raw(
     if length > MAX_FRAME {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let mut head = [0; 4 + HEAD];
-    head[..4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-    head[4] = kind;
-    head[5..].copy_from_slice(&channel.to_be_bytes());
-    stream.write_all(&head).await?;
-    stream.write_all(payload).await?;
+    // One write: on its way into a container each wakes four processes.
+    let mut frame = Vec::with_capacity(4 + length);
+    frame.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    frame.push(kind);
+    frame.extend(channel.to_be_bytes());
+    frame.extend_from_slice(payload);
+    stream.write_all(&frame).await?;
     stream.flush().await
 }
 

@@ -134,20 +134,27 @@ pub(crate) fn run(command: &mut Command) -> String {
 
 /// Makes a wheel of one module, and gives its path.
 pub(crate) fn wheel(folder: &Path, name: &str, version: &str, source: &str, requires: &[&str]) -> PathBuf {
+    wheel_of(folder, name, version, &[(&format!("{name}.py"), source)], requires)
+}
+
+/// Makes a wheel of those files, and gives its path.
+pub(crate) fn wheel_of(folder: &Path, name: &str, version: &str, files: &[(&str, &str)], requires: &[&str]) -> PathBuf {
     const PROGRAM: &str = r#"
-import sys, zipfile
-folder, name, version, source, *requires = sys.argv[1:]
+import json, sys, zipfile
+folder, name, version, files, *requires = sys.argv[1:]
 path = f"{folder}/{name}-{version}-py3-none-any.whl"
 info = f"{name}-{version}.dist-info"
-metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(f"Requires-Dist: {r}\n" for r in requires)
+files = dict(json.loads(files))
+files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(f"Requires-Dist: {r}\n" for r in requires)
+files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+files[f"{info}/RECORD"] = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
 with zipfile.ZipFile(path, "w") as archive:
-    archive.writestr(f"{name}.py", source)
-    archive.writestr(f"{info}/METADATA", metadata)
-    archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-    archive.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    for file, text in files.items():
+        archive.writestr(file, text)
 print(path)
 "#;
+    let files = serde_json::to_string(files).unwrap();
     let mut command = Command::new(find("python3").unwrap());
-    command.args(["-I", "-c", PROGRAM]).arg(folder).args([name, version, source]).args(requires);
+    command.args(["-I", "-c", PROGRAM]).arg(folder).args([name, version, &files]).args(requires);
     PathBuf::from(run(&mut command))
 }

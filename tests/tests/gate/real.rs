@@ -2,12 +2,12 @@
 
 use flowgate_runtime::Stage;
 use flowgate_runtime::gate::{Feed, GatePolicy};
-use flowgate_runtime::installer::InstallRequest;
+use flowgate_runtime::installer::{Archive, InstallRequest};
 use flowgate_runtime::secret::Secret;
 use flowgate_tests::skip;
 
 use crate::index::Pypiserver;
-use crate::place::{Place, With, wheel};
+use crate::place::{Place, With, wheel, wheel_of};
 use crate::{TOKEN, feed, gate, private_feed};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,6 +29,32 @@ async fn packages_of_the_public_index_arrive_and_are_kept() {
             InstallRequest { requirements: vec!["requests".to_owned()], replay: true, ..InstallRequest::default() };
         let mut again = Place::new(with).await.unwrap();
         assert_eq!(again.request(&gate, replay).await.unwrap().after["requests"], "2.32.3");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn modules_are_compiled_and_tests_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = gate(GatePolicy::public(), folder.path());
+    let files = [("team/good.py", "X = 1\n"), ("team/broken.py", "def (\n"), ("team/tests/own.py", "X = 1\n")];
+    let wheel = wheel_of(folder.path(), "team", "1.0", &files, &[]);
+    let name = wheel.file_name().unwrap().to_str().unwrap().to_owned();
+    let archive = Archive { name, bytes: std::fs::read(&wheel).unwrap().into(), rest: String::new() };
+    for with in [With::Pip, With::Uv] {
+        let Some(mut place) = Place::new(with).await else {
+            skip("no uv");
+            continue;
+        };
+        let request = InstallRequest { archives: vec![archive.clone()], ..InstallRequest::default() };
+        place.request(&gate, request).await.unwrap();
+        let compiled = "import pathlib, sysconfig; root = pathlib.Path(sysconfig.get_path('purelib'), 'team')\n\
+            print([path.name.split('.')[0] for path in root.rglob('*.pyc')])";
+        assert_eq!(place.python(compiled), "[]");
+        place.installer.compile().await.unwrap();
+        assert_eq!(place.python(compiled), "['good']");
+        // The folder of the run stood beside the packages.
+        let left = "import os, sysconfig; print(os.listdir(os.path.dirname(sysconfig.get_path('purelib'))))";
+        assert_eq!(place.python(left), "['site-packages']");
     }
 }
 

@@ -18,8 +18,10 @@ mod shared;
 mod stream;
 mod transfer;
 mod trust;
+mod verify;
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,6 +32,7 @@ use bollard::query_parameters::{
     RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
+use tokio::io::AsyncWrite;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -136,11 +139,21 @@ impl Docker {
             Err(error) => return Err(self.stays(id, &causes(&error))),
         }
         // The engine is removing it by itself.
-        let options = WaitContainerOptionsBuilder::new().condition("removed").build();
-        let mut gone = std::pin::pin!(self.engine.wait_container(id, Some(options)));
-        match timeout(REMOVAL, gone.next()).await {
+        self.wait(id, "removed").await
+    }
+
+    /// Waits until a container has ended that the engine removes then.
+    async fn ends(&self, id: &str) -> Result<(), RuntimeError> {
+        self.wait(id, "not-running").await
+    }
+
+    /// Waits for a container that ends in any way, or is gone.
+    async fn wait(&self, id: &str, condition: &str) -> Result<(), RuntimeError> {
+        let options = WaitContainerOptionsBuilder::new().condition(condition).build();
+        let mut waiting = std::pin::pin!(self.engine.wait_container(id, Some(options)));
+        match timeout(REMOVAL, waiting.next()).await {
             Ok(_) => Ok(()),
-            Err(_) => Err(self.stays(id, &format!("its removal takes longer than {} s", REMOVAL.as_secs()))),
+            Err(_) => Err(self.stays(id, &format!("that takes longer than {} s", REMOVAL.as_secs()))),
         }
     }
 
@@ -164,12 +177,7 @@ impl Docker {
     /// Runs the worker in a fresh container. Whatever goes wrong, and also where this is dropped
     /// half-way, the container is removed.
     async fn launch(&self, name: &str, id: &str, limits: &Limits) -> Result<Runtime, RuntimeError> {
-        let mut leftover = Leftover::new(self.socket.clone(), leftover::unique_name());
-        let options = CreateContainerOptionsBuilder::new().name(leftover.name()).build();
-        let labels = owner::labels(Owner::this_process().as_ref(), limits.deadline);
-        let created = self.engine.create_container(Some(options), container::body(id, limits, labels)).await;
-        let container = created.map_err(|error| self.broken("create a container", &error))?.id;
-        leftover.is_created();
+        let (mut leftover, container) = self.create(id, limits).await?;
         let started = match self.converse(&container, name, limits).await {
             Ok((session, watch)) => {
                 let stop = Box::new(Removal { docker: self.clone(), container, _watch: watch });
@@ -185,23 +193,40 @@ impl Docker {
         started
     }
 
-    /// Attaches to a created container, starts it, and waits until its worker answers.
+    /// Creates the container of a runtime.
+    async fn create(&self, id: &str, limits: &Limits) -> Result<(Leftover, String), RuntimeError> {
+        let mut leftover = Leftover::new(self.socket.clone(), leftover::unique_name());
+        let options = CreateContainerOptionsBuilder::new().name(leftover.name()).build();
+        let labels = owner::labels(Owner::this_process().as_ref(), limits.deadline);
+        let created = self.engine.create_container(Some(options), container::body(id, limits, labels)).await;
+        let container = created.map_err(|error| self.broken("create a container", &error))?.id;
+        leftover.is_created();
+        Ok((leftover, container))
+    }
+
+    /// Starts a created container, and waits until its worker answers.
     async fn converse(&self, container: &str, name: &str, limits: &Limits) -> Result<(Session, Watch), RuntimeError> {
+        let Attached { output, input, log, watch } = self.attach_and_start(container, name, limits.memory).await?;
+        match Session::start(output, input, log, limits.start_timeout).await {
+            Ok(session) => Ok((session, watch)),
+            Err(error) => Err(contract::unfit(name, error)),
+        }
+    }
+
+    /// Attaches to a created container of an image, and starts it. `memory` is its limit in bytes.
+    async fn attach_and_start(&self, container: &str, image: &str, memory: u64) -> Result<Attached, RuntimeError> {
         let options = AttachContainerOptionsBuilder::new().stdin(true).stdout(true).stderr(true).stream(true).build();
         let attached = self.engine.attach_container(container, Some(options)).await;
         let attached = attached.map_err(|error| self.broken("attach to a container", &error))?;
         let log = LogTail::default();
-        let watch = stream::watch(self.engine.clone(), container.to_owned(), limits.memory, log.clone());
+        let watch = stream::watch(self.engine.clone(), container.to_owned(), memory, log.clone());
         let watch = Watch(tokio::spawn(watch).abort_handle());
         self.engine.start_container(container, None).await.map_err(|error| match error {
-            Error::DockerResponseServerError { status_code: 400, message } => contract::not_started(name, &message),
+            Error::DockerResponseServerError { status_code: 400, message } => contract::not_started(image, &message),
             other => self.broken("start a container", &other),
         })?;
         let output = stream::WorkerOutput::new(attached.output, log.clone());
-        match Session::start(output, attached.input, log, limits.start_timeout).await {
-            Ok(session) => Ok((session, watch)),
-            Err(error) => Err(contract::unfit(name, error)),
-        }
+        Ok(Attached { output, input: attached.input, log, watch })
     }
 }
 
@@ -247,6 +272,14 @@ fn causes(error: &Error) -> String {
         next = cause.source();
     }
     text
+}
+
+/// The streams of a started container, and what is written of it for people.
+struct Attached {
+    output: stream::WorkerOutput,
+    input: Pin<Box<dyn AsyncWrite + Send>>,
+    log: LogTail,
+    watch: Watch,
 }
 
 /// Ends the watch over a container with its runtime.

@@ -232,18 +232,17 @@ impl Feed {
 
     /// Whether a URL is within it: only then may the credential go there.
     pub(super) fn covers(&self, url: &Url) -> bool {
-        !is_disguised(url) && Root::of(url).is_some_and(|place| self.roots.iter().any(|root| root.holds(&place)))
+        self.roots.iter().any(|root| root.holds(url)) && !is_disguised(url)
     }
 
     /// Whether its pages and redirects may lead there, without the credential.
     fn may_serve(&self, url: &Url) -> bool {
-        let Some(place) = Root::of(url) else { return false };
-        let root = |root: &Root| root.scheme == place.scheme && root.port == place.port;
-        self.roots.iter().any(root)
-            && self.files.iter().any(|host| {
-                place.host == *host
-                    || host.starts_with('.') && place.host.len() > host.len() && place.host.ends_with(host)
-            })
+        let Some(place) = host(url) else { return false };
+        self.roots.iter().any(|root| root.is_spoken_by(url))
+            && self
+                .files
+                .iter()
+                .any(|host| place == host || host.starts_with('.') && place.len() > host.len() && place.ends_with(host))
     }
 
     /// What its private files are kept under: no other feed's are found there.
@@ -264,19 +263,29 @@ impl Root {
             return None;
         }
         let path = url.path_segments()?.filter(|part| !part.is_empty()).map(str::to_owned).collect();
-        let host = url.host_str()?.trim_end_matches('.').to_ascii_lowercase();
+        let host = host(url)?.to_owned();
         Some(Self { scheme: url.scheme().to_owned(), host, port: url.port_or_known_default()?, path })
     }
 
-    fn holds(&self, place: &Self) -> bool {
+    /// Whether a URL is at it or below. A page names thousands of them: nothing is copied.
+    fn holds(&self, url: &Url) -> bool {
         let azure = self.host == FEED_HOST;
-        let same = |(a, b): (&String, &String)| if azure { a.eq_ignore_ascii_case(b) } else { a == b };
-        self.scheme == place.scheme
-            && self.host == place.host
-            && self.port == place.port
-            && self.path.len() <= place.path.len()
-            && self.path.iter().zip(&place.path).all(same)
+        let same = |a: &str, b: &str| if azure { a.eq_ignore_ascii_case(b) } else { a == b };
+        let mut path = url.path_segments().into_iter().flatten().filter(|part| !part.is_empty());
+        self.is_spoken_by(url)
+            && host(url) == Some(&self.host)
+            && self.path.iter().all(|part| path.next().is_some_and(|of_url| same(part, of_url)))
     }
+
+    /// Whether a URL has its scheme and its port.
+    fn is_spoken_by(&self, url: &Url) -> bool {
+        url.scheme() == self.scheme && url.port_or_known_default() == Some(self.port)
+    }
+}
+
+/// The host of a URL of http(s), which is in lower case, without the dot that may end it.
+fn host(url: &Url) -> Option<&str> {
+    url.host_str().map(|host| host.trim_end_matches('.'))
 }
 
 /// A path that a server could read as another one: an encoded slash, backslash or dot.

@@ -13,17 +13,24 @@ import shutil
 import signal
 import struct
 import sys
+import sysconfig
 import tempfile
 
 PROTOCOL = 1
-RUN, RESPONSE, BODY, END = 0x01, 0x02, 0x03, 0x04
-HELLO, REQUEST, ACK, CANCEL, OUTPUT, EXITED, FATAL = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x8F
+RUN, RESPONSE, BODY, END, COMPILE = 0x01, 0x02, 0x03, 0x04, 0x05
+HELLO, REQUEST, ACK, CANCEL, OUTPUT, EXITED, COMPILED, FATAL = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x8F
 MAX_FRAME = 1024 * 1024
 MAX_HEAD = 16 * 1024
 MAX_CONNECTIONS = 256
 MAX_STREAMS = 64
 CHUNK = 64 * 1024
+ACK_AFTER = 128 * 1024  # half of what may be on its way
 LAST_WORDS = 5  # seconds for output that is still on its way when the installer has ended
+COMPILER = """
+import compileall, json, sys
+for path in json.load(sys.stdin):
+    compileall.compile_file(path, quiet=2)
+"""
 PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large", 503: "Too Many Connections"}
 
 
@@ -42,14 +49,23 @@ def send_json(kind, channel, body):
 
 
 def installed():
-    """What is installed: normalised name to version, the one that an import finds."""
+    """What is installed, as an import finds it: normalised name to version, and to distribution."""
     importlib.invalidate_caches()
-    packages = {}
+    versions, distributions = {}, {}
     for distribution in importlib.metadata.distributions():
         with contextlib.suppress(Exception):  # half a package, without metadata
-            name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
-            packages.setdefault(name, str(distribution.version))
-    return packages
+            about = distribution.metadata  # read anew each time
+            name = re.sub(r"[-_.]+", "-", about["Name"]).lower()
+            if name not in versions:
+                versions[name], distributions[name] = str(about["Version"]), distribution
+    return versions, distributions
+
+
+def beside_packages():
+    """A folder on the disk that packages go to: large ones do not fit into a `/tmp` in memory, and there they need not be
+    copied. None where that cannot be written to, which the installer will say itself."""
+    folder = os.path.dirname(sysconfig.get_path("purelib"))
+    return folder if os.access(folder, os.W_OK) else None
 
 
 class Streams:
@@ -140,6 +156,7 @@ class Loopback:
             lines.append("Transfer-Encoding: chunked")
         lines.append("Connection: keep-alive" if keep else "Connection: close")
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace"))
+        taken = 0
         while True:
             kind, payload = await queue.get()
             if kind == END:
@@ -151,20 +168,25 @@ class Loopback:
                 return True
             writer.write(b"%x\r\n%b\r\n" % (len(payload), payload) if chunked else payload)
             await writer.drain()
-            send(ACK, number, struct.pack(">I", len(payload)))
+            taken += len(payload)
+            if taken >= ACK_AFTER:
+                send(ACK, number, struct.pack(">I", taken))
+                taken = 0
 
 
 class Job:
     """An installer, with a folder of its own."""
 
-    def __init__(self):
+    def __init__(self, packages):
+        self.packages = packages
+        self.new = []  # distributions whose modules are not compiled
         self.child = None
         self.work = None
 
     async def run(self, request):
         end = {"exit": None, "signal": None, "detail": ""}
         try:
-            self.work = tempfile.mkdtemp(prefix="flowgate-")
+            self.work = tempfile.mkdtemp(prefix=".flowgate-", dir=beside_packages())
             for name, text in request["files"].items():
                 with open(os.path.join(self.work, name), "w", encoding="utf-8") as file:
                     file.write(text)
@@ -190,7 +212,20 @@ class Job:
         except OSError as error:
             end["detail"] = str(error)
         self.clear()
-        send_json(EXITED, 0, {**end, "packages": installed()})
+        before, (self.packages, found) = self.packages, installed()
+        self.new += [found[name] for name, version in self.packages.items() if before.get(name) != version]
+        send_json(EXITED, 0, {**end, "packages": self.packages})
+
+    async def compile(self):
+        new, self.new = self.new, []
+        paths = []
+        for distribution in new:
+            with contextlib.suppress(Exception):  # a list of files that cannot be read
+                paths += modules(distribution)
+        try:
+            await compile_modules(paths)
+        finally:
+            send(COMPILED)
 
     def kill(self):
         if self.child is not None:
@@ -202,6 +237,31 @@ class Job:
         if self.work is not None:
             shutil.rmtree(self.work, ignore_errors=True)
         self.child = self.work = None
+
+
+def modules(distribution):
+    """The modules that a distribution brought, but for its own tests: often a third of all, and nobody imports them."""
+    for file in distribution.files or ():
+        if file.suffix == ".py" and not {"tests", "test", ".."}.intersection(file.parts):
+            yield str(distribution.locate_file(file))
+
+
+async def compile_modules(paths):
+    """Compiles modules, as a runtime writes nothing into its environment. What cannot be compiled stays as it is."""
+    processors = len(os.sched_getaffinity(0))
+    paths.sort(key=lambda path: os.path.getsize(path) if os.path.exists(path) else 0, reverse=True)
+    shares = [json.dumps(paths[first::processors]).encode("ascii") for first in range(min(processors, len(paths)))]
+    await asyncio.gather(*[compile_share(share) for share in shares])
+
+
+async def compile_share(share):
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-B", "-c", COMPILER),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    await child.communicate(share)
 
 
 async def pass_on(number, stream):
@@ -227,6 +287,8 @@ async def obey(reader, streams, job):
             streams.receive(kind, channel, payload)
         elif kind == RUN and (running is None or running.done()):
             running = asyncio.ensure_future(job.run(json.loads(payload)))
+        elif kind == COMPILE and (running is None or running.done()):
+            running = asyncio.ensure_future(job.compile())
         else:
             raise ValueError(f"a frame of kind {kind} that is not due")
 
@@ -235,7 +297,8 @@ async def start():
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=2 * MAX_FRAME)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0, "rb", 0))
-    streams, job = Streams(), Job()
+    packages, _ = installed()
+    streams, job = Streams(), Job(packages)
     loopback = Loopback(streams)
     server = await asyncio.start_server(loopback.serve, "127.0.0.1", 0, limit=MAX_HEAD)
     pip = importlib.util.find_spec("pip") is not None
@@ -246,7 +309,7 @@ async def start():
         "executable": sys.executable,
         "uv": shutil.which("uv"),
         "pip": importlib.metadata.version("pip") if pip else None,
-        "packages": installed(),
+        "packages": packages,
     }
     send_json(HELLO, 0, hello)
     try:

@@ -28,13 +28,12 @@ pub(super) fn run(hello: &Hello, order: &Order) -> Run {
     let mut argv = match &hello.uv {
         Some(uv) => {
             let mut argv = vec![uv.clone()];
-            // Modules are compiled now, as a runtime writes nothing into its environment; and of
-            // several indexes the best version counts, which is pip's meaning.
-            argv.extend(words(&["pip", "install", "--compile-bytecode", "--index-strategy", "unsafe-best-match"]));
+            // Of several indexes the best version counts, which is pip's meaning.
+            argv.extend(words(&["pip", "install", "--index-strategy", "unsafe-best-match"]));
             argv.extend(words(&["--python", &hello.executable, "--break-system-packages"]));
             argv
         }
-        None => words(&[&hello.executable, "-I", "-m", "pip", "install", "--progress-bar", "off"]),
+        None => words(&[&hello.executable, "-I", "-m", "pip", "install", "--no-compile", "--progress-bar", "off"]),
     };
     for (name, value) in &order.options {
         let value = value.as_deref().unwrap_or("");
@@ -87,7 +86,9 @@ fn environment(hello: &Hello) -> BTreeMap<&'static str, String> {
         // The gate has limits of its own, and says why it waits no longer.
         ("PIP_DEFAULT_TIMEOUT", "600"),
         ("UV_HTTP_TIMEOUT", "600"),
-        ("UV_LINK_MODE", "copy"),
+        // What was unpacked in the folder of the run becomes what is installed; where that is no folder of the same
+        // disk, uv copies.
+        ("UV_LINK_MODE", "hardlink"),
         ("UV_NO_CONFIG", "1"),
         ("UV_NO_PROGRESS", "1"),
         ("UV_NO_CACHE", "1"),
@@ -146,7 +147,7 @@ mod tests {
             })
             .join("\n");
         expect![[r#"
-            /usr/bin/uv pip install --compile-bytecode --index-strategy unsafe-best-match --python /usr/bin/python3 --break-system-packages --prerelease=allow -r {work}/requirements.txt -c {work}/constraints.txt
+            /usr/bin/uv pip install --index-strategy unsafe-best-match --python /usr/bin/python3 --break-system-packages --prerelease=allow -r {work}/requirements.txt -c {work}/constraints.txt
             ---
             --index-url http://127.0.0.1:8000/0/simple/
             --extra-index-url http://127.0.0.1:8000/1/simple/
@@ -155,7 +156,7 @@ mod tests {
             ---
             idna<4
 
-            /usr/bin/python3 -I -m pip install --progress-bar off -r {work}/requirements.txt -c {work}/constraints.txt
+            /usr/bin/python3 -I -m pip install --no-compile --progress-bar off -r {work}/requirements.txt -c {work}/constraints.txt
             ---
             --index-url http://127.0.0.1:8000/0/simple/
             --extra-index-url http://127.0.0.1:8000/1/simple/

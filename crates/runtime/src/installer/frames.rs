@@ -19,6 +19,7 @@ pub(super) const RUN: u8 = 0x01;
 pub(super) const RESPONSE: u8 = 0x02;
 pub(super) const BODY: u8 = 0x03;
 pub(super) const END: u8 = 0x04;
+pub(super) const COMPILE: u8 = 0x05;
 
 /// What the agent sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub(super) enum Kind {
     Cancel,
     Output,
     Exited,
+    Compiled,
     Fatal,
 }
 
@@ -41,6 +43,7 @@ impl Kind {
             0x84 => Self::Cancel,
             0x85 => Self::Output,
             0x86 => Self::Exited,
+            0x87 => Self::Compiled,
             0x8f => Self::Fatal,
             _ => return None,
         })

@@ -10,7 +10,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use super::frames::{
-    BODY, END, Exited, Fatal, Kind, MAX_FRAME, MAX_HEAD, MAX_STREAMS, RESPONSE, RUN, Request, Response, Run, WINDOW,
+    BODY, COMPILE, END, Exited, Fatal, Kind, MAX_FRAME, MAX_HEAD, MAX_STREAMS, RESPONSE, RUN, Request, Response, Run,
+    WINDOW,
 };
 use crate::gate::{self, Session};
 use crate::wire::{self, WireError, clip};
@@ -143,6 +144,16 @@ impl Channel {
         while tasks.join_next().await.is_some() {}
         self.torn = false;
         Ok(exited)
+    }
+
+    /// Has modules compiled, and waits until they are.
+    pub(super) async fn compile(&mut self) -> Result<(), String> {
+        self.writer.send(COMPILE, 0, Vec::new());
+        match self.next_of_agent().await? {
+            (Kind::Compiled, _) => Ok(()),
+            (Kind::Fatal, payload) => Err(clip(json::<Fatal>(&payload)?.message, 1000)),
+            (kind, _) => Err(format!("it sent {kind:?}, which was not due")),
+        }
     }
 
     async fn serve(

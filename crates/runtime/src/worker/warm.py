@@ -107,9 +107,9 @@ def hello(isolation):
 
     packages = {}
     for distribution in metadata.distributions():
-        name = distribution.metadata["Name"]
-        if name:
-            packages.setdefault(re.sub(r"[-_.]+", "-", name).lower(), distribution.version)
+        about = distribution.metadata  # read anew each time
+        if about["Name"]:
+            packages.setdefault(re.sub(r"[-_.]+", "-", about["Name"]).lower(), about["Version"])
     implementation = sys.implementation.version
     version = "{0.major}.{0.minor}.{0.micro}".format(implementation)
     if implementation.releaselevel != "final":

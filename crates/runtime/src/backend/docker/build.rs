@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
-use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder};
+use bollard::query_parameters::CreateContainerOptionsBuilder;
 use flowgate_flow::requirements;
 use tokio::time::timeout;
 
@@ -17,7 +16,7 @@ use super::images::{Found, RECIPE_LABEL};
 use super::leftover::Leftover;
 use super::owner::{self, Owner};
 use super::shared::Wanted;
-use super::{Docker, Watch, container, explain, stream};
+use super::{Attached, Docker, container, explain};
 use crate::backend::folders::unique;
 use crate::backend::{Limits, Progress};
 use crate::environment::packages::Packages;
@@ -25,7 +24,6 @@ use crate::environment::{base, contract, local};
 use crate::error::{RuntimeError, Stage};
 use crate::gate::Gate;
 use crate::installer::{Archive, InstallRequest, Installed, Installer};
-use crate::log::LogTail;
 use crate::plan::{EnvironmentPlan, LOCK, PROMPTFLOW_VERSION, PlannedRequirement};
 use crate::worker;
 
@@ -162,24 +160,24 @@ impl Docker {
         let container = created.map_err(|error| self.broken("create a container", &error))?.id;
         leftover.is_created();
         let made = self.converse_with_installer(&container, job, progress).await;
-        // An engine takes its time over a container with many new files: the image is checked meanwhile.
-        let checked = async {
-            let (id, installed) = made?;
-            progress("checking the image");
-            let checked = self.checked(&id, job.name, &installed).await;
-            Ok::<_, RuntimeError>((id, checked))
+        let Ok(Made { id, installed, installer }) = made else {
+            // What went wrong says more than that something could not be removed; the sweep comes back to that.
+            let _ = self.remove(&container).await;
+            leftover.is_seen_to();
+            return made.map(|made| made.id);
         };
-        let (checked, removed) = tokio::join!(checked, self.remove(&container));
-        leftover.is_seen_to();
-        // What went wrong says more than that something could not be removed; the sweep comes back to that.
-        let (id, checked) = checked?;
-        match checked.and(removed) {
-            Ok(()) => Ok(id),
-            Err(error) => {
-                let _ = self.remove_image(&id).await;
-                Err(error)
-            }
+        progress("checking the image");
+        // With its stream the agent ends, and the engine removes its container by itself. It takes its time over one
+        // with many new files, and nobody needs to wait for that.
+        drop(installer);
+        let (held, ended) = tokio::join!(self.holds(&id, job.name, &installed.after), self.ends(&container));
+        let good = held.and(ended);
+        if good.is_err() {
+            let _ = self.remove(&container).await;
+            let _ = self.remove_image(&id).await;
         }
+        leftover.is_seen_to();
+        good.map(|()| id)
     }
 
     async fn converse_with_installer(
@@ -187,21 +185,10 @@ impl Docker {
         container: &str,
         job: &Job<'_>,
         progress: Progress<'_>,
-    ) -> Result<(String, Installed), RuntimeError> {
-        let options = AttachContainerOptionsBuilder::new().stdin(true).stdout(true).stderr(true).stream(true).build();
-        let attached = self.engine.attach_container(container, Some(options)).await;
-        let attached = attached.map_err(|error| self.broken("attach to a container", &error))?;
-        let log = LogTail::default();
-        let watch = stream::watch(self.engine.clone(), container.to_owned(), MEMORY, log.clone());
-        let _watch = Watch(tokio::spawn(watch).abort_handle());
-        self.engine.start_container(container, None).await.map_err(|error| match error {
-            Error::DockerResponseServerError { status_code: 400, message } => {
-                contract::not_started(job.base_name, &message)
-            }
-            other => self.broken("start a container", &other),
-        })?;
-        let output = stream::WorkerOutput::new(attached.output, log.clone());
-        let installer = Installer::start(output, attached.input, log, Limits::default().start_timeout).await;
+    ) -> Result<Made, RuntimeError> {
+        let Attached { output, input, log, watch: _watch } =
+            self.attach_and_start(container, job.base_name, MEMORY).await?;
+        let installer = Installer::start(output, input, log, Limits::default().start_timeout).await;
         let mut installer = installer.map_err(|error| contract::unfit(job.base_name, error))?;
         let mut steps = explain::Steps::default();
         let mut tell = |line: &str| {
@@ -215,13 +202,18 @@ impl Docker {
             Ok(installed) => installed,
             Err(error) => return Err(self.lost_or(explain::failure(error, &steps, job.planned, job.base_name)).await),
         };
+        progress("compiling modules, and starting the worker");
+        let (compiled, started) = tokio::join!(installer.compile(), self.worker_starts_in(container, job.name));
+        if let Err(error) = compiled.and(started) {
+            return Err(self.lost_or(error).await);
+        }
         let named = job.request.requirements.iter().flat_map(|line| explain::named(line)).collect();
         let packages = Packages::of(&installed.before, &installed.after, &named);
         let words = (job.words)(&packages)
             .map_err(|error| RuntimeError::new(Stage::Infrastructure, format!("cannot write a label: {error}")))?;
         // While the agent still holds the container: its end would remove it.
         let id = self.commit(container, &job.base.config, words).await?;
-        Ok((id, installed))
+        Ok(Made { id, installed, installer })
     }
 
     /// The error, unless the engine is what went away.
@@ -233,26 +225,6 @@ impl Docker {
                 format!("the Docker engine at {} went away during the build: {}", self.endpoint, super::causes(&gone)),
             )
             .with_hint("start it again, and look at its log for why it ended; nothing half-made is left"),
-        }
-    }
-
-    /// The contract check: the image gives a runtime, and what was installed is there.
-    async fn checked(&self, id: &str, name: &str, installed: &Installed) -> Result<(), RuntimeError> {
-        let runtime = self.launch(name, id, &Limits::default()).await?;
-        let held = runtime.session.hello().packages.clone();
-        drop(runtime.session);
-        runtime.stop.stop().await?;
-        let lost = installed.after.iter().find(|(package, version)| held.get(*package) != Some(version));
-        match lost {
-            None => Ok(()),
-            Some((package, version)) => Err(RuntimeError::new(
-                Stage::Environment,
-                format!(
-                    "{package} {version} was installed, and the image has {}",
-                    held.get(package).map_or("none", String::as_str)
-                ),
-            )
-            .with_hint("the base may keep its packages in a volume, or start another Python; install into an image of your own")),
         }
     }
 }
@@ -267,6 +239,15 @@ struct Job<'j> {
     gate: &'j Arc<Gate>,
     name: &'j str,
     words: Labelled<'j>,
+}
+
+/// What an installer did.
+struct Made {
+    /// The engine's id of the image.
+    id: String,
+    installed: Installed,
+    /// It holds the container.
+    installer: Installer,
 }
 
 /// What an image says of itself, once it is known what is installed in it.
@@ -310,12 +291,10 @@ fn locked() -> InstallRequest {
 fn body(image: &str) -> ContainerCreateBody {
     let strings = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let memory = i64::try_from(MEMORY).unwrap_or(i64::MAX);
-    let mut entrypoint = strings(&["sh", "-c", container::FIND_PYTHON, "flowgate"]);
-    entrypoint.extend(strings(&worker::arguments()));
     ContainerCreateBody {
         image: Some(image.to_owned()),
         // All of it here: the engine writes a container's command into the history of the image.
-        entrypoint: Some(entrypoint),
+        entrypoint: Some(container::python(&worker::arguments())),
         cmd: Some(Vec::new()),
         user: Some("0:0".to_owned()),
         working_dir: Some("/".to_owned()),

@@ -8,11 +8,16 @@ use super::super::Limits;
 use crate::worker;
 
 /// Starts whichever Python the image has; the worker's arguments follow.
-pub(super) const FIND_PYTHON: &str = r#"for name in python python3; do
+const FIND_PYTHON: &str = r#"for name in python python3; do
     if command -v "$name" >/dev/null 2>&1; then exec "$name" "$@"; fi
 done
 echo "there is no python in $PATH" >&2
 exit 127"#;
+
+/// The command that starts it with those arguments.
+pub(super) fn python(arguments: &[&str]) -> Vec<String> {
+    ["sh", "-c", FIND_PYTHON, "flowgate"].iter().chain(arguments).map(|word| (*word).to_owned()).collect()
+}
 
 /// The worker gives every job an identity of its own, and kills by it.
 const CAPABILITIES: [&str; 3] = ["SETUID", "SETGID", "KILL"];

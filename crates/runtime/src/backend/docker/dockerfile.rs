@@ -13,8 +13,8 @@ use super::images::{Found, KEY_LABEL, OWN_LABELS, SCOPE_LABEL, STEP_LABEL};
 use super::leftover::Steps;
 use super::shared::Wanted;
 use super::{Docker, causes};
+use crate::backend::Progress;
 use crate::backend::folders::unique;
-use crate::backend::{Limits, Progress};
 use crate::environment::image::{ImageBuild, Prepared, REPOSITORY};
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
@@ -92,13 +92,6 @@ impl Docker {
 
     fn name(&self, key: &str) -> String {
         format!("{REPOSITORY}:{}-{}", self.environments.scope.tag(), key.get(..16).unwrap_or(key))
-    }
-
-    /// An error where an image gives no runtime.
-    async fn keeps_contract(&self, id: &str, name: &str) -> Result<(), RuntimeError> {
-        let runtime = self.launch(name, id, &Limits::default()).await?;
-        drop(runtime.session);
-        runtime.stop.stop().await
     }
 
     async fn run_build(
