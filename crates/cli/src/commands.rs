@@ -135,9 +135,19 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Runs a future on a runtime of its own.
+/// Runs a future on a runtime of its own, with a thread for each processor.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    block_on_runtime(&mut tokio::runtime::Builder::new_multi_thread(), future)
+}
+
+/// Runs a future on this thread, for what does one thing after the other: mostly there is one question to ask, and
+/// threads take longer to start.
+pub(crate) fn block_on_this_thread<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    block_on_runtime(&mut tokio::runtime::Builder::new_current_thread(), future)
+}
+
+fn block_on_runtime<T>(runtime: &mut tokio::runtime::Builder, future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(|error| Failure::infrastructure(format!("cannot start threads: {error}")))?;
     let result = runtime.block_on(future);
     // A read of standard input that never ends must not keep the process.

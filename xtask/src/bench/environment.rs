@@ -2,6 +2,7 @@
 //!
 //! Needs an engine that has flowgate's base image (`cargo xtask testbed`), and reaches the public package index.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,8 +14,9 @@ use super::page::Page;
 use crate::command::{Result, at, cargo, output, remove, root, run, say};
 use crate::{oracle, testbed};
 
-/// Runs per figure where packages are fetched and installed.
-const BUILDS: usize = 5;
+/// Runs per figure where packages are fetched and installed: each of the three is as often the first, the second and
+/// the last of a round.
+const BUILDS: usize = 6;
 /// Runs per figure where there is nothing to do.
 const LOOKS: usize = 21;
 /// What a flow that searches documents asks for.
@@ -33,6 +35,8 @@ environment:
   python_requirements_txt: requirements.txt
 ";
 const TAG: &str = "flowgate-bench";
+/// The images of earlier runs.
+const KEPT: &str = "flowgate-bench-kept";
 
 /// Measures and writes `docs/benchmarks-environment.md`.
 ///
@@ -57,20 +61,31 @@ pub(crate) fn all() -> Result<()> {
 fn measured(place: &Place) -> Result<String> {
     let builder = place.builder()?;
     let (mut cold, mut warm, mut docker) = (Vec::new(), Vec::new(), Vec::new());
-    for number in 1..=BUILDS {
-        say(&format!("bench: cold and warm builds, {number} of {BUILDS}"));
-        remove(&place.cache())?;
-        place.forget()?;
-        cold.push(succeeded(&mut place.flowgate(&["environment", "build", "flow"]))?);
-        place.forget()?;
-        warm.push(succeeded(&mut place.flowgate(&["environment", "build", "flow"]))?);
-        docker.push(succeeded(&mut place.docker_build(&builder, &["--no-cache"]))?);
+    succeeded(&mut place.flowgate(&place.full_cache(), &["environment", "build", "flow"]))?;
+    for number in 0..BUILDS {
+        say(&format!("bench: cold and warm builds, {} of {BUILDS}", number + 1));
+        for turn in 0..3 {
+            place.put_aside()?;
+            match (number + turn) % 3 {
+                0 => {
+                    let cache = place.folder.join("empty");
+                    remove(&cache)?;
+                    cold.push(succeeded(&mut place.flowgate(&cache, &["environment", "build", "flow"]))?);
+                }
+                1 => {
+                    let cache = place.full_cache();
+                    warm.push(succeeded(&mut place.flowgate(&cache, &["environment", "build", "flow"]))?);
+                }
+                _ => docker.push(succeeded(&mut place.docker_build(&builder, &["--no-cache"]))?),
+            }
+        }
     }
     say("bench: builds of what is there");
     let (mut again, mut cached) = (Vec::new(), Vec::new());
+    succeeded(&mut place.flowgate(&place.full_cache(), &["environment", "build", "flow"]))?;
     succeeded(&mut place.docker_build(&builder, &[]))?;
     for _ in 0..LOOKS {
-        again.push(succeeded(&mut place.flowgate(&["environment", "build", "flow"]))?);
+        again.push(succeeded(&mut place.flowgate(&place.full_cache(), &["environment", "build", "flow"]))?);
         cached.push(succeeded(&mut place.docker_build(&builder, &[]))?);
     }
     let mut page = Page::new("Benchmarks: environments", LOOKS);
@@ -97,6 +112,8 @@ struct Builder {
 /// A flow, the equivalent Dockerfile, and a cache of their own.
 struct Place {
     folder: PathBuf,
+    /// How many images were put aside.
+    aside: Cell<usize>,
 }
 
 impl Place {
@@ -119,22 +136,23 @@ impl Place {
         write("docker/certificates", &certificates)?;
         let from = base::image_name(base::DEFAULT_PYTHON);
         let dockerfile = format!(
-            "FROM {from}\nUSER root\nCOPY requirements.txt certificates /tmp/build/\nRUN {trust}UV_LINK_MODE=copy uv pip \
+            "FROM {from}\nUSER root\nCOPY requirements.txt certificates /tmp/build/\nRUN {trust}UV_LINK_MODE=hardlink uv pip \
              install --no-cache --compile-bytecode --index-strategy unsafe-best-match --system --break-system-packages \
              -r /tmp/build/requirements.txt\nUSER {}\n",
             base::USER
         );
         write("docker/Dockerfile", dockerfile.as_bytes())?;
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self { folder: folder.to_owned(), aside: Cell::new(0) })
     }
 
-    fn cache(&self) -> PathBuf {
-        self.folder.join("cache")
+    /// A cache that has every file once something was built with it.
+    fn full_cache(&self) -> PathBuf {
+        self.folder.join("full")
     }
 
-    fn flowgate(&self, words: &[&str]) -> Command {
+    fn flowgate(&self, cache: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(oracle::binary("release", "flowgate"));
-        command.args(words).current_dir(&self.folder).env("FLOWGATE_CACHE_DIR", self.cache());
+        command.args(words).current_dir(&self.folder).env("FLOWGATE_CACHE_DIR", cache);
         command
     }
 
@@ -186,14 +204,33 @@ impl Place {
         best.map(|(_, builder)| builder).ok_or_else(|| "no `docker build` works".to_owned())
     }
 
+    /// The names of the images that are measured.
+    fn images(&self) -> Result<[String; 2]> {
+        let plan = &mut self.flowgate(&self.full_cache(), &["environment", "plan", "flow", "--format", "json"]);
+        let plan: serde_json::Value = serde_json::from_str(&output(plan)?).map_err(|error| error.to_string())?;
+        Ok([plan["image"].as_str().ok_or("the plan names no image")?.to_owned(), TAG.to_owned()])
+    }
+
+    /// Takes the names from the images that were made. To remove them would slow down what comes after: ext4 gives out
+    /// no inode that was freed a minute ago, and looks long for others.
+    fn put_aside(&self) -> Result<()> {
+        for image in self.images()? {
+            let number = self.aside.replace(self.aside.get() + 1);
+            // One that is not there has no name to lose.
+            if output(Command::new("docker").args(["tag", &image, &format!("{KEPT}:{number}")])).is_ok() {
+                output(Command::new("docker").args(["image", "rm", &image]))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the images that were made.
     fn forget(&self) -> Result<()> {
-        let plan = output(&mut self.flowgate(&["environment", "plan", "flow", "--format", "json"]))?;
-        let plan: serde_json::Value = serde_json::from_str(&plan).map_err(|error| error.to_string())?;
-        let image = plan["image"].as_str().ok_or("the plan names no image")?;
-        // One that is not there is as good as removed.
-        for image in [image, TAG] {
-            let _ = output(Command::new("docker").args(["image", "rm", "--force", image]));
+        let mut images = Vec::from(self.images()?);
+        images.extend((0..self.aside.get()).map(|number| format!("{KEPT}:{number}")));
+        for image in images {
+            // One that is not there is as good as removed.
+            let _ = output(Command::new("docker").args(["image", "rm", "--force", &image]));
         }
         Ok(())
     }

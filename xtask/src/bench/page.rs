@@ -103,7 +103,6 @@ impl Page {
         for row in rows {
             let _ = writeln!(self.text, "| {} |", row.join(" | "));
         }
-        self.text.push('\n');
     }
 
     /// Takes: a build by docker, cold and warm ones by flowgate; then both where nothing is left to do.
@@ -122,10 +121,11 @@ impl Page {
         self.section(
             "Where the image is not there",
             &format!(
-                "The requirements are {}, on flowgate's base image. Both sides use `uv` with the same options; `docker build` \
-                 ({builder}, its steps on the machine's own network) fetches from the public index, flowgate's build container \
-                 through the gate, first with an empty cache of files and then with a full one. Medians of {builds} runs. \
-                 flowgate's figures hold the resolution before the install, and the contract check of the image after it.",
+                "The requirements are {}, on flowgate's base image. Both sides use the same `uv`; `docker build` ({builder}, \
+                 its steps on the machine's own network) fetches from the public index, flowgate's build container through the \
+                 gate, with an empty cache of files or with a full one. Medians of {builds} runs, each of the three as often \
+                 the first of a round as the last. flowgate also resolves what promptflow needs, and checks that the image \
+                 gives a runtime; it compiles all modules but packages' own tests, which `uv --compile-bytecode` does not leave out.",
                 requirements.split_whitespace().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
             ),
             &["", "wall time", "ratio"],

@@ -1,5 +1,6 @@
 //! `flowgate environment`.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use flowgate_flow::load::{self, Disk};
@@ -11,7 +12,7 @@ use flowgate_runtime::environment::show::Environment;
 use flowgate_runtime::runner::Cancel;
 use flowgate_runtime::{EnvironmentPlan, Stage, plan};
 
-use super::{Failure, block_on, flows, one_flow, print, say_identity};
+use super::{Failure, block_on, block_on_this_thread, flows, one_flow, print, say_identity};
 use crate::args::{BuildArguments, EnvironmentCommand, EnvironmentFlow, ReportFormat};
 use crate::places::Places;
 use crate::status::Status;
@@ -21,11 +22,11 @@ mod check_version;
 pub(super) fn run(command: &EnvironmentCommand) -> Result<u8, Failure> {
     let places = Places::of_this_process()?;
     match command {
-        EnvironmentCommand::Plan(flow) => block_on(show_plan(&places, flow))?,
-        EnvironmentCommand::Build(arguments) => block_on(build(&places.making(&arguments.making), arguments))?,
-        EnvironmentCommand::Show(flow) => block_on(show(&places, flow))?,
-        EnvironmentCommand::Packages(flow) => block_on(packages(&places, flow))?,
-        EnvironmentCommand::Prune { all } => block_on(prune(&places, *all))?,
+        EnvironmentCommand::Plan(flow) => block_on_this_thread(show_plan(&places, flow))?,
+        EnvironmentCommand::Build(arguments) => build(&places.making(&arguments.making), arguments),
+        EnvironmentCommand::Show(flow) => block_on_this_thread(show(&places, flow))?,
+        EnvironmentCommand::Packages(flow) => block_on_this_thread(packages(&places, flow))?,
+        EnvironmentCommand::Prune { all } => block_on_this_thread(prune(&places, *all))?,
         EnvironmentCommand::Base { from, python } => block_on(base(&places, from.as_deref(), python))?,
         EnvironmentCommand::CheckVersion(arguments) => check_version::run(arguments),
     }
@@ -47,27 +48,51 @@ async fn show_plan(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failur
     output(places, &name, &environment, flow.format)
 }
 
-async fn build(places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
-    let docker = places.engines.engine().map_err(Failure::of)?;
-    let made = unless_cancelled(async {
-        for (name, plan) in all_planned(places, &arguments.flows)? {
+/// What is there is found on this thread alone, as threads take longer to start; what is to be built gets them.
+fn build(places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
+    let mut planned = VecDeque::from(all_planned(places, &arguments.flows)?);
+    block_on_this_thread(async {
+        let docker = places.engines.engine().map_err(Failure::of)?;
+        while let Some((name, plan)) = planned.front() {
+            let Some(environment) = docker.have(plan).await.map_err(Failure::of)? else { break };
+            tell(places, name, &environment, arguments.format, Status::new(false))?;
+            planned.pop_front();
+        }
+        Ok(())
+    })??;
+    if planned.is_empty() {
+        return Ok(0);
+    }
+    let made = block_on(unless_cancelled(async {
+        let docker = places.engines.engine().map_err(Failure::of)?;
+        for (name, plan) in &planned {
             let status = Status::new(Places::is_live());
             let progress = |what: &str| match what.strip_prefix(NOTE) {
                 Some(message) => status.note(&format!("{NOTE}{name}: {message}")),
-                None => status.step(&name, what),
+                None => status.step(name, what),
             };
-            let made = docker.make(&plan, &progress).await.map_err(Failure::of)?;
-            if let Some(changed) = &made.changed {
-                status.note(&format!("note: {name}: {changed}"));
-            }
-            drop(status);
-            output(places, &name, &made, arguments.format)?;
+            let made = docker.make(plan, &progress).await.map_err(Failure::of)?;
+            tell(places, name, &made, arguments.format, status)?;
         }
         Ok(0)
-    });
-    let made = made.await;
+    }))?;
     say_identity(&places.engines.environments.packages.identity);
     made
+}
+
+/// Says what changed, and prints an environment that is there now.
+fn tell(
+    places: &Places,
+    name: &str,
+    environment: &Environment,
+    format: ReportFormat,
+    status: Status,
+) -> Result<(), Failure> {
+    if let Some(changed) = &environment.changed {
+        status.note(&format!("{NOTE}{name}: {changed}"));
+    }
+    drop(status);
+    output(places, name, environment, format).map(drop)
 }
 
 /// Exit code 130 where it was cancelled first; what the work began is removed where it is dropped.

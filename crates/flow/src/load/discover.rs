@@ -64,12 +64,18 @@ pub(super) fn walk(root: &Path) -> WalkBuilder {
     walk
 }
 
-/// Hands over every entry. After an error nothing more is; of several errors the first by its text is told, for the
-/// order is chance.
+/// Hands over every entry. After an error nothing more is; of several errors on several threads the first by its text
+/// is told, for the order is chance.
 fn walk_all(root: &Path, threads: usize, each: impl Fn(DirEntry) + Sync) -> io::Result<()> {
+    if threads <= 1 {
+        for entry in walk(root).build() {
+            each(entry.map_err(io::Error::other)?);
+        }
+        return Ok(());
+    }
     let failed = AtomicBool::new(false);
     let error: Mutex<Option<ignore::Error>> = Mutex::new(None);
-    walk(root).threads(threads.max(1)).build_parallel().run(|| {
+    walk(root).threads(threads).build_parallel().run(|| {
         Box::new(|entry| {
             match entry {
                 Ok(entry) if !failed.load(Ordering::Relaxed) => each(entry),

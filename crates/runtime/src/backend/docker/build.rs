@@ -168,9 +168,9 @@ impl Docker {
         };
         progress("checking the image");
         // With its stream the agent ends, and the engine removes its container by itself. It takes its time over one
-        // with many new files, and nobody needs to wait for that.
-        drop(installer);
-        let (held, ended) = tokio::join!(self.holds(&id, job.name, &installed.after), self.ends(&container));
+        // with many new files, and nobody needs to wait for that: neither we nor the container of the check.
+        let end = || drop(installer);
+        let (held, ended) = tokio::join!(self.holds(&id, job.name, &installed.after, end), self.ends(&container));
         let good = held.and(ended);
         if good.is_err() {
             let _ = self.remove(&container).await;

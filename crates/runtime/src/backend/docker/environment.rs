@@ -56,7 +56,7 @@ impl Docker {
         } else {
             self.upon(base, plan, &key, progress).await?
         };
-        let changed = self.record(plan, &key, &name, &base_name, &found).await?;
+        let changed = self.record(plan, &key, &name, &base_name, &found)?;
         Ok(Made { name, key, found, changed })
     }
 
@@ -68,11 +68,8 @@ impl Docker {
         key: &str,
         progress: Progress<'_>,
     ) -> Result<(String, Found), RuntimeError> {
-        for scope in self.scopes(plan) {
-            let name = image_name(&scope, key);
-            if let Some(found) = self.look_up(&name, key, &scope).await? {
-                return Ok((name, found));
-            }
+        if let Some(there) = self.look_up_for(plan, key).await? {
+            return Ok(there);
         }
         self.sweep().await?;
         self.sweep_images().await?;
@@ -96,8 +93,23 @@ impl Docker {
         Ok((name, found))
     }
 
-    /// Builds the environment of a plan where the engine does not have it, and says what it is. An environment that is
-    /// there costs one question.
+    /// The environment of a plan that stands upon flowgate's own base, where the engine has it: one question. `None` says
+    /// that [`Docker::make`] has something to do, if only to ask more.
+    ///
+    /// # Errors
+    /// [`Stage::Infrastructure`] where the engine does not answer.
+    pub async fn have(&self, plan: &EnvironmentPlan) -> Result<Option<Environment>, RuntimeError> {
+        if plan.base != Base::Own || plan.is_bare() {
+            return Ok(None);
+        }
+        let key = key::of(plan, &base::recipe(&plan.python, &plan.platform));
+        let Some((name, found)) = self.look_up_for(plan, &key).await? else { return Ok(None) };
+        let changed = self.record(plan, &key, &name, &plan.base_name(), &found)?;
+        let environment = Environment::new(plan, Some(key), name, Some(packages_of(&found)));
+        Ok(Some(Environment { changed, ..environment }))
+    }
+
+    /// Builds the environment of a plan where the engine does not have it, and says what it is.
     ///
     /// # Errors
     /// [`Stage::Environment`] with what could not be built and why, or [`Stage::Infrastructure`].
@@ -131,13 +143,7 @@ impl Docker {
         if plan.is_bare() {
             found = base;
         } else if let Some(key) = &key {
-            for scope in self.scopes(plan) {
-                let name = image_name(&scope, key);
-                if let Some(image) = self.look_up(&name, key, &scope).await? {
-                    found = Some((name, image));
-                    break;
-                }
-            }
+            found = self.look_up_for(plan, key).await?;
         }
         Ok(match found {
             Some((name, image)) => Environment::new(plan, key, name, Some(packages_of(&image))),
@@ -192,6 +198,17 @@ impl Docker {
         };
         let trusted = (trusted && own != TrustScope::Trusted).then_some(TrustScope::Trusted);
         std::iter::once(own).chain(trusted).collect()
+    }
+
+    /// The image of an address, where the engine has it in a scope that a plan may use, and its name.
+    async fn look_up_for(&self, plan: &EnvironmentPlan, key: &str) -> Result<Option<(String, Found)>, RuntimeError> {
+        for scope in self.scopes(plan) {
+            let name = image_name(&scope, key);
+            if let Some(found) = self.look_up(&name, key, &scope).await? {
+                return Ok(Some((name, found)));
+            }
+        }
+        Ok(None)
     }
 
     /// The image of an address, where the engine has it. The name is a nickname: the whole address and the scope
@@ -262,7 +279,7 @@ impl Docker {
     }
 
     /// Remembers which environment a flow has, and says what changed since its last one.
-    async fn record(
+    fn record(
         &self,
         plan: &EnvironmentPlan,
         key: &str,
@@ -271,10 +288,10 @@ impl Docker {
         found: &Found,
     ) -> Result<Option<String>, RuntimeError> {
         let packages = packages_of(found).unwrap_or_default();
-        let (state, scope) = (self.environments.state.clone(), self.environments.scope.to_string());
+        let scope = self.environments.scope.to_string();
         let images = vec![name.to_owned(), base.to_owned()];
-        let record = Record { flow: plan.flow.clone(), scope, key: key.to_owned(), images, packages };
-        blocking(move || record.keep(&state)).await
+        // A few kilobytes, mostly the same ones: a thread for them would take longer.
+        Record { flow: plan.flow.clone(), scope, key: key.to_owned(), images, packages }.keep(&self.environments.state)
     }
 }
 

@@ -53,17 +53,20 @@ impl Docker {
         started.map(drop).map_err(|error| contract::unfit(name, error))
     }
 
-    /// An error where a runtime of an image does not have what was installed into it.
+    /// An error where a runtime of an image does not have what was installed into it. `started` is called once the
+    /// engine has started its container.
     pub(super) async fn holds(
         &self,
         id: &str,
         name: &str,
         installed: &BTreeMap<String, String>,
+        started: impl FnOnce(),
     ) -> Result<(), RuntimeError> {
         let limits = Limits::default();
         let (mut leftover, container) = self.create(id, &limits).await?;
         let held = async {
             let attached = self.attach_and_start(&container, name, limits.memory).await?;
+            started();
             let agent = Installer::start(attached.output, attached.input, attached.log, limits.start_timeout).await;
             agent.map(|agent| agent.packages()).map_err(|error| contract::unfit(name, error))
         };
