@@ -1,6 +1,8 @@
 //! The recipe of flowgate's own base image: an official Python image on Debian, and on it the
 //! packages of the lock. Microsoft's images get no more updates; this one can always be made anew.
 
+use std::borrow::Cow;
+
 use super::key::Content;
 use crate::plan::{BASE_IMAGE, LOCK, PROMPTFLOW_VERSION};
 
@@ -29,7 +31,14 @@ pub fn from(python: &str) -> String {
 /// The content address of the recipe: what stands for the base image in an environment's key. It needs no engine.
 pub fn recipe(python: &str, platform: &str) -> String {
     let mut content = Content::default();
-    let texts = [RECIPE, &from(python), platform, PROMPTFLOW_VERSION, USER, LOCK];
-    content.add("recipe", texts.map(str::to_owned));
+    let texts: [Cow<'static, str>; 6] = [
+        RECIPE.into(),
+        from(python).into(),
+        platform.to_owned().into(),
+        PROMPTFLOW_VERSION.into(),
+        USER.into(),
+        LOCK.into(),
+    ];
+    content.add("recipe", texts);
     content.address()
 }

@@ -1,5 +1,6 @@
 //! Content addresses.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
@@ -13,13 +14,13 @@ const SCHEMA: &str = "2";
 /// one text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content {
-    parts: BTreeMap<&'static str, Vec<String>>,
+    parts: BTreeMap<&'static str, Vec<Cow<'static, str>>>,
 }
 
 impl Content {
     /// Adds a part whose order counts.
-    pub(crate) fn add(&mut self, name: &'static str, values: impl IntoIterator<Item = String>) {
-        self.parts.insert(name, values.into_iter().collect());
+    pub(crate) fn add(&mut self, name: &'static str, values: impl IntoIterator<Item = impl Into<Cow<'static, str>>>) {
+        self.parts.insert(name, values.into_iter().map(Into::into).collect());
     }
 
     /// Adds a part whose order does not count, nor how often something is said.
@@ -27,7 +28,7 @@ impl Content {
         let mut values: Vec<String> = values.into_iter().collect();
         values.sort();
         values.dedup();
-        self.parts.insert(name, values);
+        self.add(name, values);
     }
 
     /// SHA-256, in hexadecimal.
