@@ -319,7 +319,13 @@ impl Session {
         let mut pages = lock(&self.pages);
         let first = pages.last().map_or(0, |last| last.first + last.entries.len());
         let page = Arc::new(Page { index, project: project.to_owned(), first, entries });
-        (first + page.entries.len() <= MAX_FILES).then(|| pages.push(page.clone()))?;
+        if first + page.entries.len() > MAX_FILES {
+            return None;
+        }
+        // Of pages without files there may be any number.
+        if !page.entries.is_empty() {
+            pages.push(page.clone());
+        }
         Some(page)
     }
 

@@ -108,7 +108,7 @@ def hello(isolation):
     packages = {}
     for distribution in metadata.distributions():
         about = distribution.metadata  # read anew each time
-        if about["Name"]:
+        if about["Name"] and about["Version"]:  # half a package is none
             packages.setdefault(re.sub(r"[-_.]+", "-", about["Name"]).lower(), about["Version"])
     implementation = sys.implementation.version
     version = "{0.major}.{0.minor}.{0.micro}".format(implementation)
