@@ -270,7 +270,7 @@ fn images_that_keep_no_contract() {
     let refused = |image: &str, parts: &[&str]| {
         let flow = std::fs::read_to_string(place.folder.path().join("flow/flow.dag.yaml")).unwrap();
         place.folder.write("other/flow.dag.yaml", format!("{flow}environment: {{image: \"{image}\"}}\n"));
-        place.folder.write("other/requirements.txt", "six\n");
+        place.folder.write("other/requirements.txt", "iniconfig==2.0.0\n");
         let done = place.run(&["environment", "build", "other"], &[]);
         assert_fails(&done, 4, parts);
         place.engine.ask("DELETE", &format!("/images/{image}"));
@@ -287,20 +287,36 @@ fn images_that_keep_no_contract() {
     // For another processor.
     load_foreign(&place, &name("foreign"));
     refused(&name("foreign"), &["flowgate-test-foreign", "is for linux/s390x", "is wanted"]);
-    // With a shell, and without Python in its PATH.
     let base = flowgate_tests::engine::base_image();
-    let dockerfile = format!("FROM {base}\nENV PATH=/none\n");
-    let mut build = Command::new("docker");
-    build
-        .args(["build", "-q", "-t", &name("nopython"), "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let mut child = build.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(dockerfile.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success());
+    let from_base = |image: &str, line: &str| {
+        let mut build = Command::new("docker");
+        build.args(["build", "-q", "-t", image, "-"]);
+        build.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = build.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(format!("FROM {base}\n{line}\n").as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+    };
+    // With a shell, and without Python in its PATH.
+    from_base(&name("nopython"), "ENV PATH=/none");
     refused(&name("nopython"), &["flowgate-test-nopython"]);
+    // With a volume, in which nothing that is installed becomes a part of the image.
+    from_base(&name("volume"), "VOLUME /usr/local/lib/python3.11");
+    refused(&name("volume"), &["iniconfig 2.0.0 was installed, and the image has none", "volume"]);
     assert_eq!(place.holds(), before);
+}
+
+#[test]
+fn packages_that_break_the_engine_are_no_environment() {
+    let _alone = alone();
+    let Some(place) = Place::new("broken", "./broken\n") else { return };
+    let setup = "from setuptools import setup\nsetup(name='flowgate-broken', version='1.0', packages=['promptflow.executor'])\n";
+    place.folder.write("flow/broken/setup.py", setup);
+    place.folder.write("flow/broken/promptflow/executor/__init__.py", "raise ImportError('broken by a package')\n");
+    let before = place.holds();
+    let done = place.build(&[]);
+    assert_fails(&done, 4, &["gave no runtime: its Python cannot import promptflow", "broken by a package"]);
+    assert_eq!(place.holds(), before);
+    assert_eq!(place.plan()["cached"], false);
 }
 
 /// An image that says that it is for another processor.

@@ -50,7 +50,7 @@ pub struct InstallRequest {
 pub struct Archive {
     /// Its file name, which tells what kind of archive it is.
     pub name: String,
-    /// A wheel, or a source tree as a tar.
+    /// A wheel, or a source tree as a `.tar.gz`.
     pub bytes: Arc<[u8]>,
     /// What follows it on its requirement line: a marker, with its semicolon.
     pub rest: String,
@@ -193,8 +193,11 @@ impl Installer {
     /// # Errors
     /// The place is lost.
     pub async fn compile(&mut self) -> Result<(), RuntimeError> {
-        let lost = |cause| RuntimeError::new(Stage::Environment, format!("the installer's agent was lost: {cause}"));
-        self.channel.compile().await.map_err(lost)
+        self.channel.compile().await.map_err(|cause| {
+            let message = format!("the installer's agent was lost while it compiled modules: {cause}");
+            RuntimeError::new(Stage::Environment, message)
+                .with_hint("it may have run out of memory: ask for smaller packages, or for fewer of them")
+        })
     }
 }
 

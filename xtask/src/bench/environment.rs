@@ -2,7 +2,6 @@
 //!
 //! Needs an engine that has flowgate's base image (`cargo xtask testbed`), and reaches the public package index.
 
-use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,13 +58,13 @@ pub(crate) fn all() -> Result<()> {
 }
 
 fn measured(place: &Place) -> Result<String> {
-    let builder = place.builder()?;
+    let (builder, images) = (place.builder()?, place.images()?);
     let (mut cold, mut warm, mut docker) = (Vec::new(), Vec::new(), Vec::new());
     succeeded(&mut place.flowgate(&place.full_cache(), &["environment", "build", "flow"]))?;
     for number in 0..BUILDS {
         say(&format!("bench: cold and warm builds, {} of {BUILDS}", number + 1));
         for turn in 0..3 {
-            place.put_aside()?;
+            put_aside(&images, 3 * number + turn)?;
             match (number + turn) % 3 {
                 0 => {
                     let cache = place.folder.join("empty");
@@ -112,8 +111,6 @@ struct Builder {
 /// A flow, the equivalent Dockerfile, and a cache of their own.
 struct Place {
     folder: PathBuf,
-    /// How many images were put aside.
-    aside: Cell<usize>,
 }
 
 impl Place {
@@ -142,7 +139,7 @@ impl Place {
             base::USER
         );
         write("docker/Dockerfile", dockerfile.as_bytes())?;
-        Ok(Self { folder: folder.to_owned(), aside: Cell::new(0) })
+        Ok(Self { folder: folder.to_owned() })
     }
 
     /// A cache that has every file once something was built with it.
@@ -211,27 +208,25 @@ impl Place {
         Ok([plan["image"].as_str().ok_or("the plan names no image")?.to_owned(), TAG.to_owned()])
     }
 
-    /// Takes the names from the images that were made. To remove them would slow down what comes after: ext4 gives out
-    /// no inode that was freed a minute ago, and looks long for others.
-    fn put_aside(&self) -> Result<()> {
-        for image in self.images()? {
-            let number = self.aside.replace(self.aside.get() + 1);
-            // One that is not there has no name to lose.
-            if output(Command::new("docker").args(["tag", &image, &format!("{KEPT}:{number}")])).is_ok() {
-                output(Command::new("docker").args(["image", "rm", &image]))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes the images that were made.
+    /// Removes the images that were made, those of a run that was broken off included.
     fn forget(&self) -> Result<()> {
-        let mut images = Vec::from(self.images()?);
-        images.extend((0..self.aside.get()).map(|number| format!("{KEPT}:{number}")));
-        for image in images {
+        let kept = output(Command::new("docker").args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", KEPT]))?;
+        for image in self.images()?.iter().map(String::as_str).chain(kept.lines()) {
             // One that is not there is as good as removed.
-            let _ = output(Command::new("docker").args(["image", "rm", "--force", &image]));
+            let _ = output(Command::new("docker").args(["image", "rm", "--force", image]));
         }
         Ok(())
     }
+}
+
+/// Takes their names from the images that were made before a turn. To remove them would slow down what comes after: ext4
+/// gives out no inode that was freed a minute ago, and looks long for others.
+fn put_aside(images: &[String; 2], turn: usize) -> Result<()> {
+    for (number, image) in images.iter().enumerate() {
+        // One that is not there has no name to lose.
+        if output(Command::new("docker").args(["tag", image, &format!("{KEPT}:{turn}-{number}")])).is_ok() {
+            output(Command::new("docker").args(["image", "rm", image]))?;
+        }
+    }
+    Ok(())
 }

@@ -67,6 +67,7 @@ pub(super) fn walk(root: &Path) -> WalkBuilder {
 /// Hands over every entry. After an error nothing more is; of several errors on several threads the first by its text
 /// is told, for the order is chance.
 fn walk_all(root: &Path, threads: usize, each: impl Fn(DirEntry) + Sync) -> io::Result<()> {
+    // A thread of its own takes longer to start than most searches last.
     if threads <= 1 {
         for entry in walk(root).build() {
             each(entry.map_err(io::Error::other)?);

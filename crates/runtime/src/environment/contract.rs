@@ -51,9 +51,8 @@ pub(crate) fn unfit(image: &str, error: RuntimeError) -> RuntimeError {
             "an image needs `sh`, Python 3.9 or newer and promptflow; one that is built FROM flowgate's base image has them",
         );
     };
-    let mut told = verdict(image, cause).with_hint(fix);
-    told.log = error.log;
-    told
+    // What was not found, and by whom, stands in its own words only.
+    verdict(image, cause).with_hint(fix).with_log(said.trim())
 }
 
 fn verdict(image: &str, cause: &str) -> RuntimeError {

@@ -6,6 +6,8 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use flowgate_flow::Project;
 
 use super::key::{Content, sha256};
@@ -23,7 +25,7 @@ pub struct LocalContent {
     pub sha256: String,
     /// The file name of `bytes`.
     pub name: String,
-    /// An archive as it is, or a folder as a tar.
+    /// An archive as it is, or a folder as a `.tar.gz`.
     pub bytes: Arc<[u8]>,
 }
 
@@ -80,7 +82,8 @@ fn packed(archive: &[u8], path: &str) -> Result<(String, Arc<[u8]>), RuntimeErro
     let broken =
         |error: std::io::Error| RuntimeError::new(Stage::Infrastructure, format!("cannot pack `{path}`: {error}"));
     let last = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or("flow");
-    let mut packed = tar::Builder::new(Vec::new());
+    // uv takes no other archive of sources than these.
+    let mut packed = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for entry in tar::Archive::new(archive).entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let name = entry.path().map_err(broken)?.into_owned();
@@ -98,7 +101,8 @@ fn packed(archive: &[u8], path: &str) -> Result<(String, Arc<[u8]>), RuntimeErro
             packed.append_data(&mut header, Path::new(last).join(rest), &mut entry).map_err(broken)?;
         }
     }
-    Ok((format!("{last}.tar"), packed.into_inner().map_err(broken)?.into()))
+    let bytes = packed.into_inner().and_then(GzEncoder::finish).map_err(broken)?;
+    Ok((format!("{last}.tar.gz"), bytes.into()))
 }
 
 /// Hashes by path.

@@ -56,8 +56,8 @@ def installed():
         with contextlib.suppress(Exception):  # half a package, without metadata
             about = distribution.metadata  # read anew each time
             name = re.sub(r"[-_.]+", "-", about["Name"]).lower()
-            if name not in versions:
-                versions[name], distributions[name] = str(about["Version"]), distribution
+            if about["Version"] and name not in versions:
+                versions[name], distributions[name] = about["Version"], distribution
     return versions, distributions
 
 

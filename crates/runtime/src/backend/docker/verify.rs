@@ -45,7 +45,7 @@ impl Docker {
             self.engine.start_exec(&exec.id, None).await.map_err(broken)?
         else {
             let message = "the engine started the worker in the container of a build, and gave no stream to it";
-            return Err(RuntimeError::new(Stage::Infrastructure, message));
+            return Err(RuntimeError::new(Stage::Infrastructure, message).with_hint("look at the engine's log"));
         };
         let log = LogTail::default();
         let output = stream::WorkerOutput::new(output, log.clone());
