@@ -301,7 +301,10 @@ fn images_that_keep_no_contract() {
     refused(&name("nopython"), &["flowgate-test-nopython"]);
     // With a volume, in which nothing that is installed becomes a part of the image.
     from_base(&name("volume"), "VOLUME /usr/local/lib/python3.11");
-    refused(&name("volume"), &["iniconfig 2.0.0 was installed, and the image has none", "volume"]);
+    refused(
+        &name("volume"),
+        &["nothing can be installed into the image flowgate-test-volume", "/usr/local/lib/python3.11", "VOLUME"],
+    );
     assert_eq!(place.holds(), before);
 }
 
@@ -317,6 +320,28 @@ fn packages_that_break_the_engine_are_no_environment() {
     assert_fails(&done, 4, &["gave no runtime: its Python cannot import promptflow", "broken by a package"]);
     assert_eq!(place.holds(), before);
     assert_eq!(place.plan()["cached"], false);
+}
+
+/// What an installer's agent says is a claim, as a package's own code runs beside it.
+#[test]
+fn what_a_runtime_does_not_have_was_not_installed() {
+    let _alone = alone();
+    let Some(place) = Place::new("vanishes", "./vanishes\n") else { return };
+    // Python runs it whenever it starts.
+    let start =
+        "import shutil, sysconfig; shutil.rmtree(sysconfig.get_path('purelib') + '/vanishes-1.0.dist-info', True)";
+    let setup = format!(
+        "import os\nfrom setuptools import setup\nfrom setuptools.command.build_py import build_py\n\
+         class Start(build_py):\n    def run(self):\n        os.makedirs(self.build_lib, exist_ok=True)\n        \
+         open(os.path.join(self.build_lib, 'vanishes.pth'), 'w').write(\"{start}\\n\")\n\
+         setup(name='vanishes', version='1.0', packages=['vanishes'], cmdclass={{'build_py': Start}})\n"
+    );
+    place.folder.write("flow/vanishes/setup.py", setup);
+    place.folder.write("flow/vanishes/vanishes/__init__.py", "");
+    let before = place.holds();
+    let done = place.build(&[]);
+    assert_fails(&done, 4, &["vanishes 1.0 was installed, and a runtime of the image", "does not have it"]);
+    assert_eq!(place.holds(), before);
 }
 
 /// An image that says that it is for another processor.

@@ -129,6 +129,11 @@ impl Installer {
         bounded(&self.hello.packages)
     }
 
+    /// What packages go to where that is not the place's own disk, such as a volume.
+    pub fn mount(&self) -> Option<String> {
+        self.hello.mount.clone().map(|path| clip(path, 500))
+    }
+
     /// Installs. `progress` gets each line that the installer prints, unescaped.
     ///
     /// # Errors

@@ -30,6 +30,24 @@ pub(crate) fn not_started(image: &str, cause: &str) -> RuntimeError {
     verdict(image, &format!("its container does not start: {}", cause.trim()))
 }
 
+/// Why nothing is installed into an image whose packages are in a mount: it would be no part of the image.
+pub(crate) fn in_a_mount(image: &str, mount: &str) -> RuntimeError {
+    let message = format!(
+        "nothing can be installed into the image {image}: its Python has its packages in the volume {mount}, and what is installed there becomes no part of an image"
+    );
+    RuntimeError::new(Stage::Environment, message)
+        .with_hint("remove that `VOLUME` from its Dockerfile, or use a Python outside of it")
+}
+
+/// Why an image is not used in whose runtime a package is missing that was installed.
+pub(crate) fn lost(image: &str, package: &str, version: &str, has: Option<&str>) -> RuntimeError {
+    let has = has.map_or("does not have it".to_owned(), |has| format!("has {has}"));
+    let message = format!("{package} {version} was installed, and a runtime of the image {image} {has}");
+    RuntimeError::new(Stage::Environment, message).with_hint(
+        "a package may have put another `python` into its PATH, or have changed what Python imports at its start",
+    )
+}
+
 /// Why no worker answered in an image's container.
 pub(crate) fn unfit(image: &str, error: RuntimeError) -> RuntimeError {
     let said = format!("{}\n{}", error.message, error.log.as_deref().unwrap_or_default());

@@ -68,6 +68,17 @@ def beside_packages():
     return folder if os.access(folder, os.W_OK) else None
 
 
+def mount_of_packages():
+    """Where packages go to a mount such as a volume, and not to the place's own disk."""
+    for scheme in ("purelib", "platlib"):
+        folder = os.path.realpath(sysconfig.get_path(scheme))
+        while folder != "/":
+            if os.path.ismount(folder):
+                return folder
+            folder = os.path.dirname(folder)
+    return None
+
+
 class Streams:
     """The requests that wait for the host, by number."""
 
@@ -310,6 +321,7 @@ async def start():
         "uv": shutil.which("uv"),
         "pip": importlib.metadata.version("pip") if pip else None,
         "packages": packages,
+        "mount": mount_of_packages(),
     }
     send_json(HELLO, 0, hello)
     try:

@@ -128,6 +128,7 @@ mod tests {
             uv: uv.then(|| "/usr/bin/uv".to_owned()),
             pip: Some("23.0".to_owned()),
             packages: BTreeMap::new(),
+            mount: None,
         }
     }
 

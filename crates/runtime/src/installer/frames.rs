@@ -60,6 +60,7 @@ pub(super) struct Hello {
     pub(super) uv: Option<String>,
     pub(super) pip: Option<String>,
     pub(super) packages: BTreeMap<String, String>,
+    pub(super) mount: Option<String>,
 }
 
 /// `RUN`: a command, and the files in its folder, which `{work}` stands for.

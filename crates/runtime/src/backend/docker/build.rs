@@ -23,7 +23,7 @@ use crate::environment::packages::Packages;
 use crate::environment::{base, contract, local};
 use crate::error::{RuntimeError, Stage};
 use crate::gate::Gate;
-use crate::installer::{Archive, InstallRequest, Installed, Installer};
+use crate::installer::{Archive, InstallRequest, Installer};
 use crate::plan::{EnvironmentPlan, LOCK, PROMPTFLOW_VERSION, PlannedRequirement};
 use crate::worker;
 
@@ -141,8 +141,7 @@ impl Docker {
     async fn within(&self, job: &Job<'_>, progress: Progress<'_>) -> Result<Found, RuntimeError> {
         let (limit, name) = (self.environments.timeout, job.name);
         let build = async {
-            let id = self.run_installer(job, progress).await?;
-            self.tag(&id, name).await?;
+            self.run_installer(job, progress).await?;
             self.find(name).await?.ok_or_else(|| {
                 let message = format!("the engine does not have the image {name} that it was given");
                 RuntimeError::new(Stage::Infrastructure, message)
@@ -151,8 +150,8 @@ impl Docker {
         timeout(limit, build).await.unwrap_or_else(|_| Err(RuntimeError::not_built_within(limit)))
     }
 
-    /// Gives the id of an image that passed its check.
-    async fn run_installer(&self, job: &Job<'_>, progress: Progress<'_>) -> Result<String, RuntimeError> {
+    /// Makes the image.
+    async fn run_installer(&self, job: &Job<'_>, progress: Progress<'_>) -> Result<(), RuntimeError> {
         let name = owner::build_name(Owner::this_process().as_ref(), self.environments.timeout, &unique());
         let mut leftover = Leftover::new(self.socket.clone(), name);
         let options = CreateContainerOptionsBuilder::new().name(leftover.name()).build();
@@ -160,36 +159,37 @@ impl Docker {
         let container = created.map_err(|error| self.broken("create a container", &error))?.id;
         leftover.is_created();
         let made = self.converse_with_installer(&container, job, progress).await;
-        let Ok(Made { id, installed, installer }) = made else {
+        let ended = match made {
+            // With its stream the agent ends, and the engine removes its container by itself. It takes its time over
+            // one with many new files, and nobody needs to wait for that.
+            Ok(installer) => {
+                drop(installer);
+                self.ends(&container).await
+            }
+            Err(error) => Err(error),
+        };
+        if ended.is_err() {
             // What went wrong says more than that something could not be removed; the sweep comes back to that.
             let _ = self.remove(&container).await;
-            leftover.is_seen_to();
-            return made.map(|made| made.id);
-        };
-        progress("checking the image");
-        // With its stream the agent ends, and the engine removes its container by itself. It takes its time over one
-        // with many new files, and nobody needs to wait for that: neither we nor the container of the check.
-        let end = || drop(installer);
-        let (held, ended) = tokio::join!(self.holds(&id, job.name, &installed.after, end), self.ends(&container));
-        let good = held.and(ended);
-        if good.is_err() {
-            let _ = self.remove(&container).await;
-            let _ = self.remove_image(&id).await;
         }
         leftover.is_seen_to();
-        good.map(|()| id)
+        ended
     }
 
+    /// Installs, and makes an image of it. Gives back the agent, which holds the container.
     async fn converse_with_installer(
         &self,
         container: &str,
         job: &Job<'_>,
         progress: Progress<'_>,
-    ) -> Result<Made, RuntimeError> {
+    ) -> Result<Installer, RuntimeError> {
         let Attached { output, input, log, watch: _watch } =
             self.attach_and_start(container, job.base_name, MEMORY).await?;
         let installer = Installer::start(output, input, log, Limits::default().start_timeout).await;
         let mut installer = installer.map_err(|error| contract::unfit(job.base_name, error))?;
+        if let Some(mount) = installer.mount() {
+            return Err(contract::in_a_mount(job.base_name, &mount));
+        }
         let mut steps = explain::Steps::default();
         let mut tell = |line: &str| {
             if let Some(step) = steps.of(line) {
@@ -203,7 +203,8 @@ impl Docker {
             Err(error) => return Err(self.lost_or(explain::failure(error, &steps, job.planned, job.base_name)).await),
         };
         progress("compiling modules, and starting the worker");
-        let (compiled, started) = tokio::join!(installer.compile(), self.worker_starts_in(container, job.name));
+        let started = self.worker_starts_in(container, job.name, &installed.after);
+        let (compiled, started) = tokio::join!(installer.compile(), started);
         if let Err(error) = compiled.and(started) {
             return Err(self.lost_or(error).await);
         }
@@ -212,8 +213,8 @@ impl Docker {
         let words = (job.words)(&packages)
             .map_err(|error| RuntimeError::new(Stage::Infrastructure, format!("cannot write a label: {error}")))?;
         // While the agent still holds the container: its end would remove it.
-        let id = self.commit(container, &job.base.config, words).await?;
-        Ok(Made { id, installed, installer })
+        self.commit(container, job.name, &job.base.config, words).await?;
+        Ok(installer)
     }
 
     /// The error, unless the engine is what went away.
@@ -239,15 +240,6 @@ struct Job<'j> {
     gate: &'j Arc<Gate>,
     name: &'j str,
     words: Labelled<'j>,
-}
-
-/// What an installer did.
-struct Made {
-    /// The engine's id of the image.
-    id: String,
-    installed: Installed,
-    /// It holds the container.
-    installer: Installer,
 }
 
 /// What an image says of itself, once it is known what is installed in it.

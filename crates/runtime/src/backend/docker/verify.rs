@@ -1,8 +1,8 @@
 //! The contract check: whether an image gives a runtime, before anybody uses it.
 //!
 //! Of an image that flowgate installs into, the worker is started in the container of the build, while modules are
-//! compiled there: the engine then takes its time over the image, and starting the worker only after that would have
-//! everybody wait for it. The image itself is asked what is installed in it.
+//! compiled there. The files are the image's, and so are its Python and its variables; waiting for the engine to write
+//! the image, and for a container of that, would prove nothing more.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,6 @@ use super::{Docker, container, stream};
 use crate::backend::Limits;
 use crate::environment::contract;
 use crate::error::{RuntimeError, Stage};
-use crate::installer::Installer;
 use crate::log::LogTail;
 use crate::session::Session;
 use crate::worker;
@@ -26,8 +25,14 @@ impl Docker {
         runtime.stop.stop().await
     }
 
-    /// An error where the worker does not start in the running container that becomes the image `name`.
-    pub(super) async fn worker_starts_in(&self, container: &str, name: &str) -> Result<(), RuntimeError> {
+    /// An error where the worker does not start in the running container that becomes the image `name`, or does not
+    /// find there what was installed.
+    pub(super) async fn worker_starts_in(
+        &self,
+        container: &str,
+        name: &str,
+        installed: &BTreeMap<String, String>,
+    ) -> Result<(), RuntimeError> {
         let broken = |error| self.broken("start the worker in the container of a build", &error);
         let config = ExecConfig {
             cmd: Some(container::python(&worker::arguments())),
@@ -50,36 +55,13 @@ impl Docker {
         let log = LogTail::default();
         let output = stream::WorkerOutput::new(output, log.clone());
         let started = Session::start(output, input, log, Limits::default().start_timeout).await;
-        started.map(drop).map_err(|error| contract::unfit(name, error))
-    }
-
-    /// An error where a runtime of an image does not have what was installed into it. `started` is called once the
-    /// engine has started its container.
-    pub(super) async fn holds(
-        &self,
-        id: &str,
-        name: &str,
-        installed: &BTreeMap<String, String>,
-        started: impl FnOnce(),
-    ) -> Result<(), RuntimeError> {
-        let limits = Limits::default();
-        let (mut leftover, container) = self.create(id, &limits).await?;
-        let held = async {
-            let attached = self.attach_and_start(&container, name, limits.memory).await?;
-            started();
-            let agent = Installer::start(attached.output, attached.input, attached.log, limits.start_timeout).await;
-            agent.map(|agent| agent.packages()).map_err(|error| contract::unfit(name, error))
-        };
-        let held = held.await;
-        let removed = self.remove(&container).await;
-        leftover.is_seen_to();
-        let held = held?;
-        let lost = installed.iter().find(|(package, version)| held.get(*package) != Some(version));
-        let Some((package, version)) = lost else { return removed };
-        let has = held.get(package).map_or("none", String::as_str);
-        let message = format!("{package} {version} was installed, and the image has {has}");
-        let hint =
-            "the base may keep its packages in a volume, or start another Python; install into an image of your own";
-        Err(RuntimeError::new(Stage::Environment, message).with_hint(hint))
+        let session = started.map_err(|error| contract::unfit(name, error))?;
+        let found = &session.hello().packages;
+        match installed.iter().find(|(package, version)| found.get(*package) != Some(version)) {
+            Some((package, version)) => {
+                Err(contract::lost(name, package, version, found.get(package).map(String::as_str)))
+            }
+            None => Ok(()),
+        }
     }
 }
