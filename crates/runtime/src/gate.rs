@@ -21,6 +21,7 @@ mod policy;
 mod session;
 mod sources;
 mod trouble;
+mod wheels;
 
 use std::fmt::Debug;
 use std::io;
@@ -36,6 +37,7 @@ pub use session::Session;
 pub(crate) use session::{Request, Response};
 pub(crate) use sources::Sources;
 pub use trouble::{Cause, Trouble};
+pub use wheels::Target;
 
 use crate::error::{RuntimeError, Stage};
 

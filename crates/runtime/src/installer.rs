@@ -150,7 +150,7 @@ impl Installer {
             return Err(error.with_hint("add one to it: `python -m ensurepip`"));
         };
         let sources = Sources::read(gate.policy(), &request.options).map_err(refused)?;
-        let session = Arc::new(gate.session(&sources, request.replay));
+        let session = Arc::new(gate.session(&sources, self.hello.wheels.clone(), request.replay));
         let own = |path: String| format!("http://127.0.0.1:{}{path}", self.hello.port);
         let lines = |lines: &[String]| {
             lines.iter().map(|line| line_through(&session, line, &own)).collect::<Result<Vec<_>, _>>()
@@ -203,6 +203,11 @@ impl Installer {
             RuntimeError::new(Stage::Environment, message)
                 .with_hint("it may have run out of memory: ask for smaller packages, or for fewer of them")
         })
+    }
+
+    /// Ends the agent, and with it the place that it holds. False where it has not ended within `limit`.
+    pub async fn end(mut self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.channel.end()).await.is_ok()
     }
 }
 

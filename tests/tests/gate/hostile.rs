@@ -1,10 +1,12 @@
 //! Indexes that lead elsewhere, and indexes that break.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use flowgate_runtime::gate::{Feed, Gate, GateOptions, GatePolicy, Resolver};
 
 use crate::index::{Answer, FakeIndex};
@@ -17,6 +19,12 @@ const METADATA: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
 fn bytes_of_wheel() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::read(wheel(folder.path(), "pkg", "1.0", "", &[])).unwrap()
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -99,6 +107,24 @@ async fn a_file_host_gets_the_request_without_the_credential() {
     let mut other = Place::new(With::Pip).await.unwrap();
     other.install(&gate, &[&line, "pkg"]).await.unwrap();
     assert_eq!(index.paths().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_come_packed_and_files_as_they_are() {
+    let mut place = Place::new(With::Pip).await.unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let wheel = bytes_of_wheel();
+    let page = packed(format!("<a href=\"{FILE}#sha256={}\">x</a>", sha256(&wheel)).as_bytes());
+    let index = FakeIndex::start(move |seen| match seen.path.ends_with('/') {
+        true => Answer::Gzip(page.clone()),
+        false => Answer::File(wheel.clone()),
+    })
+    .await;
+    let gate = gate(GatePolicy::none().with(private_feed(&index.url())), cache.path());
+    let line = format!("-i http://{{private}}@127.0.0.1:{}/simple/", index.port);
+    assert_eq!(place.install(&gate, &[&line, "pkg"]).await.unwrap().after["pkg"], "1.0");
+    let encodings: Vec<_> = index.seen().into_iter().map(|seen| seen.encoding.unwrap()).collect();
+    assert_eq!(encodings, ["gzip", "identity"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,6 +228,8 @@ async fn each_way_to_break_has_its_message_and_leaves_nothing() {
         (Answer::Silent, Answer::Silent, "nothing came for 1 s"),
         (Answer::File(b"%PDF".to_vec()), Answer::Silent, "No matching distribution"),
         (Answer::Redirect("/simple/pkg/".to_owned()), Answer::Silent, "too many redirects"),
+        (Answer::Gzip(b"<html>".to_vec()), Answer::Silent, "its gzip is broken"),
+        (Answer::Gzip(packed(&vec![b' '; 65 << 20])), Answer::Silent, "is larger than 67108864 bytes"),
         (Answer::Links(vec![format!("{FILE}#sha256={hash}")]), Answer::Status(404), "answered 404"),
         (Answer::Links(vec![format!("{FILE}#sha256={hash}")]), Answer::Silent, "nothing came for 1 s"),
         (Answer::Links(vec![format!("{FILE}#sha256={hash}")]), Answer::Cut(wheel.clone(), half), "truncated: "),

@@ -59,6 +59,8 @@ pub(crate) enum Answer {
     /// A page with these links: target, fragment included.
     Links(Vec<String>),
     File(Vec<u8>),
+    /// A page that is said to be packed so.
+    Gzip(Vec<u8>),
     Status(u16),
     Redirect(String),
     /// Announces all of the bytes, sends so many, and closes.
@@ -73,6 +75,8 @@ pub(crate) struct Seen {
     pub(crate) host: String,
     pub(crate) path: String,
     pub(crate) authorization: Option<String>,
+    /// What the answer may be packed with.
+    pub(crate) encoding: Option<String>,
 }
 
 /// A server on loopback that speaks HTTP as an index would, and says what it is told to.
@@ -135,13 +139,17 @@ async fn serve(stream: TcpStream, answer: &(dyn Fn(&Seen) -> Answer + Send + Syn
         })
     };
     let path = lines[0].split(' ').nth(1).unwrap().to_owned();
-    let seen = Seen { host: header("host").unwrap_or_default(), path, authorization: header("authorization") };
+    let (authorization, encoding) = (header("authorization"), header("accept-encoding"));
+    let seen = Seen { host: header("host").unwrap_or_default(), path, authorization, encoding };
     all.lock().unwrap().push(seen.clone());
     let (status, extra, body, sent) = match answer(&seen) {
         Answer::Links(links) => {
             let links: String = links.iter().map(|link| format!("<a href=\"{link}\">x</a>\n")).collect();
             let body = format!("<html><body>{links}</body></html>").into_bytes();
             (200, "Content-Type: text/html\r\n".to_owned(), body, usize::MAX)
+        }
+        Answer::Gzip(body) => {
+            (200, "Content-Type: text/html\r\nContent-Encoding: gzip\r\n".to_owned(), body, usize::MAX)
         }
         Answer::File(body) => (200, String::new(), body, usize::MAX),
         Answer::Status(status) => (status, String::new(), Vec::new(), 0),

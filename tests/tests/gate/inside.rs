@@ -35,12 +35,21 @@ with tarfile.open(fileobj=sys.stdout.buffer, mode="w:gz") as archive:
     output.stdout
 }
 
+/// Wheels for this Python, for others, and a version that has one for others only.
+const MANY: [&str; 4] = [
+    "many-1.0-py3-none-any.whl",
+    "many-1.0-cp27-cp27m-win_amd64.whl",
+    "many-2.0-cp27-cp27mu-linux_s390x.whl",
+    "many-2.0.tar.gz",
+];
+
 /// Has a program run in the build of a package, and gives what it printed, the error, and the paths that were asked for.
 async fn built(program: &str, big: Vec<u8>, cache: &Path) -> (String, String, Vec<String>) {
     let archive = source(program);
     let index = FakeIndex::start(move |seen| match seen.path.as_str() {
         "/simple/evil/" => Answer::Links(vec!["evil-1.0.tar.gz".to_owned()]),
         "/simple/evil/evil-1.0.tar.gz" => Answer::File(archive.clone()),
+        "/simple/many/" => Answer::Links(MANY.map(str::to_owned).to_vec()),
         "/simple/big/" => Answer::Links(vec!["big-1.0.tar.gz".to_owned(), "big-2.0.tar.gz".to_owned()]),
         "/simple/big/big-1.0.tar.gz" | "/simple/big/big-2.0.tar.gz" => Answer::File(big.clone()),
         _ => Answer::Status(404),
@@ -130,6 +139,19 @@ ask("HEADERS", "GET", "/0/simple/evil/", headers={"X-Long": "x" * 20000})
         assert!(printed.contains(line), "{line}: {printed}");
     }
     assert!(paths.iter().all(|path| path.starts_with("/simple/evil/")), "{paths:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wheels_for_others_stay_away() {
+    let cache = tempfile::tempdir().unwrap();
+    let program = r#"
+import os, re, urllib.request
+page = urllib.request.urlopen(os.environ["http_proxy"] + "/0/simple/many/", timeout=20).read().decode()
+print("OFFERED", re.findall("<a [^>]*>([^<]*)</a>", page))
+"#;
+    let (printed, _, _) = built(program, Vec::new(), cache.path()).await;
+    let offered = format!("OFFERED {:?}", [MANY[0], MANY[2], MANY[3]]).replace('"', "'");
+    assert!(printed.contains(&offered), "{offered}: {printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

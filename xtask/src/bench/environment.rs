@@ -1,10 +1,11 @@
 //! `cargo xtask bench environment`: what an environment costs, against `docker build` of the equivalent Dockerfile.
 //!
-//! Needs an engine that has flowgate's base image (`cargo xtask testbed`), and reaches the public package index.
+//! Needs an engine that has flowgate's base image (`cargo xtask testbed`), and root, and reaches the public package index.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use flowgate_runtime::environment::base;
 
@@ -15,7 +16,7 @@ use crate::{oracle, testbed};
 
 /// Runs per figure where packages are fetched and installed: each of the three is as often the first, the second and
 /// the last of a round.
-const BUILDS: usize = 6;
+const BUILDS: usize = 9;
 /// Runs per figure where there is nothing to do.
 const LOOKS: usize = 21;
 /// What a flow that searches documents asks for.
@@ -34,8 +35,7 @@ environment:
   python_requirements_txt: requirements.txt
 ";
 const TAG: &str = "flowgate-bench";
-/// The images of earlier runs.
-const KEPT: &str = "flowgate-bench-kept";
+const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 
 /// Measures and writes `docs/benchmarks-environment.md`.
 ///
@@ -58,17 +58,18 @@ pub(crate) fn all() -> Result<()> {
 }
 
 fn measured(place: &Place) -> Result<String> {
-    let (builder, images) = (place.builder()?, place.images()?);
+    let builder = place.builder()?;
     let (mut cold, mut warm, mut docker) = (Vec::new(), Vec::new(), Vec::new());
     succeeded(&mut place.flowgate(&place.full_cache(), &["environment", "build", "flow"]))?;
     for number in 0..BUILDS {
         say(&format!("bench: cold and warm builds, {} of {BUILDS}", number + 1));
         for turn in 0..3 {
-            put_aside(&images, 3 * number + turn)?;
+            let cache = place.folder.join("empty");
+            remove(&cache)?;
+            place.forget()?;
+            place.refresh()?;
             match (number + turn) % 3 {
                 0 => {
-                    let cache = place.folder.join("empty");
-                    remove(&cache)?;
                     cold.push(succeeded(&mut place.flowgate(&cache, &["environment", "build", "flow"]))?);
                 }
                 1 => {
@@ -201,6 +202,29 @@ impl Place {
         best.map(|(_, builder)| builder).ok_or_else(|| "no `docker build` works".to_owned())
     }
 
+    /// Has every build begin alike: the disk at rest, and in memory the base, the kept packages and the programs.
+    ///
+    /// ext4 gives out no inode that was freed within the last minutes, as far as the table that says so is in memory, and
+    /// searches long for others where images and containers were removed: that made the builds after the first up to two
+    /// seconds slower.
+    fn refresh(&self) -> Result<()> {
+        let container = ["ps", "--all", "--quiet", "--filter", "name=flowgate-build"];
+        while !output(Command::new("docker").args(container))?.is_empty() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        // The second time finds free what the first one wrote.
+        for _ in 0..2 {
+            output(&mut Command::new("sync"))?;
+            fs::write(DROP_CACHES, "3").map_err(at(Path::new(DROP_CACHES)))?;
+        }
+        let base = base::image_name(base::DEFAULT_PYTHON);
+        let read = "find /usr /etc -xdev -type f -exec cat {} + >/dev/null";
+        output(Command::new("docker").args(["run", "--rm", "--user=0", "--entrypoint=sh", &base, "-c", read]))?;
+        output(Command::new("sh").args(["-c", "find . -type f -exec cat {} + >/dev/null"]).current_dir(&self.folder))?;
+        let program = oracle::binary("release", "flowgate");
+        fs::read(&program).map(drop).map_err(at(&program))
+    }
+
     /// The names of the images that are measured.
     fn images(&self) -> Result<[String; 2]> {
         let plan = &mut self.flowgate(&self.full_cache(), &["environment", "plan", "flow", "--format", "json"]);
@@ -208,25 +232,12 @@ impl Place {
         Ok([plan["image"].as_str().ok_or("the plan names no image")?.to_owned(), TAG.to_owned()])
     }
 
-    /// Removes the images that were made, those of a run that was broken off included.
+    /// Removes the images that were made.
     fn forget(&self) -> Result<()> {
-        let kept = output(Command::new("docker").args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", KEPT]))?;
-        for image in self.images()?.iter().map(String::as_str).chain(kept.lines()) {
+        for image in self.images()? {
             // One that is not there is as good as removed.
-            let _ = output(Command::new("docker").args(["image", "rm", "--force", image]));
+            let _ = output(Command::new("docker").args(["image", "rm", "--force", &image]));
         }
         Ok(())
     }
-}
-
-/// Takes their names from the images that were made before a turn. To remove them would slow down what comes after: ext4
-/// gives out no inode that was freed a minute ago, and looks long for others.
-fn put_aside(images: &[String; 2], turn: usize) -> Result<()> {
-    for (number, image) in images.iter().enumerate() {
-        // One that is not there has no name to lose.
-        if output(Command::new("docker").args(["tag", image, &format!("{KEPT}:{turn}-{number}")])).is_ok() {
-            output(Command::new("docker").args(["image", "rm", image]))?;
-        }
-    }
-    Ok(())
 }

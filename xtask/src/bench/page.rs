@@ -124,8 +124,10 @@ impl Page {
                 "The requirements are {}, on flowgate's base image. Both sides use the same `uv`; `docker build` ({builder}, \
                  its steps on the machine's own network) fetches from the public index, flowgate's build container through the \
                  gate, with an empty cache of files or with a full one. Medians of {builds} runs, each of the three as often \
-                 the first of a round as the last. flowgate also resolves what promptflow needs, and checks that the image \
-                 gives a runtime; it compiles all modules but packages' own tests, which `uv --compile-bytecode` does not leave out.",
+                 the first of a round as the last. Every build begins with the disk at rest, and with the base, the kept \
+                 files and the programs in memory. flowgate also resolves what promptflow needs, and checks that the image \
+                 gives a runtime; it compiles all modules but packages' own tests, which `uv --compile-bytecode` does not \
+                 leave out, and does not wait until the engine has removed the files of its container, as `docker build` does.",
                 requirements.split_whitespace().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
             ),
             &["", "wall time", "ratio"],

@@ -142,11 +142,6 @@ impl Docker {
         self.wait(id, "removed").await
     }
 
-    /// Waits until a container has ended that the engine removes then.
-    async fn ends(&self, id: &str) -> Result<(), RuntimeError> {
-        self.wait(id, "not-running").await
-    }
-
     /// Waits for a container that ends in any way, or is gone.
     async fn wait(&self, id: &str, condition: &str) -> Result<(), RuntimeError> {
         let options = WaitContainerOptionsBuilder::new().condition(condition).build();

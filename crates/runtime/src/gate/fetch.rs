@@ -1,16 +1,19 @@
 //! Requests to indexes: to allowed hosts at allowed addresses, with the credential where it belongs.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::read::GzDecoder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
+use tokio::sync::Semaphore;
 
 use super::address::{self, Kind};
+use super::page;
 use super::policy::{GatePolicy, Index, USER};
 use super::trouble::{Cause, Trouble, shown};
 use super::{GateOptions, Resolver};
@@ -19,6 +22,19 @@ use super::{GateOptions, Resolver};
 const MAX_REDIRECTS: usize = 8;
 /// How often a request that broke before its answer is sent, and what is waited between.
 const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1500)];
+/// A page of an index is not larger, in bytes.
+const MAX_PAGE: usize = 64 << 20;
+/// How a page may be packed: to a seventh of its size.
+const GZIP: &str = "gzip";
+
+/// A page of an index.
+pub(super) struct PageBody {
+    /// Where it came from in the end.
+    pub(super) url: Url,
+    /// Its type, with its parameters.
+    pub(super) kind: String,
+    pub(super) bytes: Vec<u8>,
+}
 
 /// Speaks HTTP for all sessions.
 #[derive(Debug)]
@@ -42,14 +58,40 @@ impl Fetcher {
         Ok(Self { client, policy, stall: options.stall_limit })
     }
 
-    /// Gets a page of an index, or a file that one of its pages names. The credential goes along
-    /// only where the index is private and the URL within its feed.
-    pub(super) async fn get(&self, index: &Index, url: Url, accept: &str) -> Result<Response, Trouble> {
+    /// Gets a page of an index whole. `room` bounds how many are read at once.
+    pub(super) async fn page(&self, index: &Index, url: Url, room: &Semaphore) -> Result<PageBody, Trouble> {
+        let mut response = self.get(index, url, page::ACCEPT, GZIP).await?;
+        let url = response.url().clone();
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+        let (kind, is_packed) = (header(CONTENT_TYPE), header(CONTENT_ENCODING) == GZIP);
+        let fail = |cause| Trouble::new(&url, cause);
+        let _room = room.acquire().await;
+        let mut bytes = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(|error| fail(self.cause(&error)))? {
+            if bytes.len() + part.len() > MAX_PAGE {
+                return Err(fail(Cause::TooLarge(MAX_PAGE as u64)));
+            }
+            bytes.extend_from_slice(&part);
+        }
+        if is_packed {
+            bytes = unpacked(&bytes).map_err(fail)?;
+        }
+        Ok(PageBody { url, kind, bytes })
+    }
+
+    /// Asks for a file that a page of an index names.
+    pub(super) async fn file(&self, index: &Index, url: Url) -> Result<Response, Trouble> {
+        // It is taken as it is: some servers name a `.gz` itself an encoding.
+        self.get(index, url, "*/*", "identity").await
+    }
+
+    /// The credential goes along only where the index is private and the URL within its feed.
+    async fn get(&self, index: &Index, url: Url, accept: &str, encoding: &str) -> Result<Response, Trouble> {
         let mut url = url;
         for _ in 0..=MAX_REDIRECTS {
             self.admit(&url)?;
             let credential = index.private && index.feed.covers(&url);
-            let response = self.send(index, &url, accept, credential).await?;
+            let response = self.send(index, &url, [accept, encoding], credential).await?;
             let status = response.status();
             if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
                 let next = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
@@ -95,15 +137,16 @@ impl Fetcher {
         refuse("nothing allows an index to lead there".to_owned())
     }
 
-    async fn send(&self, index: &Index, url: &Url, accept: &str, credential: bool) -> Result<Response, Trouble> {
+    async fn send(
+        &self,
+        index: &Index,
+        url: &Url,
+        [accept, encoding]: [&str; 2],
+        credential: bool,
+    ) -> Result<Response, Trouble> {
         let mut pauses = PAUSES.iter();
         loop {
-            let mut request = self.client.get(url.clone());
-            // A file is taken as it is: some servers name a `.gz` itself an encoding.
-            request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            if let Ok(accept) = HeaderValue::from_str(accept) {
-                request = request.header(ACCEPT, accept);
-            }
+            let mut request = self.client.get(url.clone()).header(ACCEPT, accept).header(ACCEPT_ENCODING, encoding);
             if credential && let Some(token) = index.feed.credential() {
                 request = request.basic_auth(USER, Some(token.expose()));
             }
@@ -183,6 +226,16 @@ impl Resolve for Checked {
             let addresses: Vec<SocketAddr> = found.into_iter().map(|address| SocketAddr::new(address, 0)).collect();
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
+    }
+}
+
+fn unpacked(bytes: &[u8]) -> Result<Vec<u8>, Cause> {
+    let mut unpacked = Vec::new();
+    let mut decoder = GzDecoder::new(bytes).take(MAX_PAGE as u64 + 1);
+    match decoder.read_to_end(&mut unpacked) {
+        Ok(length) if length > MAX_PAGE => Err(Cause::TooLarge(MAX_PAGE as u64)),
+        Ok(_) => Ok(unpacked),
+        Err(error) => Err(Cause::Broken(format!("its gzip is broken: {error}"))),
     }
 }
 

@@ -9,6 +9,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
+use super::wheels::{Target, usable};
+
 /// The media type of PEP 691's JSON.
 pub(super) const JSON: &str = "application/vnd.pypi.simple.v1+json";
 /// What is asked for, the best first.
@@ -36,16 +38,18 @@ pub(super) struct Entry {
     pub(super) metadata: Option<Option<String>>,
 }
 
-/// Reads a page. What names no file is left out.
+/// Reads a page. What names no file is left out, and so is what another target alone could use.
 ///
 /// # Errors
 /// Why that is no page of an index, as a lower-case fragment.
-pub(super) fn read(base: &Url, content_type: &str, body: &[u8]) -> Result<Vec<Entry>, String> {
+pub(super) fn read(base: &Url, content_type: &str, body: &[u8], target: Option<&Target>) -> Result<Vec<Entry>, String> {
     let kind = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let entries = match kind.as_str() {
         "application/json" => return Err("it is JSON of another kind".to_owned()),
-        JSON => read_json(base, body)?,
-        "text/html" | "application/xhtml+xml" | "application/vnd.pypi.simple.v1+html" | "" => read_html(base, body),
+        JSON => read_json(base, body, target)?,
+        "text/html" | "application/xhtml+xml" | "application/vnd.pypi.simple.v1+html" | "" => {
+            usable(read_html(base, body), |entry| &entry.filename, target)
+        }
         _ => return Err(format!("its type is `{}`", crate::wire::clip(kind, 60))),
     };
     if entries.len() > MAX_FILES {
@@ -131,9 +135,10 @@ impl<T> Flag<T> {
     }
 }
 
-fn read_json(base: &Url, body: &[u8]) -> Result<Vec<Entry>, String> {
+fn read_json(base: &Url, body: &[u8], target: Option<&Target>) -> Result<Vec<Entry>, String> {
     let page: JsonPage<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let entries = page.files.into_iter().filter_map(|file| {
+    let files = usable(page.files, |file| &file.filename, target);
+    let entries = files.into_iter().filter_map(|file| {
         let mut url = base.join(&file.url).ok()?;
         url.set_fragment(None);
         let metadata = file.core_metadata.or(file.dist_info_metadata).or(file.data_dist_info_metadata);
@@ -336,8 +341,8 @@ mod tests {
         let offers: Vec<Offer<'_>> = entries.iter().map(|entry| Offer { entry, path: entry.url.to_string() }).collect();
         let said = |entry: &Entry| Entry { metadata: entry.metadata.as_ref().map(|_| None), ..entry.clone() };
         let said: Vec<Entry> = entries.iter().map(said).collect();
-        assert_eq!(read(&base(), JSON, &write_json("pkg", &offers)).unwrap(), said);
-        assert_eq!(read(&base(), "text/html", &write_html("pkg", &offers)).unwrap(), said);
+        assert_eq!(read(&base(), JSON, &write_json("pkg", &offers), None).unwrap(), said);
+        assert_eq!(read(&base(), "text/html", &write_html("pkg", &offers), None).unwrap(), said);
     }
 
     #[test]
@@ -348,7 +353,7 @@ mod tests {
              <a href=\"https://other/pkg-1.0.tar.gz?sig=1&amp;x=2#md5=abc\" data-yanked=\"it &quot;broke&quot;\">pkg-1.0.tar.gz</a>\
              <!-- <a href='pkg-2.0.zip'></a> --><a href='javascript:pkg.zip'></a>"
         );
-        let entries = read(&base(), "text/html; charset=utf-8", page.as_bytes()).unwrap();
+        let entries = read(&base(), "text/html; charset=utf-8", page.as_bytes(), None).unwrap();
         assert_eq!(entries.len(), 2, "{entries:?}");
         assert_eq!(entries[0].url.as_str(), "https://host/files/pkg-1.0%2Blocal-py3-none-any.whl");
         assert_eq!(entries[0].filename, "pkg-1.0+local-py3-none-any.whl");
@@ -369,20 +374,20 @@ mod tests {
             {"filename": "pkg-0.9.tar.gz", "url": "pkg-0.9.tar.gz", "hashes": {}, "yanked": "old", "requires-python": null},
             {"filename": "../../etc/passwd.zip", "url": "x.zip", "hashes": {}},
         ]});
-        let entries = read(&base(), JSON, page.to_string().as_bytes()).unwrap();
+        let entries = read(&base(), JSON, page.to_string().as_bytes(), None).unwrap();
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[0].metadata, Some(Some(HASH.to_ascii_lowercase())));
         assert_eq!(entries[1].yanked.as_deref(), Some("old"));
         assert_eq!(entries[1].url.as_str(), "https://host/simple/pkg/pkg-0.9.tar.gz");
         same_both_ways(&entries);
-        assert!(read(&base(), "application/json", b"{}").is_err());
-        assert_eq!(read(&base(), "image/png", b"").unwrap_err(), "its type is `image/png`");
+        assert!(read(&base(), "application/json", b"{}", None).is_err());
+        assert_eq!(read(&base(), "image/png", b"", None).unwrap_err(), "its type is `image/png`");
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_a_page_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300), json in any::<bool>()) {
-            let _ = read(&base(), if json { JSON } else { "text/html" }, &bytes);
+            let _ = read(&base(), if json { JSON } else { "text/html" }, &bytes, None);
         }
 
         #[test]

@@ -9,14 +9,13 @@ use url::Url;
 
 use super::cache::{Key, PUBLIC};
 use super::download::{Download, Reader};
+use super::fetch::PageBody;
 use super::page::{self, Entry, Offer};
 use super::policy::Index;
 use super::trouble::{Cause, Trouble, shown};
-use super::{Gate, Sources};
+use super::{Gate, Sources, Target};
 use crate::installer::Archive;
 
-/// A page of an index is not larger.
-const MAX_PAGE: usize = 64 << 20;
 /// Pages that are read at once: each may need the room of the largest.
 const MAX_READ: usize = 8;
 /// Files that one install may be offered: a few hundred projects with a thousand each.
@@ -71,6 +70,7 @@ impl Body {
 pub struct Session {
     gate: Arc<Gate>,
     indexes: Vec<Arc<Index>>,
+    target: Option<Target>,
     replay: bool,
     reading: Semaphore,
     pages: Mutex<Vec<Arc<Page>>>,
@@ -98,11 +98,13 @@ impl Page {
 }
 
 impl Gate {
-    /// Begins an install. With `replay`, only what is kept is offered, and no index is asked.
-    pub(crate) fn session(self: &Arc<Self>, sources: &Sources, replay: bool) -> Session {
+    /// Begins an install, for that Python where it is known. With `replay`, only what is kept is offered, and no index is
+    /// asked.
+    pub(crate) fn session(self: &Arc<Self>, sources: &Sources, target: Option<Target>, replay: bool) -> Session {
         Session {
             gate: self.clone(),
             indexes: sources.indexes.iter().cloned().map(Arc::new).collect(),
+            target,
             replay,
             reading: Semaphore::new(MAX_READ),
             pages: Mutex::default(),
@@ -267,19 +269,10 @@ impl Session {
     async fn asked(&self, index: &Index, project: &str) -> Result<Vec<Entry>, Trouble> {
         let url = index.url.join(&format!("{project}/"));
         let url = url.map_err(|error| Trouble::new(&index.url, Cause::Broken(error.to_string())))?;
-        let mut response = self.gate.fetcher.get(index, url, page::ACCEPT).await?;
-        let base = response.url().clone();
-        let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or("").to_owned();
+        let PageBody { url: base, kind, bytes } = self.gate.fetcher.page(index, url, &self.reading).await?;
         let fail = |cause| Trouble::new(&base, cause);
-        let _room = self.reading.acquire().await;
-        let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(|error| fail(self.gate.fetcher.cause(&error)))? {
-            if body.len() + part.len() > MAX_PAGE {
-                return Err(fail(Cause::TooLarge(MAX_PAGE as u64)));
-            }
-            body.extend_from_slice(&part);
-        }
-        let mut entries = page::read(&base, &kind, &body).map_err(|why| fail(Cause::NotAnIndex(why)))?;
+        let entries = page::read(&base, &kind, &bytes, self.target.as_ref());
+        let mut entries = entries.map_err(|why| fail(Cause::NotAnIndex(why)))?;
         let mut elsewhere = BTreeSet::new();
         entries.retain(|entry| {
             let allowed = self.gate.policy.allows(&entry.url);
@@ -369,7 +362,7 @@ impl Session {
         let download = match running {
             Some(running) => running,
             None => {
-                let response = self.gate.fetcher.get(index, url.clone(), "*/*").await?;
+                let response = self.gate.fetcher.file(index, url.clone()).await?;
                 let started = Arc::new(Download::start(self.gate.clone(), response, expected, key)?);
                 lock(&self.downloads).insert(url.clone(), Arc::downgrade(&started));
                 started

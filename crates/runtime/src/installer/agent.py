@@ -79,6 +79,13 @@ def mount_of_packages():
     return None
 
 
+def names_of_wheels():
+    """How wheels for this Python are named, where all others can be told by their names."""
+    if sys.implementation.name != "cpython" or not sys.platform.startswith("linux") or sys.maxsize < 2**32:
+        return None
+    return {"abi": "cp{}{}".format(*sys.version_info), "machine": os.uname().machine}
+
+
 class Streams:
     """The requests that wait for the host, by number."""
 
@@ -322,6 +329,7 @@ async def start():
         "pip": importlib.metadata.version("pip") if pip else None,
         "packages": packages,
         "mount": mount_of_packages(),
+        "wheels": names_of_wheels(),
     }
     send_json(HELLO, 0, hello)
     try:

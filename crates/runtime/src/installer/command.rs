@@ -129,6 +129,7 @@ mod tests {
             pip: Some("23.0".to_owned()),
             packages: BTreeMap::new(),
             mount: None,
+            wheels: None,
         }
     }
 

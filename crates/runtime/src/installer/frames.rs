@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::gate::Target;
+
 /// The version of the protocol that both sides speak.
 pub(super) const PROTOCOL: u32 = 1;
 /// The largest `length`, both ways.
@@ -61,6 +63,7 @@ pub(super) struct Hello {
     pub(super) pip: Option<String>,
     pub(super) packages: BTreeMap<String, String>,
     pub(super) mount: Option<String>,
+    pub(super) wheels: Option<Target>,
 }
 
 /// `RUN`: a command, and the files in its folder, which `{work}` stands for.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
@@ -96,6 +96,8 @@ impl Channel {
                     break;
                 }
             }
+            // The agent ends by it. One that is gone needs no end.
+            let _ = writer.shutdown().await;
         });
         Self { reader: Box::new(reader), writer: Writer { frames, queued }, writing, last: 0, torn: false }
     }
@@ -154,6 +156,12 @@ impl Channel {
             (Kind::Fatal, payload) => Err(clip(json::<Fatal>(&payload)?.message, 1000)),
             (kind, _) => Err(format!("it sent {kind:?}, which was not due")),
         }
+    }
+
+    /// Closes the stream to the agent, and reads on until it has ended.
+    pub(super) async fn end(&mut self) {
+        (self.writer.frames, _) = mpsc::unbounded_channel();
+        while self.next().await.is_ok() {}
     }
 
     async fn serve(

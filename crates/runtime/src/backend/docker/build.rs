@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
@@ -40,6 +41,8 @@ const ENGINE: [&str; 6] = [
 ];
 /// The memory of a build, and of what it keeps below `/tmp`, in bytes.
 const MEMORY: u64 = 3 << 30;
+/// How long an agent may take to end by itself.
+const AGENT_END: Duration = Duration::from_secs(5);
 
 impl Docker {
     /// Installs what a plan requires upon its base, and gives the image of that name.
@@ -159,21 +162,21 @@ impl Docker {
         let container = created.map_err(|error| self.broken("create a container", &error))?.id;
         leftover.is_created();
         let made = self.converse_with_installer(&container, job, progress).await;
-        let ended = match made {
-            // With its stream the agent ends, and the engine removes its container by itself. It takes its time over
-            // one with many new files, and nobody needs to wait for that.
-            Ok(installer) => {
-                drop(installer);
-                self.ends(&container).await
+        let done = match made {
+            // The engine removes a container that has ended by itself. It takes its time over one with many new files,
+            // and nobody needs to wait for that.
+            Ok(installer) => match installer.end(AGENT_END).await {
+                true => Ok(()),
+                false => self.remove(&container).await,
+            },
+            Err(error) => {
+                // What went wrong says more than that something could not be removed; the sweep comes back to that.
+                let _ = self.remove(&container).await;
+                Err(error)
             }
-            Err(error) => Err(error),
         };
-        if ended.is_err() {
-            // What went wrong says more than that something could not be removed; the sweep comes back to that.
-            let _ = self.remove(&container).await;
-        }
         leftover.is_seen_to();
-        ended
+        done
     }
 
     /// Installs, and makes an image of it. Gives back the agent, which holds the container.
