@@ -24,7 +24,7 @@ const MAX_REDIRECTS: usize = 8;
 const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1500)];
 /// A page of an index is not larger, in bytes.
 const MAX_PAGE: usize = 64 << 20;
-/// How a page may be packed: to a seventh of its size.
+/// How a page may be packed: to a quarter of its size.
 const GZIP: &str = "gzip";
 
 /// A page of an index.
@@ -63,7 +63,7 @@ impl Fetcher {
         let mut response = self.get(index, url, page::ACCEPT, GZIP).await?;
         let url = response.url().clone();
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
-        let (kind, is_packed) = (header(CONTENT_TYPE), header(CONTENT_ENCODING) == GZIP);
+        let (kind, is_packed) = (header(CONTENT_TYPE), header(CONTENT_ENCODING).eq_ignore_ascii_case(GZIP));
         let fail = |cause| Trouble::new(&url, cause);
         let _room = room.acquire().await;
         let mut bytes = Vec::new();

@@ -216,7 +216,10 @@ impl Docker {
         let words = (job.words)(&packages)
             .map_err(|error| RuntimeError::new(Stage::Infrastructure, format!("cannot write a label: {error}")))?;
         // While the agent still holds the container: its end would remove it.
-        self.commit(container, job.name, &job.base.config, words).await?;
+        let id = self.commit(container, &job.base.config, words).await?;
+        // Only now a name: where we are interrupted, the container is removed, and the engine goes on with the files that
+        // it still finds.
+        self.tag(&id, job.name).await?;
         Ok(installer)
     }
 

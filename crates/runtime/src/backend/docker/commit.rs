@@ -20,27 +20,24 @@ pub(super) struct Words {
 }
 
 impl Docker {
-    /// Makes an image of a container's files, with the configuration of its base, and gives it that name.
+    /// Makes an image of a container's files, with the configuration of its base, and gives its id.
     ///
     /// The engine takes what is not given from the container, and that would be the build's: its command, its user,
     /// its labels. So all of it is given.
     pub(super) async fn commit(
         &self,
         container: &str,
-        name: &str,
         base: &ImageConfig,
         words: Words,
-    ) -> Result<(), RuntimeError> {
-        let (repository, tag) = parts(name);
-        let options =
-            CommitContainerOptionsBuilder::new().container(container).repo(repository).tag(tag).pause(true).build();
+    ) -> Result<String, RuntimeError> {
+        let options = CommitContainerOptionsBuilder::new().container(container).pause(true).build();
         let committed = self.engine.commit_container(options, config(base, words)).await;
-        committed.map(drop).map_err(|error| self.broken("make an image of a build", &error))
+        committed.map(|made| made.id).map_err(|error| self.broken("make an image of a build", &error))
     }
 
     /// Gives an image a name.
     pub(super) async fn tag(&self, id: &str, name: &str) -> Result<(), RuntimeError> {
-        let (repository, tag) = parts(name);
+        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
         let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
         let tagged = self.engine.tag_image(id, Some(options)).await;
         tagged.map_err(|error| self.broken(&format!("name an image {name}"), &error))
@@ -51,11 +48,6 @@ impl Docker {
         let options = RemoveImageOptionsBuilder::new().build();
         self.engine.remove_image(name, Some(options), None).await.map(drop)
     }
-}
-
-/// The repository and the tag of an image's name.
-fn parts(name: &str) -> (&str, &str) {
-    name.rsplit_once(':').unwrap_or((name, "latest"))
 }
 
 fn config(base: &ImageConfig, words: Words) -> ContainerConfig {
