@@ -244,6 +244,33 @@ fn a_killed_build_leaves_nothing_half_made() {
 }
 
 #[test]
+fn a_build_that_ends_while_the_engine_writes_the_image_gives_it_no_name() {
+    let _alone = alone();
+    let Some(place) = Place::new("unnamed", "sympy\n") else { return };
+    let before = place.holds();
+    for signal in ["-INT", "-KILL"] {
+        let (mut child, _) = start(&place, &["environment", "build", "flow"], &[]);
+        // The engine holds a container still while it reads its files.
+        flowgate_tests::engine::wait_for("the engine writes the image", || {
+            let (_, containers) = place.engine.ask("GET", "/containers/json?all=true");
+            let is_read = |one: &Value| one["Names"].to_string().contains("flowgate-build") && one["State"] == "paused";
+            containers.as_array().unwrap().iter().any(is_read).then_some(())
+        });
+        let killed = Command::new("sh").args(["-c", &format!("kill {signal} {}", child.id())]).status().unwrap();
+        assert!(killed.success());
+        child.wait().unwrap();
+        flowgate_tests::engine::wait_for("the engine's own clean-up", || {
+            place.holds().iter().all(|one| !one.contains("flowgate-build")).then_some(())
+        });
+        assert_eq!(place.plan()["cached"], false, "after {signal}");
+    }
+    // The next build removes what the engine made of it.
+    assert_eq!(place.build(&[]).code, Some(0));
+    place.remove_image();
+    assert_eq!(place.holds(), before);
+}
+
+#[test]
 fn a_full_disk() {
     let _alone = alone();
     let Some(place) = Place::new("full", "sympy\n") else { return };
