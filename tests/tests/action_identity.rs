@@ -106,7 +106,7 @@ fn a_workflows_own_token_opens_a_private_feed() {
         let Some(repository) = Repository::new(azure) else { return };
         let (code, log) = repository.act(push(), &[&APP, &ISSUER]);
         assert_eq!(code, Some(0), "{log}");
-        assert!(log.contains("private feeds were opened with the workflow's OIDC token"), "{log}");
+        assert!(log.contains("private feeds were asked with the workflow's OIDC token"), "{log}");
         let asked = azure.asked();
         for place in [
             "token.actions.githubusercontent.com/token",
@@ -162,9 +162,9 @@ fn a_stranger_is_nobody() {
                 let ran = repository.act(event.clone(), &[given, &ISSUER]);
                 assert_refused(
                     &ran,
-                    &["`{private}` stands for a token", "what comes from a fork gets none", "public index"],
+                    &["`{private}` stands for a token", "a stranger's code gets none", "public index"],
                 );
-                assert!(!ran.1.contains("were opened with"), "{}", ran.1);
+                assert!(!ran.1.contains("were asked with"), "{}", ran.1);
             }
         }
         assert_eq!(azure.asked(), Vec::<String>::new());
@@ -172,7 +172,7 @@ fn a_stranger_is_nobody() {
         // The same with the repository's own branch: the given token is used.
         let (code, log) = repository.act(pull_request(7, 1, &base), &[&token]);
         assert_eq!(code, Some(0), "{log}");
-        assert!(log.contains("private feeds were opened with the given token"), "{log}");
+        assert!(log.contains("private feeds were asked with the given token"), "{log}");
     });
 }
 
@@ -186,7 +186,7 @@ fn the_identity_of_a_pull_request_is_the_base_revisions() {
         repository.configure("  identity: another\n");
         let (code, log) = repository.act(pull_request(7, 1, &base), &[]);
         assert_eq!(code, Some(0), "{log}");
-        assert!(log.contains("private feeds were opened with managed identity"), "{log}");
+        assert!(log.contains("private feeds were asked with managed identity"), "{log}");
         assert!(log.contains("counts once it is merged"), "{log}");
         // A push is the repository's own word, and an identity that the machine does not have is replaced by none.
         assert_refused(&repository.act(push(), &[]), &["managed identity: ", "has not been assigned"]);

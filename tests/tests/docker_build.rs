@@ -153,6 +153,27 @@ fn the_second_build_asks_the_engine_once() {
 }
 
 #[test]
+fn packages_that_lie_in_the_flow_s_own_folder() {
+    let _alone = alone();
+    let Some(place) = Place::new("own", "./own\n./flowgate_other-1.0-py3-none-any.whl\n") else { return };
+    let setup = "from setuptools import setup\nsetup(name='flowgate-own', version='1.0', py_modules=['flowgate_own'], install_requires=['iniconfig==2.0.0'])\n";
+    place.folder.write("flow/own/setup.py", setup);
+    place.folder.write("flow/own/flowgate_own.py", "WORD = 'from sources'\n");
+    index::wheel(&place.folder.path().join("flow"), "flowgate-other", "1.0", "WORD = ' and a wheel'\n");
+    flows::python(
+        &place.folder,
+        "flow",
+        "import flowgate_other, flowgate_own",
+        "return flowgate_own.WORD + flowgate_other.WORD",
+    );
+    let built = place.build(&[]);
+    assert_eq!(built.code, Some(0), "{built:?}");
+    assert!(built.stdout.contains(", 2 required, 1 along with them\n"), "{built:?}");
+    let ran = place.run(&["run", "--backend", "docker", "flow"], &[]);
+    assert!(ran.stdout.contains("from sources and a wheel"), "{ran:?}");
+}
+
+#[test]
 fn two_processes_share_one_build() {
     let _alone = alone();
     let Some(place) = Place::new("shared", "six==1.16.0\nidna==3.7\n") else { return };

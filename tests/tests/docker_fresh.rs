@@ -98,7 +98,7 @@ fn an_azure_registry_opens_to_the_machines_identity() {
         }
         let (code, out) = azure.run(&["environment", "build", "flow"], &variables);
         assert_eq!(code, Some(0), "{out}");
-        assert!(out.contains("Azure registries were opened with managed identity"), "{out}");
+        assert!(out.contains("Azure registries were asked with managed identity"), "{out}");
         assert_eq!(engine.docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]).trim(), image);
         assert!(!engine.docker(&["inspect", image]).contains("fake-"));
     });

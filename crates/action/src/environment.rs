@@ -24,7 +24,7 @@ const ADVICE: &str = "give the job `permissions: id-token: write` and the step `
 fn identity(host: &Host, inputs: &Inputs, event: &Event) -> Identity {
     if event.untrusted {
         return Identity::nobody(
-            "what comes from a fork gets none",
+            "a stranger's code gets none",
             "let its packages come from the public index, or run it from a branch of this repository",
         );
     }
@@ -53,7 +53,7 @@ pub(crate) fn environments(host: &Host, inputs: &Inputs, event: &Event) -> Envir
     environments.cache = inputs.cache.clone();
     let identity = Arc::new(identity(host, inputs, event));
     if event.untrusted {
-        environments.registries = Registries::anonymous("what comes from a fork has no credential");
+        environments.registries = Registries::anonymous("a stranger's code has no credential");
         environments.cache.to = None;
     } else {
         environments.registries = environments.registries.with_identity(Arc::clone(&identity));
@@ -65,7 +65,7 @@ pub(crate) fn environments(host: &Host, inputs: &Inputs, event: &Event) -> Envir
 /// What a stranger's event may not do with registries, where the workflow asks for it: a full sentence.
 pub(crate) fn held_back(inputs: &Inputs, event: &Event) -> Option<&'static str> {
     (event.untrusted && !inputs.cache.is_none()).then_some(
-        "The pull request comes from a fork: the registry's cache is asked without a credential, and nothing is pushed to it.",
+        "This code counts as a stranger's: the registry's cache is asked without a credential, and nothing is pushed to it.",
     )
 }
 

@@ -65,8 +65,7 @@ async fn act(host: &Host) -> Result<u8, InputError> {
     }
     if event.untrusted && inputs.backend == Choice::Process {
         return Err(InputError(
-            "this pull request comes from a fork, and the process backend is no sandbox; use `backend: docker`"
-                .to_owned(),
+            "this code counts as a stranger's, and the process backend is no sandbox; use `backend: docker`".to_owned(),
         ));
     }
 
@@ -180,7 +179,7 @@ async fn run_all(
     let report = runner::run(connected.backend.as_ref(), cases, &options, &show, cancel).await;
     listener.abort();
     for (resource, source) in engines.environments.packages.identity.used() {
-        (host.print)(&format!("{resource} were opened with {source}\n"));
+        (host.print)(&format!("{resource} were asked with {source}\n"));
     }
     Ok(report)
 }

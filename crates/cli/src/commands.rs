@@ -119,7 +119,7 @@ fn one_flow(path: &Path, named: &str) -> Result<PathBuf, Failure> {
 /// Says which identity opened what, and never its token.
 fn say_identity(identity: &Identity) {
     for (resource, source) in identity.used() {
-        anstream::eprintln!("note: {resource} were opened with {source}");
+        anstream::eprintln!("note: {resource} were asked with {source}");
     }
 }
 

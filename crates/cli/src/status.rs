@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use flowgate_report::escape;
+use flowgate_runtime::backend::Said;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Shows the current step, and what stays to be read.
@@ -49,7 +50,15 @@ impl Status {
 
     /// What stays to be read, unescaped.
     pub(crate) fn note(&self, text: &str) {
-        self.bar.suspend(|| anstream::eprintln!("{}", escape::terminal(text)));
+        self.bar.suspend(|| anstream::eprintln!("note: {}", escape::terminal(text)));
+    }
+
+    /// What a backend says of a flow.
+    pub(crate) fn tell(&self, flow: &str, said: Said<'_>) {
+        match said {
+            Said::Step(what) => self.step(flow, what),
+            Said::Note(message) => self.note(&format!("{flow}: {message}")),
+        }
     }
 }
 

@@ -83,12 +83,28 @@ impl Default for Limits {
     }
 }
 
-/// How a line of [`Progress`] begins that is to stay: a full sentence follows.
-pub const NOTE: &str = "note: ";
+/// What a backend says while it prepares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said<'s> {
+    /// What it is doing, until it does something else: a lower-case fragment such as "installing packages".
+    Step(&'s str),
+    /// What is to stay: a full sentence.
+    Note(&'s str),
+}
 
-/// Says what a backend is doing; called with lower-case fragments such as "installing packages", and with what begins
-/// with [`NOTE`].
-pub type Progress<'p> = &'p (dyn Fn(&str) + Send + Sync);
+/// Who hears what a backend says.
+#[derive(Clone, Copy)]
+pub struct Progress<'p>(pub &'p (dyn Fn(Said<'_>) + Send + Sync));
+
+impl Progress<'_> {
+    pub(crate) fn step(self, what: &str) {
+        (self.0)(Said::Step(what));
+    }
+
+    pub(crate) fn note(self, message: &str) {
+        (self.0)(Said::Note(message));
+    }
+}
 
 /// A place where runtimes live.
 #[async_trait]

@@ -67,6 +67,8 @@ pub struct Installed {
     pub before: BTreeMap<String, String>,
     /// And after.
     pub after: BTreeMap<String, String>,
+    /// Which of the new ones came from a URL of their own, and not from an index.
+    pub direct: Vec<String>,
     /// What went wrong and was done without, such as files of an index on hosts that are not allowed.
     pub troubles: Vec<Trouble>,
     /// The end of what the installer said, unescaped.
@@ -189,8 +191,10 @@ impl Installer {
             return Err(with(RuntimeError::new(Stage::Environment, message), None, log.clone()));
         }
         self.hello.packages = exited.packages;
+        let direct = exited.direct.into_iter().take(MAX_PACKAGES).map(|name| clip(name, 200)).collect();
         let python = clip(self.hello.python.clone(), 40);
-        Ok(Installed { installer, python, before, after: self.packages(), troubles: session.troubles(), log })
+        let (after, troubles) = (self.packages(), session.troubles());
+        Ok(Installed { installer, python, before, after, direct, troubles, log })
     }
 
     /// Compiles the modules of what was installed: a runtime writes nothing into its environment.

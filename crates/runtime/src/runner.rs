@@ -14,7 +14,7 @@ use flowgate_flow::data::Row;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 
-use crate::backend::{Backend, Image, Limits, NOTE, Runtime};
+use crate::backend::{Backend, Image, Limits, Progress, Runtime, Said};
 pub use crate::cancel::Cancel;
 use crate::error::RuntimeError;
 use crate::event::RunEvent;
@@ -116,13 +116,14 @@ impl Run<'_> {
     /// new one: each round takes at least one flow, so this ends.
     async fn environment(&self, plan: EnvironmentPlan, mut flows: VecDeque<usize>) -> Vec<Indexed> {
         let Some(&first) = flows.front() else { return Vec::new() };
-        let progress = |what: &str| {
-            (self.events)(match what.strip_prefix(NOTE) {
-                Some(message) => RunEvent::Notice { flow: first, message: message.to_owned() },
-                None => RunEvent::Preparing { flow: first, what: what.to_owned() },
+        let tell = |said: Said<'_>| {
+            (self.events)(match said {
+                Said::Note(message) => RunEvent::Notice { flow: first, message: message.to_owned() },
+                Said::Step(what) => RunEvent::Preparing { flow: first, what: what.to_owned() },
             });
         };
-        let image = match self.unless_cancelled(self.backend.prepare(&plan, &progress)).await {
+        let progress = Progress(&tell);
+        let image = match self.unless_cancelled(self.backend.prepare(&plan, progress)).await {
             Some(Ok(image)) => image,
             other => return self.none_ran(flows, &plan, None, other.and_then(Result::err)),
         };
@@ -131,7 +132,7 @@ impl Run<'_> {
         }
         let mut done = Vec::new();
         while !flows.is_empty() {
-            progress("starting the runtime");
+            progress.step("starting the runtime");
             let runtime = match self.unless_cancelled(self.backend.start(&image, &self.options.limits)).await {
                 Some(Ok(runtime)) => runtime,
                 other => {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use common::{Folder, error, options, outcomes, run};
 use flowgate_runtime::backend::process::{Process, ProcessOptions};
+use flowgate_runtime::backend::{Progress, Said};
 use flowgate_runtime::outcome::{ExitReason, FlowError};
 use flowgate_runtime::{Backend, Cancel, EnvironmentPlan, Image, Limits, Outcome, RunEvent, Stage, Verdict, plan};
 use serde_json::{Value, json};
@@ -219,7 +220,7 @@ async fn the_flows_own_requirements_come_on_top_within_their_constraints() {
 async fn an_install_that_fails_says_why_and_leaves_no_environment() {
     let folder = Folder::new()
         .with(&[("flow/flow.dag.yaml", &flow("")), ("flow/requirements.txt", "flowgate-has-no-such-package==0.0.1\n")]);
-    let error = backend(folder.0.join("cache")).prepare(&planned(&folder), &|_| {}).await.unwrap_err();
+    let error = backend(folder.0.join("cache")).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap_err();
     assert_eq!(error.stage, Stage::Environment);
     assert!(error.message.starts_with("installing the flow's requirements failed: "), "{error:?}");
     assert!(error.log.as_ref().is_some_and(|log| log.contains("flowgate-has-no-such-package")), "{error:?}");
@@ -234,22 +235,23 @@ async fn a_build_that_is_broken_off_is_swept_and_two_at_once_share_one() {
     let (cache, plan) = (folder.0.join("cache"), planned(&folder));
     let first = backend(cache.clone());
     let begun = Cancel::new();
-    let progress = |what: &str| {
-        if what.starts_with("installing") {
+    let begin = |said: Said<'_>| {
+        if matches!(said, Said::Step(what) if what.starts_with("installing")) {
             begun.cancel();
         }
     };
     tokio::select! {
-        done = first.prepare(&plan, &progress) => panic!("{done:?}"),
+        done = first.prepare(&plan, Progress(&begin)) => panic!("{done:?}"),
         () = begun.cancelled() => {}
     }
     let said = Mutex::new(Vec::new());
-    let progress = |what: &str| said.lock().unwrap().push(what.to_owned());
+    let hear = |one: Said<'_>| said.lock().unwrap().push(format!("{one:?}"));
+    let progress = Progress(&hear);
     let (one, two) = (backend(cache.clone()), backend(cache.clone()));
-    let (one, two) = tokio::join!(one.prepare(&plan, &progress), two.prepare(&plan, &progress));
+    let (one, two) = tokio::join!(one.prepare(&plan, progress), two.prepare(&plan, progress));
     assert_eq!(one.unwrap(), two.unwrap());
     let said = said.into_inner().unwrap();
-    let count = |start: &str| said.iter().filter(|text| text.starts_with(start)).count();
+    let count = |start: &str| said.iter().filter(|text| text.contains(start)).count();
     assert_eq!((count("installing promptflow 1.18.5"), count("waiting for another")), (1, 1), "{said:?}");
     let home = std::fs::read_dir(cache.join("venvs"))
         .unwrap()
@@ -267,7 +269,7 @@ async fn requirements_that_name_local_files_are_refused_by_name() {
         ("flow/requirements.txt", "requests\n./wheels/x-1.0-py3-none-any.whl\n"),
         ("flow/wheels/x-1.0-py3-none-any.whl", ""),
     ]);
-    let error = backend(folder.0.join("cache")).prepare(&planned(&folder), &|_| {}).await.unwrap_err();
+    let error = backend(folder.0.join("cache")).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap_err();
     assert!(error.message.contains("requirements.txt:2") && error.message.contains("./wheels/x-1.0"), "{error:?}");
 }
 
@@ -280,7 +282,7 @@ async fn an_unfit_python_is_named() {
     let prepare = async |python: Option<PathBuf>| {
         let cache_dir = folder.0.join("cache");
         let options = ProcessOptions { cache_dir, python, uv: None, env: Vec::new(), timeout: Duration::from_secs(60) };
-        Process::new(options).prepare(&planned(&folder), &|_| {}).await.unwrap_err()
+        Process::new(options).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap_err()
     };
     let error = prepare(Some(python)).await;
     assert!(error.message.ends_with("is Python 3.8, and promptflow 1.18.5 needs 3.10 to 3.13"), "{error:?}");
@@ -347,7 +349,7 @@ async fn kill_9_of_the_client_leaves_no_process() {
                 open('PIDS.new', 'w').write(' '.join(map(str, pids)))\nos.rename('PIDS.new', 'PIDS')\ntime.sleep(600)";
     let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow(""))]);
     // The client makes the environment first, outside of what is killed.
-    backend(cache()).prepare(&planned(&folder), &|_| {}).await.unwrap();
+    backend(cache()).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap();
     let pids = folder.0.join("pids");
     // The client runs in this process group; its own pid is what the flow must stop at.
     let gate = folder.0.join("flow/a.py");

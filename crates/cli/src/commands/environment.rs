@@ -7,7 +7,7 @@ use flowgate_flow::load::{self, Disk};
 use flowgate_report::check::{display_path, plural};
 use flowgate_report::environment::{json, terminal};
 use flowgate_report::escape;
-use flowgate_runtime::backend::NOTE;
+use flowgate_runtime::backend::Progress;
 use flowgate_runtime::environment::show::Environment;
 use flowgate_runtime::runner::Cancel;
 use flowgate_runtime::{EnvironmentPlan, Stage, plan};
@@ -67,11 +67,7 @@ fn build(places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
         let docker = places.engines.engine().map_err(Failure::of)?;
         for (name, plan) in &planned {
             let status = Status::new(Places::is_live());
-            let progress = |what: &str| match what.strip_prefix(NOTE) {
-                Some(message) => status.note(&format!("{NOTE}{name}: {message}")),
-                None => status.step(name, what),
-            };
-            let made = docker.make(plan, &progress).await.map_err(Failure::of)?;
+            let made = docker.make(plan, Progress(&|said| status.tell(name, said))).await.map_err(Failure::of)?;
             tell(places, name, &made, arguments.format, status)?;
         }
         Ok(0)
@@ -89,7 +85,7 @@ fn tell(
     status: Status,
 ) -> Result<(), Failure> {
     if let Some(changed) = &environment.changed {
-        status.note(&format!("{NOTE}{name}: {changed}"));
+        status.note(&format!("{name}: {changed}"));
     }
     drop(status);
     output(places, name, environment, format).map(drop)
@@ -145,7 +141,8 @@ async fn base(places: &Places, from: Option<&str>, python: &str) -> Result<u8, F
     let docker = places.engines.docker().await.map_err(Failure::of)?;
     unless_cancelled(async {
         let status = Status::new(Places::is_live());
-        let name = docker.own_base(python, from, &|what| status.step("base image", what)).await.map_err(Failure::of)?;
+        let progress = Progress(&|said| status.tell("base image", said));
+        let name = docker.own_base(python, from, progress).await.map_err(Failure::of)?;
         drop(status);
         print(&format!("{name}\n")).map(|()| 0)
     })

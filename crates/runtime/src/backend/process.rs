@@ -60,7 +60,7 @@ impl Backend for Process {
     async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError> {
         if plan.base != Base::Own {
             let image = plan.base_name();
-            progress(&format!("leaving the image {image} aside, as the process backend runs in none"));
+            progress.step(&format!("leaving the image {image} aside, as the process backend runs in none"));
         }
         Ok(Image::Venv { python: install::prepare(&self.options, plan, progress).await? })
     }

@@ -111,7 +111,7 @@ impl Backend for Scripted {
     }
 
     async fn prepare(&self, _: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError> {
-        progress("reading the script");
+        progress.step("reading the script");
         match &self.prepare_error {
             Some(error) => Err(error.clone()),
             None => Ok(Image::Venv { python: "python".into() }),

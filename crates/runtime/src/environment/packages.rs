@@ -20,7 +20,7 @@ pub struct Packages {
 }
 
 impl Packages {
-    /// Tells them apart by what was there before and after the install, and by the names required.
+    /// Tells them apart by what was there before and after the install, and by the names of what was required.
     pub fn of(before: &Versions, after: &Versions, named: &BTreeSet<String>) -> Self {
         let mut packages = Self::default();
         for (name, version) in after {

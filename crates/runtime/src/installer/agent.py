@@ -231,8 +231,11 @@ class Job:
             end["detail"] = str(error)
         self.clear()
         before, (self.packages, found) = self.packages, installed()
-        self.new += [found[name] for name, version in self.packages.items() if before.get(name) != version]
-        send_json(EXITED, 0, {**end, "packages": self.packages})
+        new = {name: found[name] for name, version in self.packages.items() if before.get(name) != version}
+        self.new += new.values()
+        # PEP 610. Of PEP 376's REQUESTED one learns nothing: uv writes it for all.
+        direct = [name for name, distribution in new.items() if distribution.read_text("direct_url.json")]
+        send_json(EXITED, 0, {**end, "packages": self.packages, "direct": direct})
 
     async def compile(self):
         new, self.new = self.new, []

@@ -99,6 +99,8 @@ pub(super) struct Exited {
     pub(super) signal: Option<i64>,
     pub(super) detail: String,
     pub(super) packages: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) direct: Vec<String>,
 }
 
 /// `FATAL`.

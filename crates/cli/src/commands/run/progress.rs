@@ -31,7 +31,7 @@ impl Progress {
         let name = |flow: &usize| self.names.get(*flow).map_or("", String::as_str);
         match event {
             RunEvent::Preparing { flow, what } => self.status.step(name(flow), what),
-            RunEvent::Notice { flow, message } => self.status.note(&format!("note: {}: {message}", name(flow))),
+            RunEvent::Notice { flow, message } => self.status.note(&format!("{}: {message}", name(flow))),
             RunEvent::Started { flow, lines, after } => {
                 self.update(|counts| counts.lines += *lines as u64);
                 let (lines, after) = (plural(*lines, "line"), after.as_secs_f64());

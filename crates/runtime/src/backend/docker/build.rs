@@ -125,7 +125,8 @@ impl Docker {
             RuntimeError { message, hint: Some(hint.to_owned()), ..error }
         })?;
         self.fits(&start, &found, platform)?;
-        progress(&format!("installing promptflow {PROMPTFLOW_VERSION} and its packages, about 250 MB, upon {start}"));
+        progress
+            .step(&format!("installing promptflow {PROMPTFLOW_VERSION} and its packages, about 250 MB, upon {start}"));
         let words = |_: &Packages| {
             Ok(Words {
                 labels: [(RECIPE_LABEL.to_owned(), recipe.to_owned())].into(),
@@ -196,7 +197,7 @@ impl Docker {
         let mut steps = explain::Steps::default();
         let mut tell = |line: &str| {
             if let Some(step) = steps.of(line) {
-                progress(step);
+                progress.step(step);
             }
         };
         let request = with_engine(job.request, &installer.packages());
@@ -205,13 +206,15 @@ impl Docker {
             Ok(installed) => installed,
             Err(error) => return Err(self.lost_or(explain::failure(error, &steps, job.planned, job.base_name)).await),
         };
-        progress("compiling modules, and starting the worker");
+        progress.step("compiling modules, and starting the worker");
         let started = self.worker_starts_in(container, job.name, &installed.after);
         let (compiled, started) = tokio::join!(installer.compile(), started);
         if let Err(error) = compiled.and(started) {
             return Err(self.lost_or(error).await);
         }
-        let named = job.request.requirements.iter().flat_map(|line| explain::named(line)).collect();
+        let named = job.request.requirements.iter().flat_map(|line| explain::named(line));
+        // The name of a local file stands in the file.
+        let named = named.chain(installed.direct).collect();
         let packages = Packages::of(&installed.before, &installed.after, &named);
         let words = (job.words)(&packages)
             .map_err(|error| RuntimeError::new(Stage::Infrastructure, format!("cannot write a label: {error}")))?;

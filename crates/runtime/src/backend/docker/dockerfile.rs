@@ -80,7 +80,7 @@ impl Docker {
         }
         let found = self.look_up(&name, &key, &self.environments.scope).await;
         let Some(found) = found? else { return Err(fail(build, "the engine built it, and does not have it")) };
-        progress("checking the image");
+        progress.step("checking the image");
         if let Err(error) = self.keeps_contract(&found.id, &build.name).await {
             // Why it is no good says more than why it could not be removed; `prune` comes back to that.
             let _ = self.remove_image(&name).await;
@@ -103,7 +103,7 @@ impl Docker {
         progress: Progress<'_>,
     ) -> Result<(), RuntimeError> {
         let (builder, why) = self.builder().await?;
-        progress(&format!("building image {} from {} with {why}", build.name, build.folder.display()));
+        progress.step(&format!("building image {} from {} with {why}", build.name, build.folder.display()));
         let session = unique();
         let options = self.options(build, &prepared, (key, name), (builder, &session));
         let path = prepared.path.clone();
@@ -245,7 +245,7 @@ impl Told<'_> {
             self.log.push(text.as_bytes());
             // Steps, and not what they print.
             if text.starts_with("Step ") {
-                (self.progress)(text.lines().next().unwrap_or(text));
+                self.progress.step(text.lines().next().unwrap_or(text));
             }
         }
         let Some(BuildInfoAux::BuildKit(status)) = &step.aux else { return };
@@ -258,7 +258,7 @@ impl Told<'_> {
                 let end = if vertex.cached { " (as before)" } else { "" };
                 let line = format!("{}{end}", vertex.name.lines().next().unwrap_or_default());
                 self.log.push(format!("{line}\n").as_bytes());
-                (self.progress)(&line);
+                self.progress.step(&line);
             }
         }
         for line in &status.logs {

@@ -175,7 +175,7 @@ impl Docker {
         if let Some(found) = base.found {
             return Ok(found);
         }
-        progress(&format!("looking up image {}", base.name));
+        progress.step(&format!("looking up image {}", base.name));
         match self.find(&base.name).await?.filter(|found| found.label(RECIPE_LABEL) == Some(&base.identity)) {
             Some(found) => Ok(found),
             None => self.build_base(&plan.python, &plan.platform, None, progress).await,
@@ -231,7 +231,7 @@ impl Docker {
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(std::fs::TryLockError::WouldBlock) => {
-                progress("waiting for another flowgate that builds the same");
+                progress.step("waiting for another flowgate that builds the same");
                 blocking(move || lock(&path)).await
             }
             Err(std::fs::TryLockError::Error(error)) => {

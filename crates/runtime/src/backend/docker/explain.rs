@@ -2,7 +2,6 @@
 
 use flowgate_flow::requirements::{self, Requirement};
 
-use crate::backend::NOTE;
 use crate::error::{RuntimeError, Stage};
 use crate::plan::PlannedRequirement;
 use crate::wire::clip;
@@ -34,8 +33,7 @@ impl Steps {
         }
         // Every install begins with the place of its Python, and is silent while it resolves.
         let text = if text.starts_with("Using Python ") { "resolving the requirements" } else { text };
-        // A package's own build must not speak with our voice.
-        (self.error.is_none() && indent <= STEP_INDENT && !text.starts_with(NOTE)).then_some(text)
+        (self.error.is_none() && indent <= STEP_INDENT).then_some(text)
     }
 }
 
@@ -168,7 +166,6 @@ mod tests {
             " Downloaded aiohttp",
             "      Built docopt==0.6.2",
             "         [stdout]",
-            "note: spoken by a package",
             "error: Failed to build `x`",
             "  cause: it",
         ] {

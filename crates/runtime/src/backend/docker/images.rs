@@ -108,7 +108,7 @@ impl Docker {
         if let Some(python) = base::PYTHONS.iter().find(|python| base::image_name(python) == name) {
             return Box::pin(self.build_base(python, &self.environments.platform, None, progress)).await;
         }
-        progress(&format!("pulling image {name}"));
+        progress.step(&format!("pulling image {name}"));
         // Without a tag the engine would pull every tag there is.
         let last = name.rsplit('/').next().unwrap_or(name);
         let tagged = if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") };

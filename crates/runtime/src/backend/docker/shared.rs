@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::images::{Found, KEY_LABEL, RECIPE_LABEL, SCOPE_LABEL};
 use super::transfer::Kind;
 use super::{Docker, leftover};
-use crate::backend::{NOTE, Progress};
+use crate::backend::Progress;
 use crate::environment::cache::CacheRepository;
 use crate::environment::{TrustScope, TrustedImages};
 
@@ -55,15 +55,15 @@ impl Docker {
         }
         let reference = from.reference(&wanted.scope, wanted.key);
         if self.is_away(from) {
-            progress(&format!("not looking for {reference}: its registry did not answer before"));
+            progress.step(&format!("not looking for {reference}: its registry did not answer before"));
             return None;
         }
-        progress(&format!("looking for {reference}"));
-        let note = |why: &str| progress(&format!("{NOTE}{reference} is not used: {why}."));
+        progress.step(&format!("looking for {reference}"));
+        let note = |why: &str| progress.note(&format!("{reference} is not used: {why}."));
         let name = Name::new(self, &reference);
         if let Err(refusal) = self.pull(&reference, progress).await {
             match refusal.kind {
-                Kind::Missing => progress(&format!("{from} does not have it")),
+                Kind::Missing => progress.step(&format!("{from} does not have it")),
                 Kind::Away => {
                     self.keep_away(from);
                     note(&refusal.message);
@@ -91,7 +91,7 @@ impl Docker {
         name.remove().await;
         match checked {
             Ok(found) => {
-                progress(&format!("using {reference}"));
+                progress.step(&format!("using {reference}"));
                 Some(found)
             }
             Err(why) => {
@@ -108,11 +108,11 @@ impl Docker {
             return;
         }
         let reference = to.reference(&wanted.scope, wanted.key);
-        let note = |why: &str| progress(&format!("{NOTE}{reference} is not pushed: {why}."));
+        let note = |why: &str| progress.note(&format!("{reference} is not pushed: {why}."));
         if self.is_away(to) {
             return note("its registry did not answer before");
         }
-        progress(&format!("pushing {reference}"));
+        progress.step(&format!("pushing {reference}"));
         let name = Name::new(self, &reference);
         let pushed = match self.tag(&found.id, &reference).await {
             Ok(()) => self.push(&reference, progress).await,
@@ -120,7 +120,7 @@ impl Docker {
         };
         name.remove().await;
         match pushed {
-            Ok(()) => progress(&format!("pushed {reference}")),
+            Ok(()) => progress.step(&format!("pushed {reference}")),
             Err(refusal) => {
                 if refusal.kind == Kind::Away {
                     self.keep_away(to);

@@ -152,7 +152,7 @@ impl Docker {
                 let done = done.contains(&status.as_str());
                 if layers.insert(id, done) != Some(done) && done {
                     let ready = layers.values().filter(|done| **done).count();
-                    progress(&format!("{doing} image {}: {ready} of {} layers", asked.image, layers.len()));
+                    progress.step(&format!("{doing} image {}: {ready} of {} layers", asked.image, layers.len()));
                 }
             }
         }

@@ -54,7 +54,7 @@ pub(super) async fn prepare(
     let _lock: File = match try_lock(&lock_path)? {
         Some(file) => file,
         None => {
-            progress("waiting for another flowgate that makes the same environment");
+            progress.step("waiting for another flowgate that makes the same environment");
             blocking(move || lock(&lock_path)).await?
         }
     };
@@ -207,9 +207,9 @@ impl Build<'_> {
     async fn make(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<(), RuntimeError> {
         let with = if self.options.uv.is_some() { "uv" } else { "pip" };
         fs::create_dir_all(&self.folder).map_err(|error| disk("make", &self.folder, &error))?;
-        progress("making a virtual environment");
+        progress.step("making a virtual environment");
         self.run(self.make_venv(), "making a virtual environment").await?;
-        progress(&format!(
+        progress.step(&format!(
             "installing promptflow {PROMPTFLOW_VERSION} with {with}, about 250 MB, once for all flows with the same requirements"
         ));
         let lock = self.file("lock.txt", LOCK)?;
@@ -219,7 +219,7 @@ impl Build<'_> {
         if plan.requirements.is_empty() {
             return Ok(());
         }
-        progress(&format!("installing the flow's requirements with {with}"));
+        progress.step(&format!("installing the flow's requirements with {with}"));
         let names: Vec<&str> = plan.requirements.iter().map(|line| line.line.as_str()).collect();
         let mut command = self.installer();
         let options = self.understood(plan.options.iter().map(|option| option.line.as_str()), &mut command);
