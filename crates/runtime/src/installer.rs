@@ -52,8 +52,10 @@ pub struct Archive {
     pub name: String,
     /// A wheel, or a source tree as a `.tar.gz`.
     pub bytes: Arc<[u8]>,
-    /// What follows it on its requirement line: a marker, with its semicolon.
+    /// What follows it on its requirement line: extras, a marker, options.
     pub rest: String,
+    /// What messages call it in the place of its path in the build.
+    pub shown: String,
 }
 
 /// What was installed.
@@ -159,21 +161,26 @@ impl Installer {
         };
         let mut requirements = lines(&request.requirements).map_err(refused)?;
         let archives = session.keep(&request.archives).map_err(refused)?;
-        let of_archive =
-            |(path, archive): (String, &Archive)| format!("{} {}", own(path), archive.rest).trim().to_owned();
-        requirements.extend(archives.into_iter().zip(&request.archives).map(of_archive));
+        requirements
+            .extend(archives.iter().zip(&request.archives).map(|(path, archive)| format!(".{path}{}", archive.rest)));
         let order = command::Order {
             requirements,
             constraints: lines(&request.constraints).map_err(refused)?,
             indexes: session.index_paths().map(own).collect(),
             options: sources.options.clone(),
+            archives,
         };
         let run = command::run(&self.hello, &order);
         let before = self.packages();
         let tail = LogTail::default();
-        let mut said = Lines { log: tail.clone(), progress, open: Vec::new() };
+        let own_words = |text: &str| {
+            let shown = run.archives.iter().zip(&request.archives);
+            shown.fold(text.to_owned(), |text, (path, archive)| replaced(&text, path, &archive.shown))
+        };
+        let mut progress = |line: &str| progress(&own_words(line));
+        let mut said = Lines { log: tail.clone(), progress: &mut progress, open: Vec::new() };
         let exited = self.channel.run(Outgoing::run(&run), &session, &mut |bytes| said.push(bytes)).await;
-        let log = tail.text();
+        let log = tail.text().map(|log| own_words(&log));
         let fail = |cause: String| failure(&format!("{installer} {cause}"), &session, log.clone());
         let exited = exited.map_err(|cause| fail(format!("was lost: {cause}")))?;
         match (exited.exit, exited.signal) {
@@ -255,6 +262,18 @@ fn with(error: RuntimeError, hint: Option<&str>, log: Option<String>) -> Runtime
         Some(log) => error.with_log(log),
         None => error,
     }
+}
+
+/// A text in which whatever ends with that path, back to the last blank or mark, is `shown`.
+fn replaced(text: &str, path: &str, shown: &str) -> String {
+    let mut parts = text.split(path);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let start = out.rfind(|c: char| c.is_whitespace() || "('`\"".contains(c)).map_or(0, |at| at + 1);
+        out.replace_range(start.., shown);
+        out += part;
+    }
+    out
 }
 
 fn bounded(packages: &BTreeMap<String, String>) -> BTreeMap<String, String> {

@@ -39,7 +39,8 @@ async fn modules_are_compiled_and_tests_are_not() {
     let files = [("team/good.py", "X = 1\n"), ("team/broken.py", "def (\n"), ("team/tests/own.py", "X = 1\n")];
     let wheel = wheel_of(folder.path(), "team", "1.0", &files, &[]);
     let name = wheel.file_name().unwrap().to_str().unwrap().to_owned();
-    let archive = Archive { name, bytes: std::fs::read(&wheel).unwrap().into(), rest: String::new() };
+    let archive =
+        Archive { name, bytes: std::fs::read(&wheel).unwrap().into(), rest: String::new(), shown: "./team".to_owned() };
     for with in [With::Pip, With::Uv] {
         let Some(mut place) = Place::new(with).await else {
             skip("no uv");
@@ -55,6 +56,32 @@ async fn modules_are_compiled_and_tests_are_not() {
         // The folder of the run stood beside the packages.
         let left = "import os, sysconfig; print(os.listdir(os.path.dirname(sysconfig.get_path('purelib'))))";
         assert_eq!(place.python(left), "['site-packages']");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_that_come_along_bring_their_extras() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = gate(GatePolicy::public(), folder.path());
+    let setup = "from setuptools import setup\n\
+        setup(name='team', version='1.0', py_modules=[], extras_require={'more': ['iniconfig==2.0.0']})\n";
+    flowgate_tests::index::source(folder.path(), "team", "1.0", setup);
+    let archive = Archive {
+        name: "team-1.0.tar.gz".to_owned(),
+        bytes: std::fs::read(folder.path().join("team-1.0.tar.gz")).unwrap().into(),
+        rest: "[more] ; python_version > '3'".to_owned(),
+        shown: "./team".to_owned(),
+    };
+    for with in [With::Pip, With::Uv] {
+        let Some(mut place) = Place::new(with).await else {
+            skip("no uv");
+            continue;
+        };
+        let request = InstallRequest { archives: vec![archive.clone()], ..InstallRequest::default() };
+        let installed = place.request(&gate, request).await.unwrap();
+        assert_eq!((installed.after["iniconfig"].as_str(), installed.direct), ("2.0.0", vec!["team".to_owned()]));
+        let printed = place.lines.join("\n");
+        assert!(printed.contains(" ./team") && !printed.contains("/l/0/"), "{printed}");
     }
 }
 

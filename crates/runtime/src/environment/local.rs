@@ -29,10 +29,17 @@ pub struct LocalContent {
     pub bytes: Arc<[u8]>,
 }
 
-/// The path of a normal form, without extras and markers.
+/// The path of a normal form, and what follows it: extras, a marker, options.
+pub(crate) fn parts(normal: &str) -> Option<(&str, &str)> {
+    let text = normal.strip_prefix(PATH)?;
+    let end = text.find(['[', ';']).into_iter().chain(text.find(" --")).min().unwrap_or(text.len());
+    let (path, rest) = text.split_at(end);
+    Some((path.trim(), rest))
+}
+
+/// The path of a normal form.
 pub(crate) fn path(normal: &str) -> Option<&str> {
-    let rest = normal.strip_prefix(PATH)?;
-    Some(rest.split(['[', ';']).next().unwrap_or(rest).split(" --").next().unwrap_or(rest).trim())
+    parts(normal).map(|(path, _)| path)
 }
 
 /// What stands at each of those paths, in the flow's merged folder. Each comes with the place that names it.

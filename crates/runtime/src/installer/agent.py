@@ -15,6 +15,7 @@ import struct
 import sys
 import sysconfig
 import tempfile
+import urllib.request
 
 PROTOCOL = 1
 RUN, RESPONSE, BODY, END, COMPILE = 0x01, 0x02, 0x03, 0x04, 0x05
@@ -192,11 +193,19 @@ class Loopback:
                 taken = 0
 
 
+def fetch(url, path):
+    os.makedirs(os.path.dirname(path))
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(url) as body, open(path, "wb") as file:
+        shutil.copyfileobj(body, file)
+
+
 class Job:
     """An installer, with a folder of its own."""
 
-    def __init__(self, packages):
+    def __init__(self, packages, port):
         self.packages = packages
+        self.port = port
         self.new = []  # distributions whose modules are not compiled
         self.child = None
         self.work = None
@@ -208,6 +217,9 @@ class Job:
             for name, text in request["files"].items():
                 with open(os.path.join(self.work, name), "w", encoding="utf-8") as file:
                     file.write(text)
+            for path in request["archives"]:
+                url = f"http://127.0.0.1:{self.port}{path}"
+                await asyncio.get_running_loop().run_in_executor(None, fetch, url, self.work + path)
             argv = [word.replace("{work}", self.work) for word in request["argv"]]
             environment = {name: value.replace("{work}", self.work) for name, value in request["env"].items()}
             environment["PATH"] = os.environ.get("PATH", os.defpath)
@@ -319,13 +331,14 @@ async def start():
     reader = asyncio.StreamReader(limit=2 * MAX_FRAME)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0, "rb", 0))
     packages, _ = installed()
-    streams, job = Streams(), Job(packages)
-    loopback = Loopback(streams)
-    server = await asyncio.start_server(loopback.serve, "127.0.0.1", 0, limit=MAX_HEAD)
+    streams = Streams()
+    server = await asyncio.start_server(Loopback(streams).serve, "127.0.0.1", 0, limit=MAX_HEAD)
+    port = server.sockets[0].getsockname()[1]
+    job = Job(packages, port)
     pip = importlib.util.find_spec("pip") is not None
     hello = {
         "protocol": PROTOCOL,
-        "port": server.sockets[0].getsockname()[1],
+        "port": port,
         "python": ".".join(map(str, sys.version_info[:3])),
         "executable": sys.executable,
         "uv": shutil.which("uv"),

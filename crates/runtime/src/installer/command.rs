@@ -10,6 +10,8 @@ pub(super) struct Order {
     pub(super) constraints: Vec<String>,
     pub(super) indexes: Vec<String>,
     pub(super) options: Vec<(String, Option<String>)>,
+    /// Paths of files that are fetched before.
+    pub(super) archives: Vec<String>,
 }
 
 /// Which installer it is: `uv`, or `pip` with its version; `None` where there is neither.
@@ -51,7 +53,7 @@ pub(super) fn run(hello: &Hello, order: &Order) -> Run {
         argv.extend(words(&["-c", "{work}/constraints.txt"]));
         files.insert("constraints.txt", order.constraints.join("\n") + "\n");
     }
-    Run { argv, env: environment(hello), files }
+    Run { argv, env: environment(hello), files, archives: order.archives.clone() }
 }
 
 fn index_lines(indexes: &[String]) -> Vec<String> {
@@ -141,6 +143,7 @@ mod tests {
             constraints: vec!["idna<4".to_owned()],
             indexes: vec!["http://127.0.0.1:8000/0/simple/".to_owned(), "http://127.0.0.1:8000/1/simple/".to_owned()],
             options: vec![option("--pre", None), option("--no-binary", Some("idna")), option("--prefer-binary", None)],
+            archives: Vec::new(),
         };
         let text = [true, false]
             .map(|uv| {
@@ -169,8 +172,13 @@ mod tests {
             ---
             idna<4
         "#]].assert_eq(&text);
-        let none =
-            Order { requirements: Vec::new(), constraints: Vec::new(), indexes: Vec::new(), options: Vec::new() };
+        let none = Order {
+            requirements: Vec::new(),
+            constraints: Vec::new(),
+            indexes: Vec::new(),
+            options: Vec::new(),
+            archives: Vec::new(),
+        };
         assert_eq!(run(&hello(true), &none).files["requirements.txt"], "--no-index\n");
     }
 }

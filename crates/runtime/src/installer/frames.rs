@@ -72,6 +72,7 @@ pub(super) struct Run {
     pub(super) argv: Vec<String>,
     pub(super) env: BTreeMap<&'static str, String>,
     pub(super) files: BTreeMap<&'static str, String>,
+    pub(super) archives: Vec<String>,
 }
 
 /// `REQUEST`.

@@ -259,9 +259,12 @@ fn request(plan: &EnvironmentPlan) -> InstallRequest {
     let (local, named): (Vec<_>, Vec<_>) =
         plan.requirements.iter().partition(|line| local::path(&line.normal).is_some());
     let archives = local.into_iter().filter_map(|line| {
-        let content = plan.local.iter().find(|content| Some(content.path.as_str()) == local::path(&line.normal))?;
-        let rest = line.normal.split_once(';').map_or(String::new(), |(_, marker)| format!("; {marker}"));
-        Some(Archive { name: content.name.clone(), bytes: Arc::clone(&content.bytes), rest })
+        let (path, rest) = local::parts(&line.normal)?;
+        let content = plan.local.iter().find(|content| content.path == path)?;
+        let (name, bytes) = (content.name.clone(), Arc::clone(&content.bytes));
+        // A `;` that follows at once would be part of the path.
+        let rest = rest.replacen(';', " ; ", 1);
+        Some(Archive { name, bytes, rest, shown: format!("./{path}") })
     });
     InstallRequest {
         archives: archives.collect(),

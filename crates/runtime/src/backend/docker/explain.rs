@@ -2,6 +2,7 @@
 
 use flowgate_flow::requirements::{self, Requirement};
 
+use crate::environment::local;
 use crate::error::{RuntimeError, Stage};
 use crate::plan::PlannedRequirement;
 use crate::wire::clip;
@@ -11,6 +12,8 @@ const CONFLICTS: [&str; 3] =
     ["requirements are unsatisfiable", "conflicting dependencies", "No solution found when resolving"];
 /// What they say where a package cannot be built; its name follows.
 const UNBUILT: [&str; 2] = ["Failed to build `", "Failed building wheel for "];
+/// And where it has no name yet: it lies in the flow's folder, and its own build would tell its name.
+const NAMELESS: [&str; 2] = ["The build backend returned an error", "Getting requirements to build wheel did not run"];
 /// How many last lines of a log are kept: what went wrong stands at its end.
 const LOG_LINES: usize = 40;
 /// The deepest that uv indents a step of its own.
@@ -55,16 +58,21 @@ pub(super) fn failure(error: RuntimeError, steps: &Steps, planned: &[PlannedRequ
             "loosen the requirement that it names, or build a base image of your own with the versions that you need",
         );
     }
-    if let Some(package) = log.lines().find_map(unbuilt) {
+    let hint = if has_no_compiler(&log) {
+        "the base image has no compiler: ask for versions that have a wheel for its Python, or describe a base image with a compiler (`environment.images` in flowgate.yaml)"
+    } else {
+        "the end of its log says why; ask for versions that have a wheel for the Python of the base image"
+    };
+    if let Some((line, package)) = log.lines().find_map(|line| Some((line, unbuilt(line)?))) {
         // uv says which requirement it came with.
-        let way = log.lines().find(|line| line.contains("was included because")).unwrap_or(package);
+        let way = log.lines().find(|line| line.contains("was included because")).unwrap_or(line);
         let lines = places(planned, way).map(|lines| format!("{lines}: ")).unwrap_or_default();
-        let hint = if has_no_compiler(&log) {
-            "the base image has no compiler: ask for versions that have a wheel for its Python, or describe a base image with a compiler (`environment.images` in flowgate.yaml)"
-        } else {
-            "the end of its log says why; ask for versions that have a wheel for the Python of the base image"
-        };
         return told(format!("{lines}`{package}` could not be built from its source"), hint);
+    }
+    if NAMELESS.iter().any(|words| log.contains(words))
+        && let Some(lines) = listed(planned.iter().filter(|line| local_source(line).is_some()))
+    {
+        return told(format!("{lines} could not be built from its source"), hint);
     }
     RuntimeError { log: Some(last_lines(&log)), ..error }
 }
@@ -85,9 +93,21 @@ fn has_no_compiler(log: &str) -> bool {
 
 /// The lines that a text is about, with their places.
 fn places(planned: &[PlannedRequirement], text: &str) -> Option<String> {
-    let about = planned.iter().filter(|line| named(&line.line).iter().any(|name| mentions(text, name)));
-    let places: Vec<String> = about.map(|line| format!("{}: `{}`", line.place, line.line)).collect();
+    let is_about = |line: &&PlannedRequirement| match local_source(line) {
+        Some(path) => text.contains(&format!("./{path}")),
+        None => named(&line.line).iter().any(|name| mentions(text, name)),
+    };
+    listed(planned.iter().filter(is_about))
+}
+
+fn listed<'p>(lines: impl Iterator<Item = &'p PlannedRequirement>) -> Option<String> {
+    let places: Vec<String> = lines.map(|line| format!("{}: `{}`", line.place, line.line)).collect();
     (!places.is_empty()).then(|| places.join(", "))
+}
+
+/// The path of a requirement that is built from sources in the flow's folder.
+fn local_source(line: &PlannedRequirement) -> Option<&str> {
+    local::path(&line.normal).filter(|path| !path.ends_with(".whl"))
 }
 
 /// The normalised names that a requirement line names.
@@ -155,6 +175,20 @@ mod tests {
         let error = RuntimeError::new(Stage::Environment, "uv could not").with_log(copied);
         assert_eq!(failure(error, &steps, &[], "b").message, "`ete4==4.4.0` could not be built from its source");
         assert_eq!(of("anything else\n").message, "uv could not install the requirements");
+    }
+
+    #[test]
+    fn a_package_of_the_flow_s_own_folder_is_named_by_its_line() {
+        let own = PlannedRequirement { normal: "path own[x]".to_owned(), ..planned("./own[x]") };
+        for log in [
+            "error: The build backend returned an error\n  cause: Call to `x` failed\n",
+            "error: Failed to build `own @ ./own`\n  cause: The build backend returned an error\n",
+        ] {
+            let error = RuntimeError::new(Stage::Environment, "uv could not").with_log(log);
+            let message = failure(error, &Steps::default(), &[planned("six"), own.clone()], "b").message;
+            assert!(message.starts_with("requirements.txt:1: `./own[x]`"), "{message}");
+            assert!(message.ends_with(" could not be built from its source"), "{message}");
+        }
     }
 
     #[test]
