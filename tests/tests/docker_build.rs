@@ -220,6 +220,16 @@ fn packages_that_do_not_fit_each_other_are_named_before_anything_is_installed() 
     let done = place.build(&[]);
     assert_fails(&done, 4, &["openai==0.28.1", "promptflow-tools"]);
     assert_eq!(place.holds(), before);
+    // Of several flows the others are built.
+    flows::python(&place.folder, "good", "", "return text");
+    place.folder.write("good/requirements.txt", "iniconfig==2.0.0\n");
+    let done = place.run(&["environment", "build", "flow", "good"], &[]);
+    assert_fails(&done, 4, &["error: flow/flow.dag.yaml: ", "openai==0.28.1"]);
+    let plan = place.run(&["environment", "plan", "good", "--format", "json"], &[]);
+    let good: Value = serde_json::from_str(&plan.stdout).unwrap();
+    assert_eq!(good["cached"], true, "{done:?}");
+    place.engine.ask("DELETE", &format!("/images/{}", good["image"].as_str().unwrap()));
+    assert_eq!(place.holds(), before);
     let missing = Place::new("missing", "no-such-package-of-flowgate==1.0\n").unwrap();
     assert_fails(&missing.build(&[]), 4, &["no-such-package-of-flowgate"]);
     assert_eq!(place.holds(), before);

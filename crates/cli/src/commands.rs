@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use flowgate_flow::load::{self, Disk, FileSystem};
 use flowgate_flow::{FileKind, classify};
 use flowgate_report::check::display_path;
+use flowgate_report::escape;
 use flowgate_runtime::RuntimeError;
 use flowgate_runtime::identity::Identity;
 use flowgate_runtime::outcome::ExitReason;
@@ -42,6 +43,19 @@ impl Failure {
         let code = ExitReason::of(error.stage).code();
         let log = error.log.map(|log| format!("\n{log}")).unwrap_or_default();
         Self { code, message: error.message + &log, hint: error.hint }
+    }
+
+    /// The same of one of several.
+    pub(crate) fn within(self, name: &str) -> Self {
+        Self { message: format!("{name}: {}", self.message), ..self }
+    }
+
+    /// Prints it to standard error.
+    pub(crate) fn print(&self) {
+        anstream::eprintln!("\u{1b}[1;31merror\u{1b}[0m: {}", escape::terminal(&self.message));
+        if let Some(hint) = &self.hint {
+            anstream::eprintln!("  \u{1b}[1mhelp\u{1b}[0m: {}", escape::terminal(hint));
+        }
     }
 
     /// Exit code 8: the machine is at fault.

@@ -15,11 +15,7 @@ fn main() -> ExitCode {
     match commands::dispatch(arguments.command) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            let shown = flowgate_report::escape::terminal(&failure.message);
-            anstream::eprintln!("\u{1b}[1;31merror\u{1b}[0m: {shown}");
-            if let Some(hint) = &failure.hint {
-                anstream::eprintln!("  \u{1b}[1mhelp\u{1b}[0m: {}", flowgate_report::escape::terminal(hint));
-            }
+            failure.print();
             ExitCode::from(failure.code)
         }
     }

@@ -51,6 +51,7 @@ async fn show_plan(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failur
 /// What is there is found on this thread alone, as threads take longer to start; what is to be built gets them.
 fn build(places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
     let mut planned = VecDeque::from(all_planned(places, &arguments.flows)?);
+    let of_several = planned.len() > 1;
     block_on_this_thread(async {
         let docker = places.engines.engine().map_err(Failure::of)?;
         while let Some((name, plan)) = planned.front() {
@@ -65,12 +66,22 @@ fn build(places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
     }
     let made = block_on(unless_cancelled(async {
         let docker = places.engines.engine().map_err(Failure::of)?;
+        let mut code = 0;
         for (name, plan) in &planned {
             let status = Status::new(Places::is_live());
-            let made = docker.make(plan, Progress(&|said| status.tell(name, said))).await.map_err(Failure::of)?;
-            tell(places, name, &made, arguments.format, status)?;
+            match docker.make(plan, Progress(&|said| status.tell(name, said))).await {
+                Ok(made) => tell(places, name, &made, arguments.format, status)?,
+                // Where the machine is at fault, the next one would fail like this one.
+                Err(error) if of_several && error.stage != Stage::Infrastructure => {
+                    drop(status);
+                    let failure = Failure::of(error).within(name);
+                    failure.print();
+                    code = failure.code;
+                }
+                Err(error) => return Err(Failure::of(error)),
+            }
         }
-        Ok(0)
+        Ok(code)
     }))?;
     say_identity(&places.engines.environments.packages.identity);
     made
