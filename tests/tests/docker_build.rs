@@ -223,8 +223,10 @@ fn packages_that_do_not_fit_each_other_are_named_before_anything_is_installed() 
     // Of several flows the others are built.
     flows::python(&place.folder, "good", "", "return text");
     place.folder.write("good/requirements.txt", "iniconfig==2.0.0\n");
-    let done = place.run(&["environment", "build", "flow", "good"], &[]);
-    assert_fails(&done, 4, &["error: flow/flow.dag.yaml: ", "openai==0.28.1"]);
+    flows::python(&place.folder, "bad", "", "return text");
+    place.folder.write("bad/requirements.txt", "./nowhere\n");
+    let done = place.run(&["environment", "build", "bad", "flow", "good"], &[]);
+    assert_fails(&done, 4, &["error: flow/flow.dag.yaml: ", "openai==0.28.1", "error: bad/flow.dag.yaml: ", "nowhere"]);
     let plan = place.run(&["environment", "plan", "good", "--format", "json"], &[]);
     let good: Value = serde_json::from_str(&plan.stdout).unwrap();
     assert_eq!(good["cached"], true, "{done:?}");

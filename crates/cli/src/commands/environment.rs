@@ -1,5 +1,6 @@
 //! `flowgate environment`.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use flowgate_report::escape;
 use flowgate_runtime::backend::Progress;
 use flowgate_runtime::environment::show::Environment;
 use flowgate_runtime::runner::Cancel;
-use flowgate_runtime::{EnvironmentPlan, Stage, plan};
+use flowgate_runtime::{EnvironmentPlan, RuntimeError, Stage, plan};
 
 use super::{Failure, block_on, block_on_this_thread, flows, one_flow, print, say_identity};
 use crate::args::{BuildArguments, EnvironmentCommand, EnvironmentFlow, ReportFormat};
@@ -50,8 +51,27 @@ async fn show_plan(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failur
 
 /// What is there is found on this thread alone, as threads take longer to start; what is to be built gets them.
 fn build(places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
-    let mut planned = VecDeque::from(all_planned(places, &arguments.flows)?);
-    let of_several = planned.len() > 1;
+    let files = all_flows(places, &arguments.flows)?;
+    let of_several = files.len() > 1;
+    let code = Cell::new(0);
+    let leave_out = |name: &str, error: RuntimeError| {
+        // Where the machine is at fault, the next one would fail like this one.
+        let ends_all = !of_several || error.stage == Stage::Infrastructure;
+        let failure = Failure::of(error);
+        if ends_all {
+            return Err(failure);
+        }
+        code.set(failure.code);
+        failure.within(name).print();
+        Ok(())
+    };
+    let mut planned = VecDeque::new();
+    for file in files {
+        match plan_of(places, &file)? {
+            (name, Ok(plan)) => planned.push_back((name, plan)),
+            (name, Err(error)) => leave_out(&name, error)?,
+        }
+    }
     block_on_this_thread(async {
         let docker = places.engines.engine().map_err(Failure::of)?;
         while let Some((name, plan)) = planned.front() {
@@ -62,26 +82,21 @@ fn build(places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
         Ok(())
     })??;
     if planned.is_empty() {
-        return Ok(0);
+        return Ok(code.get());
     }
     let made = block_on(unless_cancelled(async {
         let docker = places.engines.engine().map_err(Failure::of)?;
-        let mut code = 0;
         for (name, plan) in &planned {
             let status = Status::new(Places::is_live());
             match docker.make(plan, Progress(&|said| status.tell(name, said))).await {
                 Ok(made) => tell(places, name, &made, arguments.format, status)?,
-                // Where the machine is at fault, the next one would fail like this one.
-                Err(error) if of_several && error.stage != Stage::Infrastructure => {
+                Err(error) => {
                     drop(status);
-                    let failure = Failure::of(error).within(name);
-                    failure.print();
-                    code = failure.code;
+                    leave_out(name, error)?;
                 }
-                Err(error) => return Err(Failure::of(error)),
             }
         }
-        Ok(code)
+        Ok(code.get())
     }))?;
     say_identity(&places.engines.environments.packages.identity);
     made
@@ -162,25 +177,28 @@ async fn base(places: &Places, from: Option<&str>, python: &str) -> Result<u8, F
 
 /// The plan of the one flow at a path, with the name that messages use.
 fn planned(places: &Places, flow: &Path) -> Result<(String, EnvironmentPlan), Failure> {
-    plan_of(places, one_flow(&places.working_directory.join(flow), &flow.display().to_string())?)
+    let file = one_flow(&places.working_directory.join(flow), &flow.display().to_string())?;
+    let (name, plan) = plan_of(places, &file)?;
+    Ok((name, plan.map_err(Failure::of)?))
 }
 
-/// Those of every flow at or below those paths.
-fn all_planned(places: &Places, paths: &[PathBuf]) -> Result<Vec<(String, EnvironmentPlan)>, Failure> {
+/// Every flow at or below those paths, once.
+fn all_flows(places: &Places, paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {
         files.extend(flows(&places.working_directory.join(path), &path.display().to_string())?);
     }
     files.sort();
     files.dedup();
-    files.into_iter().map(|file| plan_of(places, file)).collect()
+    Ok(files)
 }
 
-fn plan_of(places: &Places, file: PathBuf) -> Result<(String, EnvironmentPlan), Failure> {
-    let name = display_path(&file, &places.working_directory);
-    let project = load::load_project(&Disk, &file);
+/// A flow's name in messages, and its plan.
+fn plan_of(places: &Places, file: &Path) -> Result<(String, Result<EnvironmentPlan, RuntimeError>), Failure> {
+    let name = display_path(file, &places.working_directory);
+    let project = load::load_project(&Disk, file);
     let settings = places.settings(&project.folder)?;
-    plan(&project, &settings).map(|plan| (name, plan)).map_err(Failure::of)
+    Ok((name, plan(&project, &settings)))
 }
 
 /// A flow's environment that the engine has.
