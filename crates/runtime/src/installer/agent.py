@@ -193,6 +193,13 @@ class Loopback:
                 taken = 0
 
 
+def is_direct(distribution):
+    """Whether it came from a URL of its own (PEP 610). PEP 376's REQUESTED does not tell: uv writes it for all."""
+    with contextlib.suppress(Exception):
+        return bool(distribution.read_text("direct_url.json"))
+    return False
+
+
 def fetch(url, path):
     os.makedirs(os.path.dirname(path))
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -239,14 +246,13 @@ class Job:
             for output in late:
                 output.cancel()
             end["exit" if code >= 0 else "signal"] = abs(code)
-        except OSError as error:
+        except Exception as error:  # whatever it is, the host waits for the end
             end["detail"] = str(error)
         self.clear()
         before, (self.packages, found) = self.packages, installed()
         new = {name: found[name] for name, version in self.packages.items() if before.get(name) != version}
         self.new += new.values()
-        # PEP 610. Of PEP 376's REQUESTED one learns nothing: uv writes it for all.
-        direct = [name for name, distribution in new.items() if distribution.read_text("direct_url.json")]
+        direct = [name for name, distribution in new.items() if is_direct(distribution)]
         send_json(EXITED, 0, {**end, "packages": self.packages, "direct": direct})
 
     async def compile(self):
