@@ -74,8 +74,12 @@ impl Place {
         // A build that went well does not wait for the engine, which removes its container by itself.
         wait_for("the engine's own removals", || {
             let (_, containers) = self.engine.ask("GET", "/containers/json?all=true");
-            let is_over = |one: &Value| !matches!(one["State"].as_str(), Some("created" | "running" | "paused"));
-            let being_removed = |one: &Value| one["Names"].to_string().contains("flowgate-build") && is_over(one);
+            let being_removed = |one: &Value| {
+                let names = one["Names"].to_string();
+                let is_over = !matches!(one["State"].as_str(), Some("created" | "running" | "paused"));
+                // The engine lists one as running until it has cleared up after it.
+                names.contains("flowgate-build") && (is_over || !is_there(owner_of(&names)))
+            };
             (!containers.as_array().expect("containers").iter().any(being_removed)).then_some(())
         });
         let (_, images) = self.engine.ask("GET", "/images/json?all=true");
@@ -96,6 +100,15 @@ impl Place {
         let image = self.plan()["image"].as_str().expect("an image").to_owned();
         self.engine.ask("DELETE", &format!("/images/{image}"));
     }
+}
+
+/// The process that a container builds for: `flowgate-build_BOOT.NAMESPACE.PROCESS.START_...`.
+fn owner_of(names: &str) -> Option<&str> {
+    names.split('_').nth(1)?.split('.').nth(2)
+}
+
+fn is_there(process: Option<&str>) -> bool {
+    process.is_none_or(|process| Path::new("/proc").join(process).exists())
 }
 
 impl Drop for Place {

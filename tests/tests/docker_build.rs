@@ -153,7 +153,7 @@ fn the_second_build_asks_the_engine_once() {
 }
 
 #[test]
-fn packages_that_lie_in_the_flow_s_own_folder() {
+fn packages_of_the_flows_own_folder() {
     let _alone = alone();
     let Some(place) = Place::new("own", "./own[more]\n./flowgate_other-1.0-py3-none-any.whl\n") else { return };
     let setup = "from setuptools import setup\nsetup(name='flowgate-own', version='1.0', py_modules=['flowgate_own'], extras_require={'more': ['iniconfig==2.0.0']})\n";

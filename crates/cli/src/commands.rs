@@ -130,7 +130,7 @@ fn one_flow(path: &Path, named: &str) -> Result<PathBuf, Failure> {
     Ok(flows.remove(0))
 }
 
-/// Says which identity opened what, and never its token.
+/// Says which identity what was asked with, and never its token.
 fn say_identity(identity: &Identity) {
     for (resource, source) in identity.used() {
         anstream::eprintln!("note: {resource} were asked with {source}");

@@ -37,7 +37,7 @@ pub use session::Session;
 pub(crate) use session::{Request, Response};
 pub(crate) use sources::Sources;
 pub use trouble::{Cause, Trouble};
-pub use wheels::Target;
+pub(crate) use wheels::Target;
 
 use crate::error::{RuntimeError, Stage};
 

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flowgate_runtime::environment::base;
 
@@ -35,6 +35,8 @@ environment:
   python_requirements_txt: requirements.txt
 ";
 const TAG: &str = "flowgate-bench";
+/// How long the engine may take to remove the container of a build.
+const GONE_WITHIN: Duration = Duration::from_secs(30);
 const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 
 /// Measures and writes `docs/benchmarks-environment.md`.
@@ -60,7 +62,7 @@ pub(crate) fn all() -> Result<()> {
 fn measured(place: &Place) -> Result<String> {
     let builder = place.builder()?;
     let (mut cold, mut warm, mut docker) = (Vec::new(), Vec::new(), Vec::new());
-    succeeded(&mut place.flowgate(&place.full_cache(), &["environment", "build", "flow"]))?;
+    place.build(&place.full_cache())?;
     for number in 0..BUILDS {
         say(&format!("bench: cold and warm builds, {} of {BUILDS}", number + 1));
         for turn in 0..3 {
@@ -69,23 +71,18 @@ fn measured(place: &Place) -> Result<String> {
             place.forget()?;
             place.refresh()?;
             match (number + turn) % 3 {
-                0 => {
-                    cold.push(succeeded(&mut place.flowgate(&cache, &["environment", "build", "flow"]))?);
-                }
-                1 => {
-                    let cache = place.full_cache();
-                    warm.push(succeeded(&mut place.flowgate(&cache, &["environment", "build", "flow"]))?);
-                }
+                0 => cold.push(place.build(&cache)?),
+                1 => warm.push(place.build(&place.full_cache())?),
                 _ => docker.push(succeeded(&mut place.docker_build(&builder, &["--no-cache"]))?),
             }
         }
     }
     say("bench: builds of what is there");
     let (mut again, mut cached) = (Vec::new(), Vec::new());
-    succeeded(&mut place.flowgate(&place.full_cache(), &["environment", "build", "flow"]))?;
+    place.build(&place.full_cache())?;
     succeeded(&mut place.docker_build(&builder, &[]))?;
     for _ in 0..LOOKS {
-        again.push(succeeded(&mut place.flowgate(&place.full_cache(), &["environment", "build", "flow"]))?);
+        again.push(place.build(&place.full_cache())?);
         cached.push(succeeded(&mut place.docker_build(&builder, &[]))?);
     }
     let mut page = Page::new("Benchmarks: environments", LOOKS);
@@ -154,6 +151,11 @@ impl Place {
         command
     }
 
+    /// The wall time of `flowgate environment build`, in seconds.
+    fn build(&self, cache: &Path) -> Result<f64> {
+        succeeded(&mut self.flowgate(cache, &["environment", "build", "flow"]))
+    }
+
     /// The network of the machine itself costs a build the least.
     fn docker_build(&self, builder: &Builder, more: &[&str]) -> Command {
         let mut command = Command::new(&builder.program);
@@ -209,7 +211,11 @@ impl Place {
     /// seconds slower.
     fn refresh(&self) -> Result<()> {
         let container = ["ps", "--all", "--quiet", "--filter", "name=flowgate-build"];
+        let deadline = Instant::now() + GONE_WITHIN;
         while !output(Command::new("docker").args(container))?.is_empty() {
+            if Instant::now() > deadline {
+                return Err("the container of a build stays; look at `docker ps --all`".to_owned());
+            }
             std::thread::sleep(Duration::from_millis(100));
         }
         // The second time finds free what the first one wrote.

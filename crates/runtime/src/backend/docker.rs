@@ -139,12 +139,7 @@ impl Docker {
             Err(error) => return Err(self.stays(id, &causes(&error))),
         }
         // The engine is removing it by itself.
-        self.wait(id, "removed").await
-    }
-
-    /// Waits for a container that ends in any way, or is gone.
-    async fn wait(&self, id: &str, condition: &str) -> Result<(), RuntimeError> {
-        let options = WaitContainerOptionsBuilder::new().condition(condition).build();
+        let options = WaitContainerOptionsBuilder::new().condition("removed").build();
         let mut waiting = std::pin::pin!(self.engine.wait_container(id, Some(options)));
         match timeout(REMOVAL, waiting.next()).await {
             Ok(_) => Ok(()),

@@ -16,7 +16,7 @@ use super::trouble::{Cause, Trouble, shown};
 use super::{Gate, Sources, Target};
 use crate::installer::Archive;
 
-/// Pages that are read at once: each may need the room of the largest.
+/// Pages that are read at once: each may need the room of the largest, and where it came packed, twice.
 const MAX_READ: usize = 8;
 /// Files that one install may be offered: a few hundred projects with a thousand each.
 const MAX_FILES: usize = 500_000;

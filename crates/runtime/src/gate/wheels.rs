@@ -9,11 +9,11 @@ use serde::Deserialize;
 
 /// A 64-bit CPython on Linux, in the words of wheels' names (PEP 425, PEP 600, PEP 656).
 #[derive(Debug, Clone, Deserialize)]
-pub struct Target {
+pub(crate) struct Target {
     /// Its interface for binaries: `cp311`.
-    pub abi: String,
+    abi: String,
     /// Its processor: `x86_64`.
-    pub machine: String,
+    machine: String,
 }
 
 impl Target {

@@ -58,21 +58,26 @@ pub(super) fn failure(error: RuntimeError, steps: &Steps, planned: &[PlannedRequ
             "loosen the requirement that it names, or build a base image of your own with the versions that you need",
         );
     }
-    let hint = if has_no_compiler(&log) {
-        "the base image has no compiler: ask for versions that have a wheel for its Python, or describe a base image with a compiler (`environment.images` in flowgate.yaml)"
-    } else {
-        "the end of its log says why; ask for versions that have a wheel for the Python of the base image"
-    };
     if let Some((line, package)) = log.lines().find_map(|line| Some((line, unbuilt(line)?))) {
         // uv says which requirement it came with.
         let way = log.lines().find(|line| line.contains("was included because")).unwrap_or(line);
         let lines = places(planned, way).map(|lines| format!("{lines}: ")).unwrap_or_default();
+        let hint = if has_no_compiler(&log) {
+            "the base image has no compiler: ask for versions that have a wheel for its Python, or describe a base image with a compiler (`environment.images` in flowgate.yaml)"
+        } else {
+            "the end of its log says why; ask for versions that have a wheel for the Python of the base image"
+        };
         return told(format!("{lines}`{package}` could not be built from its source"), hint);
     }
+    let sources = || planned.iter().filter(|line| local_source(line).is_some());
     if NAMELESS.iter().any(|words| log.contains(words))
-        && let Some(lines) = listed(planned.iter().filter(|line| local_source(line).is_some()))
+        && let Some(lines) = listed(sources())
     {
-        return told(format!("{lines} could not be built from its source"), hint);
+        let which = if sources().count() > 1 { "one of " } else { "" };
+        return told(
+            format!("{which}{lines} could not be built from its source"),
+            "the end of its log says why; mend it, or put a wheel of it into the flow's folder",
+        );
     }
     RuntimeError { log: Some(last_lines(&log)), ..error }
 }
@@ -178,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_of_the_flow_s_own_folder_is_named_by_its_line() {
+    fn a_package_of_the_flows_own_folder_is_named_by_its_line() {
         let own = PlannedRequirement { normal: "path own[x]".to_owned(), ..planned("./own[x]") };
         for log in [
             "error: The build backend returned an error\n  cause: Call to `x` failed\n",
