@@ -14,11 +14,12 @@ use crate::{Folder, skip};
 const INSIDE: &str = "FLOWGATE_TEST_NETWORK";
 /// Hosts of the fake. The certificate knows all but the last two: one is another's, and at the
 /// other's address nobody listens.
-const HOSTS: [&str; 6] = [
+const HOSTS: [&str; 7] = [
     "pkgs.dev.azure.com",
     "login.microsoftonline.com",
     "token.actions.githubusercontent.com",
     "contoso.azurecr.io",
+    "packages.contoso.example",
     "impostor.pkgs.visualstudio.com",
     "silent.pkgs.visualstudio.com",
 ];
@@ -67,7 +68,7 @@ pub fn in_own_network(name: &str, test: impl FnOnce(&Azure)) {
 
 /// An authority and a certificate of it for the fake's hosts.
 fn certificates(folder: &Path) {
-    let names: Vec<String> = HOSTS.iter().take(4).map(|host| format!("DNS:{host}")).collect();
+    let names: Vec<String> = HOSTS.iter().take(5).map(|host| format!("DNS:{host}")).collect();
     std::fs::write(folder.join("names"), format!("subjectAltName={}\n", names.join(","))).expect("a file");
     let openssl = |arguments: &str| {
         let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().expect("openssl");

@@ -1,5 +1,6 @@
 """A fake of what only Azure and GitHub have: Entra's token endpoint, a machine's identity endpoint, Azure DevOps feeds,
-an Azure container registry, and GitHub's issuer of a workflow's tokens, each with its own protocol. The test gives it a
+an Azure container registry, and GitHub's issuer of a workflow's tokens, each with its own protocol;
+and a company's own index, `packages.contoso.example`. The test gives it a
 network of its own, in which their hosts are on the loopback device. What it was asked stands in `asked`, beside its
 certificate.
 
@@ -109,8 +110,18 @@ class Azure(http.server.BaseHTTPRequestHandler):
             self.answer(200 if ok else 403, {"value": "fake-workflow-token"} if ok else {})
         elif host.endswith("azurecr.io"):
             self.registry(url.path, query)
+        elif host == "packages.contoso.example":
+            self.company(url.path)
         else:
             self.feed(url.path)
+
+    def company(self, path):
+        if self.basic() is None or self.basic()[1] != "fake-company-token":
+            return self.answer(401, "who are you?", [("WWW-Authenticate", 'Basic realm="packages"')])
+        pages = {"/simple/": '<a href="tools/">tools</a>', "/simple/tools/": '<a href="tools-1.0.tar.gz">tools-1.0.tar.gz</a>'}
+        if path == "/team":
+            return self.answer(301, "", [("Location", "/simple/")])
+        self.answer(200 if path in pages else 404, pages.get(path, ""), [("Content-Type", "text/html")])
 
     def machine(self, query):
         app_service = self.path.startswith("/msi/")

@@ -142,8 +142,8 @@ fn a_workflow_without_its_own_token_is_told_what_it_needs() {
 
 /// Whatever the workflow gave, and whatever the runner's machine has: no token is even asked for.
 #[test]
-fn a_stranger_is_nobody() {
-    in_own_network("a_stranger_is_nobody", |azure| {
+fn untrusted_code_is_nobody() {
+    in_own_network("untrusted_code_is_nobody", |azure| {
         let Some(repository) = Repository::new(azure) else { return };
         let base = repository.commit();
         let az = azure.folder().join("bin/az");
@@ -160,10 +160,7 @@ fn a_stranger_is_nobody() {
         for event in [pull_request(7, 2, &base), ("pull_request_target", pull_request(7, 2, &base).1), unreadable] {
             for given in [&[][..], &token, &APP] {
                 let ran = repository.act(event.clone(), &[given, &ISSUER]);
-                assert_refused(
-                    &ran,
-                    &["`{private}` stands for a token", "a stranger's code gets none", "public index"],
-                );
+                assert_refused(&ran, &["`{private}` stands for a token", "untrusted code gets none", "public index"]);
                 assert!(!ran.1.contains("were asked with"), "{}", ran.1);
             }
         }
@@ -206,7 +203,9 @@ fn a_pull_request_opens_no_feed_by_its_own_word() {
         let ran = repository.act(pull_request(7, 1, &base), &[&token]);
         assert_refused(
             &ran,
-            &["neither the workflow nor the base revision's flowgate.yaml allows `pkgs.dev.azure.com`"],
+            &[
+                "it is not an allowed feed; add it to the input `feeds`, or to `environment.feeds` in the base revision's flowgate.yaml",
+            ],
         );
         assert_refused(&repository.act(pull_request(7, 2, &base), &[&token]), &["requirements.txt:1"]);
         assert_eq!(azure.asked(), Vec::<String>::new());

@@ -19,7 +19,8 @@ fn the_doctor_tells_where_the_way_ends() {
         expect![[r#"
             https://{private}@pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/
               passed  url       feed `tools` of the organisation `contoso`
-              passed  dns       `pkgs.dev.azure.com` has 1 address
+              noted   dns       `pkgs.dev.azure.com` has a loopback address (127.0.0.1), and no feed allows this host to be on a private network
+                                help: a build needs `private-network: true` for this feed in flowgate.yaml
               passed  tls       connected; the certificate is trusted
               passed  identity  managed identity, valid until 2100-01-01T00:00:00Z
               passed  index     the feed answers
@@ -34,7 +35,7 @@ fn the_doctor_tells_where_the_way_ends() {
             |name: &str| format!("https://{{private}}@{name}.pkgs.visualstudio.com/_packaging/tools/pypi/simple/");
         let cases: [(&[&str], &str, &str); 11] = [
             (&["https://{private}pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/"], "url", "malformed"),
-            (&["https://pypi.org/simple/"], "url", "malformed"),
+            (&["https://evilpkgs.dev.azure.com/o/_packaging/f/pypi/simple/"], "url", "malformed"),
             (&[&host("nobody")], "dns", "unknown-host"),
             (&[&host("silent")], "tls", "unreachable"),
             (&[&host("impostor")], "tls", "certificate"),
@@ -62,7 +63,7 @@ fn the_doctor_tells_where_the_way_ends() {
         expect![[r#"
             there is no `@` between `{private}` and the host: pip takes both for the host's name
                 write `{private}@`
-            `pypi.org` names no Azure DevOps feed
+            `evilpkgs.dev.azure.com` names no Azure DevOps feed
                 it reads `https://{private}@pkgs.dev.azure.com/<organisation>/_packaging/<feed>/pypi/simple/`
             `silent.pkgs.visualstudio.com` does not answer: Connection refused (os error 111)
                 check the network, and whether a firewall lets this machine out
@@ -85,6 +86,137 @@ fn the_doctor_tells_where_the_way_ends() {
 }
 
 #[test]
+fn the_doctor_serves_any_index() {
+    in_own_network("the_doctor_serves_any_index", |azure| {
+        let url = "https://{private}@packages.contoso.example/simple/";
+        let flow = azure.folder().join("flow");
+        std::fs::create_dir(&flow).expect("a folder");
+        std::fs::write(flow.join("flow.dag.yaml"), "environment:\n  python_requirements_txt: requirements.txt\n")
+            .expect("a file");
+        std::fs::write(flow.join("requirements.txt"), format!("-i {url}\n")).expect("a file");
+        let given = [("FLOWGATE_FEED_TOKEN", "fake-company-token")];
+        let mut shown = String::new();
+        let mut doctor = |arguments: &[&str], variables: &[(&str, &str)]| {
+            let (code, out) = azure.run(&[&["doctor", "feed"], arguments].concat(), variables);
+            shown += &format!("$ {}\n{out}exit code {}\n", arguments.join(" "), code.expect("a code"));
+        };
+        doctor(&["flow"], &given);
+        let feeds = "environment:\n  feeds:\n  - url: https://packages.contoso.example/\n";
+        std::fs::write(flow.join("flowgate.yaml"), feeds).expect("a file");
+        doctor(&["flow"], &given);
+        std::fs::write(flow.join("flowgate.yaml"), format!("{feeds}    private-network: true\n")).expect("a file");
+        doctor(&["flow", "--package", "tools"], &given);
+        // Azure's own token, which this machine has, is not for it.
+        doctor(&["flow"], &[]);
+        doctor(&[url, "--package", "none"], &given);
+        doctor(&[url], &[("FLOWGATE_FEED_TOKEN", "fake-other-token")]);
+        doctor(&["https://packages.contoso.example/simple/"], &[]);
+        doctor(&["https://{private}@packages.contoso.example/nothing/"], &given);
+        doctor(&["ftp://packages.contoso.example/simple/"], &given);
+        doctor(&["https://{private}packages.contoso.example/simple/"], &given);
+        expect![[r#"
+            $ flow
+            https://{private}@packages.contoso.example/simple/
+              passed  url       an index on `packages.contoso.example`
+              failed  allowed   no feed in flowgate.yaml covers this URL
+                                help: add `- url: https://packages.contoso.example/simple/` to `environment.feeds` in flowgate.yaml
+            the feed cannot be used
+            exit code 4
+            $ flow
+            https://{private}@packages.contoso.example/simple/
+              passed  url       an index on `packages.contoso.example`
+              passed  allowed   by `https://packages.contoso.example/` in flowgate.yaml
+              failed  dns       `packages.contoso.example` has a loopback address (127.0.0.1), and no feed allows this host to be on a private network
+                                help: set `private-network: true` for the feed in flowgate.yaml, if that is meant
+            the feed cannot be used
+            exit code 4
+            $ flow --package tools
+            https://{private}@packages.contoso.example/simple/
+              passed  url       an index on `packages.contoso.example`
+              passed  allowed   by `https://packages.contoso.example/` in flowgate.yaml
+              passed  dns       `packages.contoso.example` has 1 address
+              passed  tls       connected; the certificate is trusted
+              passed  identity  the given token
+              passed  index     the feed answers
+              passed  package   `tools`: 1 link
+            the feed can be used
+            exit code 0
+            $ flow
+            https://{private}@packages.contoso.example/simple/
+              passed  url       an index on `packages.contoso.example`
+              passed  allowed   by `https://packages.contoso.example/` in flowgate.yaml
+              passed  dns       `packages.contoso.example` has 1 address
+              passed  tls       connected; the certificate is trusted
+              failed  identity  no token is given for this feed; Azure's is for Azure Artifacts only
+                                help: give it in FLOWGATE_FEED_TOKEN
+            the feed cannot be used
+            exit code 4
+            $ https://{private}@packages.contoso.example/simple/ --package none
+            https://{private}@packages.contoso.example/simple/
+              passed  url       an index on `packages.contoso.example`
+              noted   dns       `packages.contoso.example` has a loopback address (127.0.0.1), and no feed allows this host to be on a private network
+                                help: a build needs `private-network: true` for this feed in flowgate.yaml
+              passed  tls       connected; the certificate is trusted
+              passed  identity  the given token
+              passed  index     1 link
+              failed  package   404: the feed has no such package
+                                help: check its name; for a package of the public index, let the feed have it as an upstream source
+            the feed cannot be used
+            exit code 4
+            $ https://{private}@packages.contoso.example/simple/
+            https://{private}@packages.contoso.example/simple/
+              passed  url       an index on `packages.contoso.example`
+              noted   dns       `packages.contoso.example` has a loopback address (127.0.0.1), and no feed allows this host to be on a private network
+                                help: a build needs `private-network: true` for this feed in flowgate.yaml
+              passed  tls       connected; the certificate is trusted
+              passed  identity  the given token
+              failed  index     401: the given token is not accepted
+                                help: it may have expired, or be for another feed: set FLOWGATE_FEED_TOKEN to one that may read this feed
+            the feed cannot be used
+            exit code 4
+            $ https://packages.contoso.example/simple/
+            https://packages.contoso.example/simple/
+              passed  url       an index on `packages.contoso.example`
+              noted   dns       `packages.contoso.example` has a loopback address (127.0.0.1), and no feed allows this host to be on a private network
+                                help: a build needs `private-network: true` for this feed in flowgate.yaml
+              passed  tls       connected; the certificate is trusted
+              failed  index     401: the feed is private, and the URL asks for no token
+                                help: write `https://{private}@packages.contoso.example...`
+            the feed cannot be used
+            exit code 4
+            $ https://{private}@packages.contoso.example/nothing/
+            https://{private}@packages.contoso.example/nothing/
+              passed  url       an index on `packages.contoso.example`
+              noted   dns       `packages.contoso.example` has a loopback address (127.0.0.1), and no feed allows this host to be on a private network
+                                help: a build needs `private-network: true` for this feed in flowgate.yaml
+              passed  tls       connected; the certificate is trusted
+              passed  identity  the given token
+              failed  index     404: there is no index at this URL
+                                help: check its path; most indexes end in `/simple/`
+            the feed cannot be used
+            exit code 4
+            $ ftp://packages.contoso.example/simple/
+            ftp://packages.contoso.example/simple/
+              failed  url       `ftp` is not the scheme of a feed
+                                help: use `https`
+            the feed cannot be used
+            exit code 4
+            $ https://{private}packages.contoso.example/simple/
+            https://{private}packages.contoso.example/simple/
+              failed  url       there is no `@` between `{private}` and the host: pip takes both for the host's name
+                                help: write `{private}@`
+            the feed cannot be used
+            exit code 4
+        "#]].assert_eq(&shown);
+        assert!(
+            azure.asked().iter().all(|asked| asked.starts_with("packages.contoso.example/")),
+            "{:?}",
+            azure.asked()
+        );
+    });
+}
+
+#[test]
 fn the_doctor_reads_a_flow() {
     in_own_network("the_doctor_reads_a_flow", |azure| {
         let flow = azure.folder().join("flow");
@@ -96,10 +228,13 @@ fn the_doctor_reads_a_flow() {
             format!("-i {TOOLS}\n--extra-index-url {TOOLS}\ncontoso-tools\n"),
         )
         .expect("a file");
+        let feeds = "{url: 'https://pkgs.dev.azure.com/contoso/', private-network: true}";
+        std::fs::write(flow.join("flowgate.yaml"), format!("environment: {{feeds: [{feeds}]}}\n")).expect("a file");
         let (code, out) = azure.run(&["doctor", "feed", "flow"], &[]);
         expect![[r#"
             https://{private}@pkgs.dev.azure.com/contoso/_packaging/tools/pypi/simple/
               passed  url       feed `tools` of the organisation `contoso`
+              passed  allowed   by `https://pkgs.dev.azure.com/contoso/` in flowgate.yaml
               passed  dns       `pkgs.dev.azure.com` has 1 address
               passed  tls       connected; the certificate is trusted
               passed  identity  managed identity, valid until 2100-01-01T00:00:00Z
@@ -110,7 +245,8 @@ fn the_doctor_reads_a_flow() {
         assert_eq!(code, Some(0));
 
         // The identity of flowgate.yaml counts where the command line names none.
-        std::fs::write(flow.join("flowgate.yaml"), "environment: {identity: another}\n").expect("a file");
+        std::fs::write(flow.join("flowgate.yaml"), format!("environment: {{identity: another, feeds: [{feeds}]}}\n"))
+            .expect("a file");
         let (code, out) = azure.run(&["doctor", "feed", "flow"], &[]);
         assert!(code == Some(4) && out.contains("the identity that is named"), "{out}");
         let (code, out) = azure.run(&["doctor", "feed", "flow", "--identity", "assigned"], &[]);
@@ -118,7 +254,10 @@ fn the_doctor_reads_a_flow() {
 
         std::fs::write(flow.join("requirements.txt"), "contoso-tools\n").expect("a file");
         let (code, out) = azure.run(&["doctor", "feed", "flow"], &[]);
-        assert_eq!((code, out.as_str()), (Some(0), "note: the flow's requirements name no private feed\n"));
+        assert_eq!(
+            (code, out.as_str()),
+            (Some(0), "note: the flow's requirements name no feed: its packages come from the public index\n")
+        );
         let (code, out) = azure.run(&["doctor", "feed", "nowhere"], &[]);
         assert_eq!(code, Some(2), "{out}");
     });

@@ -19,12 +19,12 @@ use crate::inputs::{InputError, Inputs};
 /// What a workflow does where no way leads to a token.
 const ADVICE: &str = "give the job `permissions: id-token: write` and the step `azure-client-id` and `azure-tenant-id`, or give it `feed-token` from a secret";
 
-/// Who the flows' builds are to feeds and registries: for a stranger nobody, whatever the workflow was given and
+/// Who the flows' builds are to feeds and registries: for untrusted code nobody, whatever the workflow was given and
 /// whatever the runner's machine offers.
 fn identity(host: &Host, inputs: &Inputs, event: &Event) -> Identity {
     if event.untrusted {
         return Identity::nobody(
-            "a stranger's code gets none",
+            "untrusted code gets none",
             "let its packages come from the public index, or run it from a branch of this repository",
         );
     }
@@ -50,10 +50,15 @@ pub(crate) fn environments(host: &Host, inputs: &Inputs, event: &Event) -> Envir
         environments.trusted_images = TrustedImages::No;
     }
     environments.packages.feeds.extend(inputs.feeds.iter().cloned());
+    environments.packages.feed_advice = if event.untrusted || event.pull_request.is_some() {
+        "add it to the input `feeds`, or to `environment.feeds` in the base revision's flowgate.yaml"
+    } else {
+        "add it to the input `feeds`, or to `environment.feeds` in flowgate.yaml"
+    };
     environments.cache = inputs.cache.clone();
     let identity = Arc::new(identity(host, inputs, event));
     if event.untrusted {
-        environments.registries = Registries::anonymous("a stranger's code has no credential");
+        environments.registries = Registries::anonymous("untrusted code has no credential");
         environments.cache.to = None;
     } else {
         environments.registries = environments.registries.with_identity(Arc::clone(&identity));
@@ -62,10 +67,10 @@ pub(crate) fn environments(host: &Host, inputs: &Inputs, event: &Event) -> Envir
     environments
 }
 
-/// What a stranger's event may not do with registries, where the workflow asks for it: a full sentence.
+/// What an untrusted event may not do with registries, where the workflow asks for it: a full sentence.
 pub(crate) fn held_back(inputs: &Inputs, event: &Event) -> Option<&'static str> {
     (event.untrusted && !inputs.cache.is_none()).then_some(
-        "This code counts as a stranger's: the registry's cache is asked without a credential, and nothing is pushed to it.",
+        "This code is untrusted: the registry cache is asked without a credential, and nothing is pushed to it.",
     )
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct Inputs {
     pub(crate) feeds: Vec<FeedConfig>,
     /// Where environments are shared between runners.
     pub(crate) cache: RegistryCache,
-    /// Whether a stranger's Dockerfile may use the network.
+    /// Whether an untrusted Dockerfile may use the network.
     pub(crate) build_network: bool,
     /// The client id of the Azure identity to use.
     pub(crate) azure_client_id: Option<String>,

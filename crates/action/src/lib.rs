@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowgate_check::workspace::{self, Target, Unit};
+use flowgate_check::workspace::{self, Target, TargetError, Unit};
 use flowgate_flow::load::{self, FileSystem, Within};
 use flowgate_report::check::{CheckReport, Checked, display_path, plural};
 use flowgate_report::escape::{workflow_log, workflow_message};
@@ -65,7 +65,7 @@ async fn act(host: &Host) -> Result<u8, InputError> {
     }
     if event.untrusted && inputs.backend == Choice::Process {
         return Err(InputError(
-            "this code counts as a stranger's, and the process backend is no sandbox; use `backend: docker`".to_owned(),
+            "this code is untrusted, and the process backend has no sandbox; use `backend: docker`".to_owned(),
         ));
     }
 
@@ -103,10 +103,12 @@ fn check_all(host: &Host, inputs: &inputs::Inputs, fs: &Within) -> Result<(Check
     for path in &inputs.flows {
         let at = inputs.workspace.join(path);
         if !fs.reaches(&at) {
-            return Err(InputError(format!("input `flows`: {path}: it does not lie in the repository")));
+            return Err(InputError(format!("input `flows`: {path}: it is outside the repository")));
         }
-        let found = workspace::targets(fs, &at)
-            .map_err(|error| InputError(format!("input `flows`: {}", error.with_path(path))))?;
+        let found = workspace::targets(fs, &at).map_err(|error| match error {
+            TargetError::Path(_) => InputError(format!("input `flows`: {}", error.with_path(path))),
+            TargetError::Config(error) => InputError(error.to_string()),
+        })?;
         targets.extend(found.targets);
     }
     let mut checked = CheckReport::default();

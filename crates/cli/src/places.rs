@@ -79,6 +79,7 @@ impl Places {
                 gate: GateOptions::new(cache.join("packages")),
                 identity: Arc::clone(&identity),
                 feeds: Vec::new(),
+                feed_advice: "add it to `environment.feeds` in flowgate.yaml",
             },
             registries: Registries::new(docker_config.clone(), identity),
             cache: RegistryCache::default(),

@@ -33,6 +33,12 @@ pub fn is_feed(word: &str) -> bool {
         || lower.contains("://dev.azure.com/")
 }
 
+/// True for a URL whose host is one of Azure DevOps, or contains one: it is held to the form of Azure's feeds.
+pub fn names_azure(url: &str) -> bool {
+    let host = Parts::of(url).host;
+    host.contains(FEED_HOST) || host.ends_with(OLD_FEED_HOST) || host == "dev.azure.com"
+}
+
 /// A URL's parts, found as leniently as a person reads it. Ranges are bytes of the URL.
 #[derive(Debug, Clone)]
 pub struct Parts {

@@ -18,8 +18,10 @@ fn ended_name(ended: Ended) -> &'static str {
 fn fault_name(fault: Fault) -> &'static str {
     match fault {
         Fault::Malformed => "malformed",
+        Fault::NotAllowed => "not-allowed",
         Fault::UnknownHost => "unknown-host",
         Fault::Unreachable => "unreachable",
+        Fault::Address => "address",
         Fault::Certificate => "certificate",
         Fault::NoIdentity => "no-identity",
         Fault::Unauthorized => "unauthorized",

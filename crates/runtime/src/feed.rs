@@ -1,15 +1,20 @@
-//! The doctor of a private feed: walks the way that a package takes, step by step, and says where it
-//! ends and what to do there.
+//! The doctor of a package feed: takes the steps that a package takes, says which one fails and what to do there.
+//!
+//! Any index that the gate can reach is served. Azure's own token goes to Azure Artifacts only; another feed gets the
+//! token that the user gave (`FLOWGATE_FEED_TOKEN`), and only where its URL asks for one.
 
 use std::fmt;
 use std::time::Duration;
 
 use azure_core::time::{OffsetDateTime, to_rfc3339};
-use flowgate_flow::feed::{Feed, Parts};
+use flowgate_flow::config::FeedConfig;
+use flowgate_flow::feed::{self, Feed, Parts};
 use flowgate_flow::requirements::{PRIVATE_PLACEHOLDER, normalize};
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, LOCATION};
+use url::Url;
 
+use crate::gate::{self, GatePolicy};
 use crate::http;
 use crate::identity::{Identity, Resource, Source, Token};
 
@@ -24,11 +29,13 @@ const USER: &str = "flowgate";
 pub enum Place {
     /// The form of the URL.
     Url,
+    /// What flowgate.yaml allows.
+    Allowed,
     /// The host's address.
     Dns,
     /// The connection, and the server's certificate.
     Tls,
-    /// Our token.
+    /// The token.
     Identity,
     /// The feed's answer.
     Index,
@@ -43,19 +50,23 @@ pub enum Ended {
     Passed,
     /// It holds, and is worth a look.
     Noted,
-    /// The way ends here.
+    /// Nothing after it can work.
     Failed(Fault),
 }
 
-/// Why a way ends.
+/// Why a step fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The URL is not that of a feed's index.
     Malformed,
+    /// No feed of flowgate.yaml covers it.
+    NotAllowed,
     /// The host has no address.
     UnknownHost,
-    /// Nobody answers there.
+    /// No answer.
     Unreachable,
+    /// The host's address is one that the gate does not connect to.
+    Address,
     /// The server's certificate is not trusted, or TLS failed.
     Certificate,
     /// There is no token.
@@ -85,12 +96,12 @@ pub struct Step {
     pub next: Option<String>,
 }
 
-/// What was found on the way to one feed.
+/// What was found out about one feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
     /// The URL, without any user but the placeholder.
     pub url: String,
-    /// The steps that were made; the last one is where the way ends.
+    /// The steps that were taken; where one failed, it is the last.
     pub steps: Vec<Step>,
 }
 
@@ -101,11 +112,16 @@ impl Diagnosis {
     }
 }
 
-/// Walks the way to a feed. The token is sent to a host of Azure Artifacts only, over TLS.
-pub async fn diagnose(url: &str, package: Option<&str>, identity: &Identity) -> Diagnosis {
+/// Takes the steps to a feed. `feeds` are those that a flow's flowgate.yaml allows; `None` for a URL on its own.
+pub async fn diagnose(
+    url: &str,
+    package: Option<&str>,
+    identity: &Identity,
+    feeds: Option<&[FeedConfig]>,
+) -> Diagnosis {
     let mut walk = Walk { steps: Vec::new() };
-    // `Err` is where the way ends, which is a step like any other.
-    if let Err(end) = walk.go(url, package, identity).await {
+    // What fails is a step like any other.
+    if let Err(end) = walk.go(url, package, identity, feeds).await {
         walk.steps.push(end);
     }
     Diagnosis { url: shown(url), steps: walk.steps }
@@ -134,19 +150,35 @@ impl Walk {
         self.steps.push(Step { place, ended: Ended::Passed, said: said.into(), next: None });
     }
 
-    async fn go(&mut self, url: &str, package: Option<&str>, identity: &Identity) -> Result<(), Step> {
-        let feed = self.url(url)?;
-        let addresses = resolve(&feed.host).await?;
-        self.passed(Place::Dns, format!("`{}` has {}", feed.host, count(addresses, "address", "addresses")));
+    async fn go(
+        &mut self,
+        url: &str,
+        package: Option<&str>,
+        identity: &Identity,
+        feeds: Option<&[FeedConfig]>,
+    ) -> Result<(), Step> {
+        let index = self.url(url)?;
+        let private_network = feeds.map(|feeds| self.allowed(&index, feeds)).transpose()?;
+        self.resolve(&index.host, private_network).await?;
         let client = http::builder().build();
         let client = client
             .map_err(|error| failed(Place::Tls, Fault::Unexpected, http::cause(&error), "mend this machine's TLS"))?;
-        let host = format!("https://{}/", feed.host);
-        client.head(&host).send().await.map_err(|error| unreached(&feed.host, &error))?;
-        self.passed(Place::Tls, "connected; the certificate is trusted");
+        client.head(index.url.clone()).send().await.map_err(|error| unreached(&index.host, &error))?;
+        if index.url.scheme() == "https" {
+            self.passed(Place::Tls, "connected; the certificate is trusted");
+        } else {
+            let next = Some("use `https` if the feed has it".to_owned());
+            self.steps.push(Step {
+                place: Place::Tls,
+                ended: Ended::Noted,
+                said: "connected, without TLS".into(),
+                next,
+            });
+        }
 
-        let token = if Parts::of(url).placeholder.is_some() { Some(self.identity(identity).await?) } else { None };
-        let asker = Asker { client, feed: &feed, token };
+        let token =
+            if Parts::of(url).placeholder.is_some() { Some(self.identity(&index, identity).await?) } else { None };
+        let asker = Asker { client, index: &index, token };
         // A package's page proves its feed, too.
         let Some(package) = package else {
             let page = asker.ask("", Place::Index).await?;
@@ -169,20 +201,40 @@ impl Walk {
         }
     }
 
-    fn url(&mut self, url: &str) -> Result<Feed, Step> {
-        let feed = Feed::parse(url).map_err(|faults| {
+    fn url(&mut self, url: &str) -> Result<Index, Step> {
+        let parts = Parts::of(url);
+        let malformed = |faults: &[feed::Fault]| {
             let said: Vec<&str> = faults.iter().map(|fault| fault.message.as_str()).collect();
             let next: Vec<&str> = faults.iter().map(|fault| fault.help.as_str()).collect();
             failed(Place::Url, Fault::Malformed, said.join("; "), next.join("; "))
-        })?;
-        let project = feed.project.as_ref().map(|project| format!(", project `{project}`")).unwrap_or_default();
-        let said = format!("feed `{}` of the organisation `{}`{project}", feed.name, feed.organisation);
-        let parts = Parts::of(url);
+        };
+        let index = if feed::names_azure(url) {
+            let azure = Feed::parse(url).map_err(|faults| malformed(&faults))?;
+            Index::of_azure(azure).ok_or_else(|| not_an_index(url))?
+        } else {
+            let faults: Vec<_> = feed::faults(url);
+            let is_certain = |fault: &&feed::Fault| fault.certainty == feed::Certainty::Certain;
+            // A feed without TLS may be meant; no token is sent to it.
+            let is_harmless = |fault: &&feed::Fault| {
+                parts.placeholder.is_none() && parts.scheme.as_deref() == Some("http") && fault.range == (0..4)
+            };
+            let certain: Vec<_> =
+                faults.iter().filter(is_certain).filter(|fault| !is_harmless(fault)).cloned().collect();
+            if !certain.is_empty() {
+                return Err(malformed(&certain));
+            }
+            Index::of(url, &parts).ok_or_else(|| not_an_index(url))?
+        };
+        let said = match &index.azure {
+            Some(Feed { name, organisation, project, .. }) => {
+                let project = project.as_ref().map(|project| format!(", project `{project}`")).unwrap_or_default();
+                format!("feed `{name}` of the organisation `{organisation}`{project}")
+            }
+            None => format!("an index on `{}`", index.host),
+        };
         let note = match &parts.placeholder {
             Some((_, written)) if written == PRIVATE_PLACEHOLDER => None,
-            Some((_, written)) => {
-                Some(format!("write `{PRIVATE_PLACEHOLDER}`, which a runtime knows, for `{written}`"))
-            }
+            Some((_, written)) => Some(format!("write `{PRIVATE_PLACEHOLDER}` instead of `{written}`")),
             None if parts.authority.start < parts.host_range.start => Some(format!(
                 "the user in the URL is not sent: write `{PRIVATE_PLACEHOLDER}` in its place, and revoke it if it is a token"
             )),
@@ -190,10 +242,69 @@ impl Walk {
         };
         let ended = if note.is_some() { Ended::Noted } else { Ended::Passed };
         self.steps.push(Step { place: Place::Url, ended, said, next: note });
-        Ok(feed)
+        Ok(index)
     }
 
-    async fn identity(&mut self, identity: &Identity) -> Result<Token, Step> {
+    /// The feed of flowgate.yaml that covers a URL: whether it may be on a private network.
+    fn allowed(&mut self, index: &Index, feeds: &[FeedConfig]) -> Result<bool, Step> {
+        if GatePolicy::public().covers(&index.url) {
+            self.passed(Place::Allowed, "the public index");
+            return Ok(false);
+        }
+        for config in feeds {
+            let refused = |cause: String| failed(Place::Allowed, Fault::Malformed, cause, "mend it in flowgate.yaml");
+            let feed = gate::Feed::new(&config.url).map_err(refused)?;
+            if GatePolicy::none().with(feed).covers(&index.url) {
+                self.passed(Place::Allowed, format!("by `{}` in flowgate.yaml", config.url));
+                return Ok(config.private_network);
+            }
+        }
+        let root = match &index.azure {
+            Some(feed) => format!("https://{}/{}/", feed::FEED_HOST, feed.organisation),
+            None => index.url.to_string(),
+        };
+        let next = format!("add `- url: {root}` to `environment.feeds` in flowgate.yaml");
+        Err(failed(Place::Allowed, Fault::NotAllowed, "no feed in flowgate.yaml covers this URL", next))
+    }
+
+    /// `private_network` is what flowgate.yaml says of the feed, where there is a flow.
+    async fn resolve(&mut self, host: &str, private_network: Option<bool>) -> Result<(), Step> {
+        let end = |fault: Fault, said: String, next: &str| failed(Place::Dns, fault, said, next);
+        let unknown =
+            |said: String| end(Fault::UnknownHost, said, "check the host's name, and this machine's name server");
+        let found = tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host((host, 443))).await;
+        let found = found.map_err(|_| unknown(format!("no name server answers for `{host}`")))?;
+        let found = found.map_err(|error| unknown(format!("`{host}` has no address: {error}")))?;
+        let addresses: Vec<_> = found.map(|address| address.ip()).collect();
+        if addresses.is_empty() {
+            return Err(unknown(format!("`{host}` has no address")));
+        }
+        let said = format!("`{host}` has {}", count(addresses.len(), "address", "addresses"));
+        let refused = |private| addresses.iter().find_map(|address| gate::check_address(*address, private).err());
+        if let Some(why) = refused(true) {
+            return Err(end(Fault::Address, format!("`{host}` has {why}"), "no build connects to such an address"));
+        }
+        match refused(private_network.unwrap_or(false)) {
+            None => self.passed(Place::Dns, said),
+            Some(why) if private_network.is_some() => {
+                let next = "set `private-network: true` for the feed in flowgate.yaml, if that is meant";
+                return Err(end(Fault::Address, format!("`{host}` has {why}"), next));
+            }
+            Some(why) => self.steps.push(Step {
+                place: Place::Dns,
+                ended: Ended::Noted,
+                said: format!("`{host}` has {why}"),
+                next: Some("a build needs `private-network: true` for this feed in flowgate.yaml".to_owned()),
+            }),
+        }
+        Ok(())
+    }
+
+    async fn identity(&mut self, index: &Index, identity: &Identity) -> Result<Token, Step> {
+        if index.azure.is_none() && identity.options().feed_token.is_none() {
+            let said = "no token is given for this feed; Azure's is for Azure Artifacts only";
+            return Err(failed(Place::Identity, Fault::NoIdentity, said, "give it in FLOWGATE_FEED_TOKEN"));
+        }
         let token = identity
             .token(Resource::PackageFeed)
             .await
@@ -205,16 +316,34 @@ impl Walk {
     }
 }
 
-async fn resolve(host: &str) -> Result<usize, Step> {
-    let next = "check the host's name, and this machine's name server";
-    let end = |said: String| failed(Place::Dns, Fault::UnknownHost, said, next);
-    let found = tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host((host, 443))).await;
-    let found = found.map_err(|_| end(format!("no name server answers for `{host}`")))?;
-    match found.map(Iterator::count) {
-        Ok(0) => Err(end(format!("`{host}` has no address"))),
-        Ok(addresses) => Ok(addresses),
-        Err(error) => Err(end(format!("`{host}` has no address: {error}"))),
+/// The index to ask.
+struct Index {
+    /// Its root, which ends in `/`, without a user.
+    url: Url,
+    host: String,
+    /// Its parts, where it is one of Azure Artifacts.
+    azure: Option<Feed>,
+}
+
+impl Index {
+    fn of_azure(feed: Feed) -> Option<Self> {
+        Some(Self { url: Url::parse(&feed.index).ok()?, host: feed.host.clone(), azure: Some(feed) })
     }
+
+    fn of(url: &str, parts: &Parts) -> Option<Self> {
+        let scheme = parts.scheme.as_deref().filter(|scheme| matches!(*scheme, "https" | "http"))?;
+        let place = url.get(parts.host_range.clone())?;
+        let path = url.get(parts.path.clone())?.trim_end_matches('/');
+        let url = Url::parse(&format!("{scheme}://{place}{path}/")).ok()?;
+        let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+        Some(Self { url, host, azure: None })
+    }
+}
+
+fn not_an_index(url: &str) -> Step {
+    let next = "an index is `https://HOST/.../simple/`; a feed of Azure DevOps is \
+                `https://{private}@pkgs.dev.azure.com/<organisation>/_packaging/<feed>/pypi/simple/`";
+    failed(Place::Url, Fault::Malformed, format!("`{}` is not the URL of an index", shown(url)), next)
 }
 
 fn unreached(host: &str, error: &reqwest::Error) -> Step {
@@ -230,42 +359,48 @@ fn unreached(host: &str, error: &reqwest::Error) -> Step {
 /// Asks the feed.
 struct Asker<'a> {
     client: reqwest::Client,
-    feed: &'a Feed,
+    index: &'a Index,
     token: Option<Token>,
 }
 
 impl Asker<'_> {
     /// Gives what a page of the index holds.
     async fn ask(&self, page: &str, place: Place) -> Result<String, Step> {
-        let url = format!("{}{page}", self.feed.index);
+        let url = format!("{}{page}", self.index.url);
         let mut request = self.client.get(url).header(ACCEPT, "text/html");
         if let Some(token) = &self.token {
             request = request.basic_auth(USER, Some(token.secret.expose()));
         }
-        let response = request.send().await.map_err(|error| Step { place, ..unreached(&self.feed.host, &error) })?;
+        let unreached = |error: &reqwest::Error| Step { place, ..unreached(&self.index.host, error) };
+        let response = request.send().await.map_err(|error| unreached(&error))?;
         let status = response.status();
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = http::text(response, MAX_BODY)
-            .await
-            .map_err(|error| Step { place, ..unreached(&self.feed.host, &error) })?;
-        let said = |what: &str| match message(&body) {
+        let body = http::text(response, MAX_BODY).await.map_err(|error| unreached(&error))?;
+        let azure = self.index.azure.as_ref();
+        let said = |what: &str| match message(&body).filter(|_| azure.is_some()) {
             Some(message) => format!("{}: {what}: {message}", status.as_u16()),
             None => format!("{}: {what}", status.as_u16()),
         };
         match status {
             StatusCode::OK => Ok(count(body.matches("<a ").count(), "link", "links")),
+            StatusCode::UNAUTHORIZED => Err(self.unauthorized(place, said)),
             // A browser would be sent to the sign-in page.
-            StatusCode::UNAUTHORIZED | StatusCode::NON_AUTHORITATIVE_INFORMATION => Err(self.unauthorized(place, said)),
+            StatusCode::NON_AUTHORITATIVE_INFORMATION if azure.is_some() => Err(self.unauthorized(place, said)),
             _ if status.is_redirection() && location.as_deref().is_some_and(|to| to.contains("signin")) => {
                 Err(self.unauthorized(place, said))
             }
             StatusCode::FORBIDDEN => {
-                let what = said("the identity is accepted, and may not read this feed");
-                let Feed { organisation, name, .. } = self.feed;
-                let next = format!(
-                    "give it access to the organisation `{organisation}`, and the role Feed Reader on `{name}`"
-                );
-                Err(failed(place, Fault::Forbidden, what, next))
+                let next = match azure {
+                    Some(Feed { organisation, name, .. }) => format!(
+                        "give it access to the organisation `{organisation}`, and the role Feed Reader on `{name}`"
+                    ),
+                    None => "give the token's owner permission to read this feed".to_owned(),
+                };
+                let what = match self.token {
+                    Some(_) => "the identity is accepted, but may not read this feed",
+                    None => "the feed may not be read without a token",
+                };
+                Err(failed(place, Fault::Forbidden, said(what), next))
             }
             StatusCode::NOT_FOUND if place == Place::Package => {
                 let next =
@@ -273,32 +408,47 @@ impl Asker<'_> {
                 Err(failed(place, Fault::NoPackage, said("the feed has no such package"), next))
             }
             StatusCode::NOT_FOUND => {
-                let what = said("there is no such organisation, project or feed");
-                let next = "compare each name in the URL with `Connect to feed` in Azure DevOps";
-                Err(failed(place, Fault::NoFeed, what, next))
+                let (what, next) = match azure {
+                    Some(_) => (
+                        "there is no such organisation, project or feed",
+                        "compare each name in the URL with `Connect to feed` in Azure DevOps",
+                    ),
+                    None => ("there is no index at this URL", "check its path; most indexes end in `/simple/`"),
+                };
+                Err(failed(place, Fault::NoFeed, said(what), next))
             }
-            _ => Err(failed(place, Fault::Unexpected, said("an answer that is none of an index"), "try again later")),
+            _ if status.is_redirection() => {
+                let to = location.as_deref().and_then(|to| self.index.url.join(to).ok());
+                let to = to.map_or("another place".to_owned(), |to| format!("`{}`", shown(to.as_str())));
+                Err(failed(place, Fault::Unexpected, said(&format!("it redirects to {to}")), "write that URL"))
+            }
+            _ => Err(failed(place, Fault::Unexpected, said("not the answer of an index"), "try again later")),
         }
     }
 
     fn unauthorized(&self, place: Place, said: impl Fn(&str) -> String) -> Step {
-        let Feed { organisation, .. } = self.feed;
-        let (what, next) = match self.token.as_ref().map(|token| token.source) {
-            None => (
+        let Index { host, azure, .. } = self.index;
+        let (what, next) = match (self.token.as_ref().map(|token| token.source), azure) {
+            (None, _) => (
                 "the feed is private, and the URL asks for no token".to_owned(),
-                format!("write `https://{PRIVATE_PLACEHOLDER}@{}...`", self.feed.host),
+                format!("write `https://{PRIVATE_PLACEHOLDER}@{host}...`"),
             ),
-            Some(Source::Given) => (
+            (Some(Source::Given), Some(Feed { organisation, .. })) => (
                 "the given token is not accepted".to_owned(),
                 format!(
-                    "it may have ended, or be of another organisation: make one in `{organisation}` with the scope Packaging (read)"
+                    "it may have expired, or be for another organisation: create one in `{organisation}` with the scope Packaging (read)"
                 ),
             ),
-            Some(source) => (
+            (Some(source), Some(Feed { organisation, .. })) => (
                 format!("the token from {source} is not accepted"),
                 format!(
                     "add this identity to the users of the organisation `{organisation}`, which must be of the same tenant"
                 ),
+            ),
+            (Some(_), None) => (
+                "the given token is not accepted".to_owned(),
+                "it may have expired, or be for another feed: set FLOWGATE_FEED_TOKEN to one that may read this feed"
+                    .to_owned(),
             ),
         };
         failed(place, Fault::Unauthorized, said(&what), next)
@@ -323,6 +473,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Url => "url",
+            Self::Allowed => "allowed",
             Self::Dns => "dns",
             Self::Tls => "tls",
             Self::Identity => "identity",

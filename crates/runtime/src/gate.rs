@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub(crate) use fetch::check as check_address;
 pub use policy::{Feed, GatePolicy};
 pub use session::Session;
 pub(crate) use session::{Request, Response};

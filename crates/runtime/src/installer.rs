@@ -142,7 +142,7 @@ impl Installer {
     ///
     /// # Errors
     /// An index that is not allowed, before anything is sent; an installer that fails, with what
-    /// the gate knows of the cause; and one that did less than it was asked and says nothing of it.
+    /// the gate knows of the cause; and one that left out a part of the requirements and yet exits with 0.
     pub async fn run(
         &mut self,
         request: &InstallRequest,
@@ -194,7 +194,7 @@ impl Installer {
             return Err(with(RuntimeError::new(Stage::Environment, message), trouble.hint(), log));
         }
         if let Some(line) = log.as_deref().and_then(command::loss) {
-            let message = format!("{installer} did less than it was asked: {}", clip(line.to_owned(), 400));
+            let message = format!("{installer} left out a part of the requirements: {}", clip(line.to_owned(), 400));
             return Err(with(RuntimeError::new(Stage::Environment, message), None, log.clone()));
         }
         self.hello.packages = exited.packages;

@@ -140,7 +140,7 @@ impl Shared {
         let mut dead = self.dead.subscribe();
         match dead.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(error)) => error.clone(),
-            _ => self.error("the worker has gone"),
+            _ => self.error("the worker ended unexpectedly"),
         }
     }
 
@@ -302,8 +302,8 @@ async fn lost(shared: &Shared, error: WireError) -> RuntimeError {
         WireError::End | WireError::Broken(_) => {
             let _ = timeout(LAST_WORDS, shared.log.finished()).await;
             shared
-                .error("the worker has gone")
-                .with_hint("where its log does not say why, it was killed: for want of memory, or by a flow")
+                .error("the worker ended unexpectedly")
+                .with_hint("its log may say why; otherwise it was killed, by the flow's code or because memory ran out")
         }
     }
 }
@@ -311,7 +311,7 @@ async fn lost(shared: &Shared, error: WireError) -> RuntimeError {
 fn fatal(shared: &Shared, payload: &[u8]) -> RuntimeError {
     match body::<FatalBody>(payload) {
         Ok(fatal) => {
-            shared.error(format!("the worker gave up: {}: {}", clip(fatal.r#type, 256), clip(fatal.message, 16 << 10)))
+            shared.error(format!("the worker failed: {}: {}", clip(fatal.r#type, 256), clip(fatal.message, 16 << 10)))
         }
         Err(error) => shared.error(format!("worker sent {error} as its last words")),
     }

@@ -315,7 +315,7 @@ async fn a_worker_that_cannot_start_says_why_and_leaves_nothing() {
         error
     };
     let error = start("gone", 60).await;
-    assert_eq!((error.message.as_str(), error.log.as_deref()), ("the worker has gone", Some("last words")));
+    assert_eq!((error.message.as_str(), error.log.as_deref()), ("the worker ended unexpectedly", Some("last words")));
     assert_eq!(start("slow", 1).await.message, "the worker did not answer within 1 s");
     assert!(
         start("loud", 60).await.message.starts_with("worker sent a frame of kind 0x6f that announces 1751477356 bytes")
@@ -323,7 +323,7 @@ async fn a_worker_that_cannot_start_says_why_and_leaves_nothing() {
     assert!(start("none", 60).await.message.starts_with("cannot start "));
     let error = start("bare/bin/python", 60).await;
     assert!(
-        error.message.starts_with("the worker gave up: ImportError: ") && error.message.contains("promptflow"),
+        error.message.starts_with("the worker failed: ImportError: ") && error.message.contains("promptflow"),
         "{error:?}"
     );
     assert_eq!(leftovers(&folder.0), Vec::<String>::new());

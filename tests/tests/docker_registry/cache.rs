@@ -138,7 +138,7 @@ fn what_a_pull_request_pushed_is_its_own() {
         0,
         &[
             "the registry's cache is asked without a credential, and nothing is pushed to it",
-            "refuses it, asked as nobody (a stranger's code has no credential)",
+            "refuses it, asked as nobody (untrusted code has no credential)",
         ],
     );
     assert_eq!((stranger.builds(&place), of(9)), (1, None));

@@ -1,5 +1,6 @@
 //! `flowgate doctor`.
 
+use flowgate_flow::config::EnvironmentConfig;
 use flowgate_flow::feed::{is_feed, is_index};
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::feed::{json, terminal};
@@ -19,15 +20,18 @@ pub(super) fn run(command: &DoctorCommand) -> Result<u8, Failure> {
 
 fn feed(arguments: &FeedArguments) -> Result<u8, Failure> {
     let places = Places::of_this_process()?;
-    let (urls, configured) = urls(&places, &arguments.feed)?;
+    let (urls, config) = urls(&places, &arguments.feed)?;
     if urls.is_empty() {
-        anstream::eprintln!("note: the flow's requirements name no private feed");
+        anstream::eprintln!("note: the flow's requirements name no feed: its packages come from the public index");
     }
-    let identity = Identity::new(Places::identity(arguments.identity.client_id.clone().or(configured)));
+    let named = arguments.identity.client_id.clone();
+    let named = named.or_else(|| config.as_ref().and_then(|config| config.identity.clone()));
+    let identity = Identity::new(Places::identity(named));
+    let feeds = config.as_ref().map(|config| config.feeds.as_slice());
     let diagnoses = block_on(async {
         let mut diagnoses = Vec::new();
         for url in &urls {
-            diagnoses.push(diagnose(url, arguments.package.as_deref(), &identity).await);
+            diagnoses.push(diagnose(url, arguments.package.as_deref(), &identity, feeds).await);
         }
         diagnoses
     })?;
@@ -39,8 +43,8 @@ fn feed(arguments: &FeedArguments) -> Result<u8, Failure> {
     Ok(if is_usable { ExitReason::Passed } else { ExitReason::Environment }.code())
 }
 
-/// The URL that was named, or those of a flow's requirements, each once; and the identity of its flowgate.yaml.
-fn urls(places: &Places, named: &str) -> Result<(Vec<String>, Option<String>), Failure> {
+/// The URL that was named, or those of a flow's requirements, each once, with the flow's configuration.
+fn urls(places: &Places, named: &str) -> Result<(Vec<String>, Option<EnvironmentConfig>), Failure> {
     let path = places.working_directory.join(named);
     if !path.exists() && (named.contains("://") || is_feed(named)) {
         return Ok((vec![named.to_owned()], None));
@@ -49,10 +53,10 @@ fn urls(places: &Places, named: &str) -> Result<(Vec<String>, Option<String>), F
     let lines = project.requirements.iter().flat_map(|file| &file.requirements.lines);
     let options = lines.flat_map(|line| &line.options).filter(|option| is_index(option));
     let mut urls: Vec<String> = Vec::new();
-    for url in options.filter_map(|option| option.value.as_ref()).filter(|url| is_feed(&url.value)) {
+    for url in options.filter_map(|option| option.value.as_ref()) {
         if !urls.contains(&url.value) {
             urls.push(url.value.clone());
         }
     }
-    Ok((urls, places.settings(&project.folder)?.config.identity))
+    Ok((urls, Some(places.settings(&project.folder)?.config)))
 }

@@ -1,4 +1,4 @@
-//! The disk, as far as one folder: for files that a stranger wrote.
+//! The disk, as far as one folder: for untrusted files.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};

@@ -31,12 +31,12 @@ pub struct WireFeed {
 /// One step.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct WireStep {
-    /// `url`, `dns`, `tls`, `identity`, `index` or `package`.
+    /// `url`, `allowed`, `dns`, `tls`, `identity`, `index` or `package`.
     pub step: String,
     /// How it ended.
     #[schemars(with = "WireEnded")]
     pub ended: &'static str,
-    /// Why the way ends here: `malformed`, `unknown-host`, `unreachable`, `certificate`,
+    /// Why it failed: `malformed`, `not-allowed`, `unknown-host`, `address`, `unreachable`, `certificate`,
     /// `no-identity`, `unauthorized`, `forbidden`, `no-feed`, `no-package` or `unexpected`.
     pub fault: Option<&'static str>,
     /// What was seen.

@@ -252,8 +252,13 @@ fn causes(error: &Error) -> String {
     if let Error::DockerResponseServerError { message, .. } = error {
         return message.trim().to_owned();
     }
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
+    // The outer texts of a failed request name the HTTP library; their cause says what happened.
+    let first: &dyn std::error::Error = match error {
+        Error::HyperLegacyError { err } => std::error::Error::source(err).unwrap_or(err),
+        other => other,
+    };
+    let mut text = first.to_string();
+    let mut next = first.source();
     while let Some(cause) = next {
         let said = cause.to_string();
         if !text.contains(&said) {

@@ -7,7 +7,7 @@ use flowgate_flow::config::FeedConfig;
 
 use crate::error::{RuntimeError, Stage};
 use crate::gate::{Feed, Gate, GateOptions, GatePolicy};
-use crate::identity::{Identity, Resource};
+use crate::identity::{Identity, Resource, Source};
 use crate::plan::{EnvironmentPlan, PLACEHOLDER};
 
 /// What a door lets builds reach.
@@ -19,6 +19,8 @@ pub struct PackageAccess {
     pub identity: Arc<Identity>,
     /// Indexes that the door itself names, beside those of the plan.
     pub feeds: Vec<FeedConfig>,
+    /// How a user of the door allows one more: see [`GatePolicy::with_advice`].
+    pub feed_advice: &'static str,
 }
 
 impl PackageAccess {
@@ -38,14 +40,15 @@ impl PackageAccess {
         } else {
             None
         };
-        let mut policy = GatePolicy::public();
+        let mut policy = GatePolicy::public().with_advice(self.feed_advice);
         for config in plan.feeds.iter().chain(&self.feeds) {
             let named = |cause: String| fail(format!("the feed `{}`: {cause}", config.url));
             let mut feed = Feed::new(&config.url).map_err(named)?;
             if config.private_network {
                 feed = feed.on_private_network();
             }
-            if let Some(token) = &token {
+            // Azure's own token is for Azure's feeds; one that the user gave is for the feeds of its URLs.
+            if let Some(token) = token.as_ref().filter(|token| feed.is_azure() || token.source == Source::Given) {
                 feed = feed.with_credential(token.secret.clone()).map_err(named)?;
             }
             policy = policy.with(feed);

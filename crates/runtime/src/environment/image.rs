@@ -77,7 +77,7 @@ impl ImageBuild {
     /// scope may not have built.
     pub(crate) fn prepare(&self, scope: &TrustScope, platform: &str) -> Result<Prepared, RuntimeError> {
         let fail = |message: String| RuntimeError::new(Stage::Environment, format!("image {}: {message}", self.name));
-        // Files of a stranger: nothing outside is looked at, and nothing of git's, where a checkout leaves its token.
+        // Untrusted files: nothing outside is looked at, and nothing of git's, where a checkout leaves its token.
         let within = Within::new(&self.root).map_err(|error| fail(format!("{}: {error}", self.root.display())))?;
         let read = |path: &Path| match within.read(path, MAX_BYTES) {
             Ok(bytes) => {

@@ -239,12 +239,12 @@ fn unpacked(bytes: &[u8]) -> Result<Vec<u8>, Cause> {
     }
 }
 
-fn check(address: IpAddr, private: bool) -> Result<(), String> {
+pub(crate) fn check(address: IpAddr, private: bool) -> Result<(), String> {
     match address::kind(address) {
         None => Ok(()),
         Some(Kind::Private(_)) if private => Ok(()),
         Some(Kind::Private(what)) => {
-            Err(format!("{what} ({address}), and the policy names the host as none of a private network"))
+            Err(format!("{what} ({address}), and no feed allows this host to be on a private network"))
         }
         Some(Kind::Never(what)) => Err(format!("{what} ({address})")),
     }

@@ -25,6 +25,8 @@ pub(super) const USER: &str = "flowgate";
 #[derive(Debug, Clone, Default)]
 pub struct GatePolicy {
     feeds: Vec<Arc<Feed>>,
+    /// How a user of this door allows one more; empty where none can be added.
+    advice: &'static str,
 }
 
 impl GatePolicy {
@@ -33,7 +35,7 @@ impl GatePolicy {
         let root = Root { scheme: "https".to_owned(), host: "pypi.org".to_owned(), port: 443, path: Vec::new() };
         let feed =
             Feed { roots: vec![root], files: vec![PUBLIC_FILES.to_owned()], credential: None, private_network: false };
-        Self { feeds: vec![Arc::new(feed)] }
+        Self { feeds: vec![Arc::new(feed)], advice: "" }
     }
 
     /// Nothing at all.
@@ -45,6 +47,13 @@ impl GatePolicy {
     #[must_use]
     pub fn with(mut self, feed: Feed) -> Self {
         self.feeds.push(Arc::new(feed));
+        self
+    }
+
+    /// Says how a user allows one more feed: an imperative with `it` for the feed's URL.
+    #[must_use]
+    pub fn with_advice(mut self, advice: &'static str) -> Self {
+        self.advice = advice;
         self
     }
 
@@ -90,11 +99,8 @@ impl GatePolicy {
             ));
         }
         let Some(feed) = self.feeds.iter().find(|feed| allows(feed, &url)) else {
-            let host = url.host_str().unwrap_or("");
-            return Err(fail(format!(
-                "neither the workflow nor the base revision's flowgate.yaml allows `{}` there",
-                crate::wire::clip(host.to_owned(), 100)
-            )));
+            let advice = if self.advice.is_empty() { String::new() } else { format!("; {}", self.advice) };
+            return Err(fail(format!("it is not an allowed feed{advice}")));
         };
         if private && feed.credential.is_none() {
             return Err(fail("`{private}` stands for a token, and there is none for this feed".to_owned()));
@@ -104,6 +110,11 @@ impl GatePolicy {
         let _ = url.set_password(None);
         url.set_fragment(None);
         Ok(Index { url, feed: feed.clone(), private })
+    }
+
+    /// Whether a feed covers an index.
+    pub(crate) fn covers(&self, index: &Url) -> bool {
+        self.feeds.iter().any(|feed| feed.covers(index))
     }
 
     /// Whether pages and redirects of an allowed index may lead there. A credential does not follow.
@@ -196,6 +207,11 @@ impl Feed {
             root.path.pop();
         }
         Ok(Self { roots: vec![root], files: Vec::new(), credential: None, private_network: false })
+    }
+
+    /// Whether it is one of Azure DevOps, which takes Azure's own tokens.
+    pub(crate) fn is_azure(&self) -> bool {
+        self.roots.iter().any(|root| root.host == FEED_HOST)
     }
 
     /// Allows its pages to name files on that host, which never gets its credential.
@@ -324,25 +340,25 @@ mod tests {
     fn all_else_is_refused_and_nothing_secret_is_said() {
         let policy = policy();
         for (text, why) in [
-            ("https://{private}@pkgs.dev.azure.com/other/_packaging/f/pypi/simple/", "flowgate.yaml allows"),
-            ("https://{private}@evil.example/org/simple/", "flowgate.yaml allows"),
-            ("https://{private}@pkgs.dev.azure.com.evil.example/org/simple/", "flowgate.yaml allows"),
+            ("https://{private}@pkgs.dev.azure.com/other/_packaging/f/pypi/simple/", "not an allowed feed"),
+            ("https://{private}@evil.example/org/simple/", "not an allowed feed"),
+            ("https://{private}@pkgs.dev.azure.com.evil.example/org/simple/", "not an allowed feed"),
             ("https://{private}@pkgs.dev.azure.com@evil.example/org/simple/", "of its own"),
-            ("https://{private}@pkgs.dev.azure.com:444/org/simple/", "flowgate.yaml allows"),
-            ("http://{private}@pkgs.dev.azure.com/org/simple/", "flowgate.yaml allows"),
-            ("https://{private}@pkgs.dev.azure.com/org/../other/simple/", "flowgate.yaml allows"),
-            ("https://{private}@pkgs.dev.azure.com/org/%2e%2e/other/simple/", "flowgate.yaml allows"),
-            ("https://{private}@pkgs.dev.azure.com/org/..%2fother/simple/", "flowgate.yaml allows"),
-            ("https://{private}@pkgs.dev.azure.com/org\\..\\other/simple/", "flowgate.yaml allows"),
-            ("https://org.evil.pkgs.visualstudio.com/simple/", "flowgate.yaml allows"),
-            ("https://pypi.example.com/teammate/simple/", "flowgate.yaml allows"),
+            ("https://{private}@pkgs.dev.azure.com:444/org/simple/", "not an allowed feed"),
+            ("http://{private}@pkgs.dev.azure.com/org/simple/", "not an allowed feed"),
+            ("https://{private}@pkgs.dev.azure.com/org/../other/simple/", "not an allowed feed"),
+            ("https://{private}@pkgs.dev.azure.com/org/%2e%2e/other/simple/", "not an allowed feed"),
+            ("https://{private}@pkgs.dev.azure.com/org/..%2fother/simple/", "not an allowed feed"),
+            ("https://{private}@pkgs.dev.azure.com/org\\..\\other/simple/", "not an allowed feed"),
+            ("https://org.evil.pkgs.visualstudio.com/simple/", "not an allowed feed"),
+            ("https://pypi.example.com/teammate/simple/", "not an allowed feed"),
             ("https://evil.example/{private}/simple/", "before the host only"),
             ("https://pypi.org/simple/?x=${PRIVATE}", "before the host only"),
             ("https://pypi.org/${HOME}/simple/", "environment variable"),
             ("https://t0ken@pypi.org/simple/", "of its own"),
             ("https://me:t0ken@pypi.org/simple/", "of its own"),
             ("https://{private}@pypi.org/simple/", "there is none for this feed"),
-            ("file:///etc/", "flowgate.yaml allows"),
+            ("file:///etc/", "not an allowed feed"),
             ("t0ken@host", "no URL"),
         ] {
             let trouble = policy.index(text).map(|_| ()).unwrap_err();

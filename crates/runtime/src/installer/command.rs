@@ -102,7 +102,7 @@ fn environment(hello: &Hello) -> BTreeMap<&'static str, String> {
     variables
 }
 
-/// What an installer says when it did less than it was asked, and yet ends well.
+/// What an installer warns of when it left out a part of the requirements, and yet exits with 0.
 const LOSSES: [&str; 4] = [
     "does not provide the extra",
     "does not have an extra named",

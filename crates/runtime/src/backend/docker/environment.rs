@@ -186,7 +186,7 @@ impl Docker {
         plan.base != Base::Own || found.label(RECIPE_LABEL) == Some(&base::recipe(&plan.python, &plan.platform))
     }
 
-    /// The scopes whose images a plan may use, its own first. A stranger must not read in an image what it could not
+    /// The scopes whose images a plan may use, its own first. Untrusted code must not read in an image what it could not
     /// have fetched itself.
     fn scopes(&self, plan: &EnvironmentPlan) -> Vec<TrustScope> {
         let own = self.environments.scope.clone();

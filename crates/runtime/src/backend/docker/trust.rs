@@ -62,7 +62,7 @@ impl Docker {
             }
         }
         let message = format!(
-            "a stranger's code may not use the image {image}, which this machine holds and its registry does not give to everybody: {cause}"
+            "untrusted code may not use the image {image}: it is on this machine, but its registry does not serve it without a login: {cause}"
         );
         Err(RuntimeError::new(Stage::Environment, message)
             .with_hint("name flowgate's own base, or an image that can be pulled without a login"))

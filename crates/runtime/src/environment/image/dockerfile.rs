@@ -1,7 +1,7 @@
-//! What a Dockerfile asks for beside its context, and what one from a stranger may not ask for.
+//! What a Dockerfile asks for beside its context, and what an untrusted one may not ask for.
 
 mod lines;
-mod stranger;
+mod untrusted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,7 +61,7 @@ impl Refused {
 /// For whom a Dockerfile is read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules<'r> {
-    /// Whose words it is. In a scope that is not trusted it is held to the rules for strangers.
+    /// Where it comes from. Outside the trusted scope, the rules for untrusted code apply.
     pub(crate) scope: &'r TrustScope,
     /// Whether the build may use the network.
     pub(crate) network: bool,
@@ -69,7 +69,7 @@ pub(crate) struct Rules<'r> {
     pub(crate) platform: &'r str,
 }
 
-/// Reads a Dockerfile. In a scope that is not trusted, it is held to the rules for strangers, its images are written
+/// Reads a Dockerfile. Outside the trusted scope, the rules for untrusted code apply to it, its images are written
 /// out, and it gets a build argument that keeps the builder's cache of one scope from another.
 ///
 /// # Errors
@@ -77,10 +77,10 @@ pub(crate) struct Rules<'r> {
 pub(crate) fn read(text: &str, arguments: &BTreeMap<String, String>, rules: Rules<'_>) -> Result<Dockerfile, Refused> {
     let text = text.trim_start_matches('\u{feff}');
     let instructions = lines::read(text)?;
-    let stranger = *rules.scope != TrustScope::Trusted;
-    if stranger {
+    let is_untrusted = *rules.scope != TrustScope::Trusted;
+    if is_untrusted {
         let starts = instructions.iter().map(|instruction| instruction.line).collect();
-        stranger::check(text, arguments, &starts, rules)?;
+        untrusted::check(text, arguments, &starts, rules)?;
     }
     let mut variables = predefined(rules.platform);
     let mut stages: BTreeSet<String> = BTreeSet::new();
@@ -111,8 +111,8 @@ pub(crate) fn read(text: &str, arguments: &BTreeMap<String, String>, rules: Rule
                 for platform in instruction.values("platform") {
                     check_platform(platform, &variables, rules.platform).map_err(|why| Refused::at(line, &why))?;
                 }
-                if stranger {
-                    stranger::check_name(&image).map_err(|why| Refused::at(line, &why))?;
+                if is_untrusted {
+                    untrusted::check_name(&image).map_err(|why| Refused::at(line, &why))?;
                 }
                 if image != "scratch" && !stages.contains(&image.to_ascii_lowercase()) {
                     images.insert(image.clone());
@@ -135,12 +135,12 @@ pub(crate) fn read(text: &str, arguments: &BTreeMap<String, String>, rules: Rule
                 }
             }
             "ADD" if !rules.network => {
-                stranger::local_only(&instruction.rest).map_err(|why| Refused::at(line, &why))?;
+                untrusted::local_only(&instruction.rest).map_err(|why| Refused::at(line, &why))?;
             }
             _ => {}
         }
     }
-    let made = match stranger {
+    let made = match is_untrusted {
         false => {
             let heads = heads.iter().map(|(from, _)| from.end).collect();
             Dockerfile { text: text.to_owned(), images, heads, is_marked: false }
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_of_a_stranger_is_its_own() {
+    fn the_cache_of_untrusted_code_is_its_own() {
         let scope = TrustScope::PullRequest { repository: "a/b".to_owned(), number: 7 };
         let text = "ARG T=1\nFROM a:$T \\\n AS b\nRUN x\nFROM b";
         let made = read(text, &BTreeMap::new(), Rules { scope: &scope, ..TRUSTED }).unwrap();

@@ -175,14 +175,14 @@ mod tests {
     use super::super::{Rules, read};
     use crate::environment::TrustScope;
 
-    fn as_a_strangers(text: &str, network: bool) -> Result<(), String> {
+    fn as_untrusted(text: &str, network: bool) -> Result<(), String> {
         let scope = TrustScope::PullRequest { repository: "a/b".to_owned(), number: 7 };
         let rules = Rules { scope: &scope, network, platform: "linux/amd64" };
         read(text, &BTreeMap::new(), rules).map(drop).map_err(|refused| refused.0)
     }
 
     #[test]
-    fn what_a_stranger_may_not_ask_for() {
+    fn what_untrusted_code_may_not_ask_for() {
         for (text, why) in [
             // Programs that would read it.
             ("# syntax=evil.example/front:1\nFROM a\n", "line 1: `syntax=evil.example/front:1`"),
@@ -232,7 +232,7 @@ mod tests {
             ("FROM a\n# x\rCOPY --from=b / /\n", "line 2: a control character"),
             ("FROM a\nCOPY \\\n# why\n --from=$B / /\n", "line 2: `--from=$B` holds a variable"),
         ] {
-            let refused = as_a_strangers(text, false).expect_err(text);
+            let refused = as_untrusted(text, false).expect_err(text);
             assert!(refused.starts_with(why), "{text}: {refused}");
         }
         let arguments = [("BUILDKIT_SYNTAX".to_owned(), "evil".to_owned())].into();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stranger_may_ask_for() {
+    fn what_untrusted_code_may_ask_for() {
         for text in [
             "# syntax=docker/dockerfile:1\nFROM a\n",
             "# syntax=docker.io/docker/dockerfile:1.7-labs\nFROM a\n",
@@ -252,8 +252,8 @@ mod tests {
             "FROM a\nCOPY <<EOF /x.py\nfrom promptflow import tool\nimport os\nEOF\n",
             "FROM a\nRUN apt-get install -y \\\n    # the compiler\n    gcc \\\n    make\nADD wheels.tar.gz /wheels\n",
         ] {
-            assert_eq!(as_a_strangers(text, false), Ok(()), "{text}");
+            assert_eq!(as_untrusted(text, false), Ok(()), "{text}");
         }
-        assert_eq!(as_a_strangers("FROM a\nADD https://host/x /x\n", true), Ok(()));
+        assert_eq!(as_untrusted("FROM a\nADD https://host/x /x\n", true), Ok(()));
     }
 }
