@@ -43,6 +43,28 @@ return repr(done)
         for _, worker in self.kinds():
             self.assertEqual(worker.one(tool_flow(body))["output"], {"out": "[]"})
 
+    def test_a_job_without_room_for_its_process_is_refused_alone(self):
+        # Under `process` a flow is the worker's own user, and may take its limits away.
+        body = """
+import resource
+pid, soft = map(int, x.split())
+resource.prlimit(pid, resource.RLIMIT_NPROC, (soft, resource.prlimit(pid, resource.RLIMIT_NPROC)[1]))
+return 'done'
+"""
+        worker = self.worker()
+        before = Path(f"/proc/{worker.process.pid}/limits").read_text().split("Max processes")[1].split()[0]
+        before = "-1" if before == "unlimited" else before
+        hostile, _ = worker.load(tool_flow(body))
+        self.assertEqual(worker.line(hostile, {"x": f"{worker.process.pid} 1"})["output"], {"out": "done"})
+        for _ in range(3):
+            ended = worker.receive(worker.open(tool_flow("return x")), ENDED)
+            self.assertEqual((ended["reason"], ended["exit"], ended["signal"]), ("refused", None, None))
+            self.assertIn("cannot be started", ended["detail"])
+        self.assertEqual(worker.line(hostile, {"x": f"{worker.process.pid} {before}"})["output"], {"out": "done"})
+        worker.close(hostile)
+        self.assertEqual(worker.one(tool_flow("return x"))["output"], {"out": "hi"})
+        self.assertEqual(worker.leftovers(), [])
+
     @unittest.skipUnless(ROOT, "needs root")
     def test_nobody_else_can_be_killed(self):
         worker = self.worker("uid")

@@ -188,7 +188,9 @@ impl Docker {
         let mut leftover = Leftover::new(self.socket.clone(), leftover::unique_name());
         let options = CreateContainerOptionsBuilder::new().name(leftover.name()).build();
         let labels = owner::labels(Owner::this_process().as_ref(), limits.deadline);
-        let created = self.engine.create_container(Some(options), container::body(id, limits, labels)).await;
+        let image = self.engine.inspect_image(id).await.map_err(|error| self.broken("look up an image", &error))?;
+        let volumes: Vec<String> = image.config.and_then(|config| config.volumes).into_iter().flatten().collect();
+        let created = self.engine.create_container(Some(options), container::body(id, &volumes, limits, labels)).await;
         let container = created.map_err(|error| self.broken("create a container", &error))?.id;
         leftover.is_created();
         Ok((leftover, container))
@@ -198,6 +200,10 @@ impl Docker {
     async fn converse(&self, container: &str, name: &str, limits: &Limits) -> Result<(Session, Watch), RuntimeError> {
         let Attached { output, input, log, watch } = self.attach_and_start(container, name, limits.memory).await?;
         match Session::start(output, input, log, limits.start_timeout).await {
+            Ok(session) if session.hello().isolation != "uid" => {
+                let message = format!("the worker in {name} does not keep jobs apart: it is not root there");
+                Err(RuntimeError::new(Stage::Runtime, message))
+            }
             Ok(session) => Ok((session, watch)),
             Err(error) => Err(contract::unfit(name, error)),
         }

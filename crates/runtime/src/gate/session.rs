@@ -49,8 +49,8 @@ pub(crate) struct Response {
 /// What follows the head.
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// All of it.
-    Bytes(Vec<u8>),
+    /// All of it, and how many bytes were taken.
+    Bytes(Arc<[u8]>, usize),
     /// A file, perhaps still on its way.
     File(Reader),
 }
@@ -59,7 +59,12 @@ impl Body {
     /// The next part; empty at the end.
     pub(crate) async fn next(&mut self, most: usize) -> Result<Vec<u8>, Trouble> {
         match self {
-            Self::Bytes(bytes) => Ok(bytes.drain(..most.min(bytes.len())).collect()),
+            Self::Bytes(bytes, taken) => {
+                let rest = bytes.get(*taken..).unwrap_or_default();
+                let part = rest.get(..most).unwrap_or(rest).to_vec();
+                *taken += part.len();
+                Ok(part)
+            }
             Self::File(reader) => reader.next().await,
         }
     }
@@ -203,7 +208,7 @@ impl Session {
             response
         });
         match request.method.as_str() {
-            "HEAD" => Response { body: Body::Bytes(Vec::new()), ..answered },
+            "HEAD" => Response { body: Body::Bytes(Arc::default(), 0), ..answered },
             _ => answered,
         }
     }
@@ -231,7 +236,7 @@ impl Session {
             (Some("l"), Some(id), Some(name), None) => {
                 let archive = id.parse().ok().and_then(|id: usize| lock(&self.archives).get(id).cloned());
                 match archive.filter(|archive| archive.name == name) {
-                    Some(archive) => Ok(Response::of("application/octet-stream", archive.bytes.to_vec())),
+                    Some(archive) => Ok(Response::of("application/octet-stream", archive.bytes)),
                     None => refuse("there is nothing of that name"),
                 }
             }
@@ -390,9 +395,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Response {
-    fn of(content_type: &'static str, body: Vec<u8>) -> Self {
+    fn of(content_type: &'static str, body: impl Into<Arc<[u8]>>) -> Self {
+        let body = body.into();
         let length = Some(body.len() as u64);
-        Self { status: 200, reason: "OK".to_owned(), content_type, length, body: Body::Bytes(body) }
+        Self { status: 200, reason: "OK".to_owned(), content_type, length, body: Body::Bytes(body, 0) }
     }
 
     fn file(content_type: &'static str, length: Option<u64>, reader: Reader) -> Self {

@@ -262,6 +262,12 @@ impl Run<'_> {
                 None => Ok((Job { channel, completed: 0 }, loaded)),
             },
             (_, Some(Err(ChannelError::Worker(error)))) => Err(Halt::Error(FlowError::Runtime(error))),
+            (_, Some(Err(ChannelError::Ended(ended)))) if ended.reason == "refused" => {
+                let message = format!("the runtime has no room for another process of a flow: {}", ended.detail);
+                let error = RuntimeError::new(Stage::Runtime, message)
+                    .with_hint("a flow may start too many processes; run fewer flows at once");
+                Err(Halt::Error(FlowError::Runtime(error)))
+            }
             (_, Some(Err(ChannelError::Ended(ended)))) => {
                 lock(lines).hear_end(&ended);
                 Err(refused(judge::ended_early(&ended, "while it loaded the flow")))

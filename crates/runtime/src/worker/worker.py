@@ -161,19 +161,35 @@ class Worker:
         spec = {"directory": os.path.join(self.root, f"job-{os.urandom(12).hex()}"), "uid": uid}
         spec.update(flow_file=flow_file, tar_bytes=tar_bytes, result_bytes=result_bytes)
         job = Job(channel, spec, output_bytes)
+        pipes = []
+        try:
+            for _ in range(4):
+                pipes.append(os.pipe())
+            (requests, job.requests), (job.answers, answers), (out, stdout), (err, stderr) = pipes
+            job.streams = {out: 1, err: 2}
+            self.start_keeper(job, (requests, answers, stdout, stderr))
+        except OSError as error:  # no descriptor or no process is left: this job's trouble, nobody else's
+            for fd in {fd for pipe in pipes for fd in pipe}:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+            body = {"reason": "refused", "exit": None, "signal": None, "output_dropped": 0}
+            return self.send(ENDED, channel, {**body, "detail": f"it cannot be started: {error.strerror}"})
         self.jobs[channel] = job
-        theirs = [os.pipe() for _ in range(4)]
-        (requests, job.requests), (job.answers, answers), (out, stdout), (err, stderr) = theirs
-        job.streams = {out: 1, err: 2}
-        self.start_keeper(job, (requests, answers, stdout, stderr))
         for fd in job.descriptors():
             os.set_blocking(fd, False)
+        return None
 
     def start_keeper(self, job, pipes):
         ours, theirs = socket.socketpair()
         # A signal that lands in the fork before it has its own handlers would run the worker's there.
         signal.pthread_sigmask(signal.SIG_BLOCK, WORKER_SIGNALS)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKER_SIGNALS)
+            ours.close()
+            theirs.close()
+            raise
         if pid == 0:
             try:
                 keep(job.spec, theirs.fileno(), pipes)
@@ -294,7 +310,8 @@ class Worker:
                 return False
             job.sweeps += 1
             if job.sweeps <= 3:
-                self.start_keeper(job, ())
+                with contextlib.suppress(OSError):  # the next turn of the loop tries again
+                    self.start_keeper(job, ())
                 return False
             job.report = struct.pack(">i", -signal.SIGKILL) + b"the job's keeper was killed again and again"
         code = struct.unpack_from(">i", job.report)[0] if not job.sweeps else -signal.SIGKILL

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType};
 
 use super::super::Limits;
 use crate::worker;
@@ -19,11 +19,19 @@ pub(super) fn python(arguments: &[&str]) -> Vec<String> {
     ["sh", "-c", FIND_PYTHON, "flowgate"].iter().chain(arguments).map(|word| (*word).to_owned()).collect()
 }
 
+/// What can be written to: the worker's own folder, and that of the jobs.
+const TMPFS: [&str; 2] = ["/tmp", "/work"];
+
 /// The worker gives every job an identity of its own, and kills by it.
 const CAPABILITIES: [&str; 3] = ["SETUID", "SETGID", "KILL"];
 
-/// The request for a container of that image.
-pub(super) fn body(image: &str, limits: &Limits, labels: HashMap<String, String>) -> ContainerCreateBody {
+/// The request for a container of that image, which declares those volumes.
+pub(super) fn body(
+    image: &str,
+    volumes: &[String],
+    limits: &Limits,
+    labels: HashMap<String, String>,
+) -> ContainerCreateBody {
     let entrypoint = ["sh", "-c", FIND_PYTHON, "flowgate"];
     let strings = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
     ContainerCreateBody {
@@ -32,7 +40,10 @@ pub(super) fn body(image: &str, limits: &Limits, labels: HashMap<String, String>
         cmd: strings(&worker::arguments()),
         user: Some("0:0".to_owned()),
         working_dir: Some("/".to_owned()),
-        env: strings(&["HOME=/tmp", "FLOWGATE_WORK=/work"]),
+        // All that the worker reads: a variable of the image must not decide how jobs are kept apart.
+        env: strings(&["HOME=/tmp", "FLOWGATE_WORK=/work", "FLOWGATE_ISOLATION=uid", "FLOWGATE_FIRST_UID=20000"]),
+        // The engine would run the image's own as root, beside the worker.
+        healthcheck: Some(HealthConfig { test: strings(&["NONE"]), ..HealthConfig::default() }),
         labels: Some(labels),
         attach_stdin: Some(true),
         attach_stdout: Some(true),
@@ -41,22 +52,31 @@ pub(super) fn body(image: &str, limits: &Limits, labels: HashMap<String, String>
         // The engine closes the worker's input when its client goes away.
         stdin_once: Some(true),
         tty: Some(false),
-        host_config: Some(host_config(limits)),
+        host_config: Some(host_config(volumes, limits)),
         ..ContainerCreateBody::default()
     }
 }
 
-fn host_config(limits: &Limits) -> HostConfig {
+fn host_config(volumes: &[String], limits: &Limits) -> HostConfig {
     let memory = i64::try_from(limits.memory).unwrap_or(i64::MAX);
     // Memory that files in them take counts towards the limit of the container.
     let tmpfs = |share: u64| format!("rw,exec,nosuid,nodev,mode=1777,size={}", limits.memory / share);
+    // A volume that an image declares would be a part of the host's disk, without a limit, that jobs can write to. What
+    // the image has there stays readable.
+    let read_only = |path: &String| Mount {
+        target: Some(path.clone()),
+        typ: Some(MountType::VOLUME),
+        read_only: Some(true),
+        ..Mount::default()
+    };
     HostConfig {
+        mounts: Some(volumes.iter().filter(|path| !TMPFS.contains(&path.as_str())).map(read_only).collect()),
         network_mode: Some("none".to_owned()),
         readonly_rootfs: Some(true),
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
-        tmpfs: Some([("/tmp".to_owned(), tmpfs(4)), ("/work".to_owned(), tmpfs(2))].into()),
+        tmpfs: Some(TMPFS.iter().zip([4, 2]).map(|(path, share)| ((*path).to_owned(), tmpfs(share))).collect()),
         memory: Some(memory),
         memory_swap: Some(memory),
         nano_cpus: Some(nano_cpus(limits.cpus)),
@@ -88,15 +108,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_container_has_no_network_no_mount_and_three_capabilities() {
-        let host = body("sha256:1", &Limits::default(), HashMap::new()).host_config.unwrap();
+    fn a_container_has_no_network_no_writable_mount_and_three_capabilities() {
+        let volumes = ["/data".to_owned(), "/tmp".to_owned()];
+        let body = body("sha256:1", &volumes, &Limits::default(), HashMap::new());
+        assert_eq!(body.healthcheck.unwrap().test, Some(vec!["NONE".to_owned()]));
+        assert!(body.env.unwrap().contains(&"FLOWGATE_ISOLATION=uid".to_owned()));
+        let host = body.host_config.unwrap();
+        let mounts: Vec<_> = host.mounts.into_iter().flatten().map(|mount| (mount.target, mount.read_only)).collect();
+        assert_eq!(mounts, [(Some("/data".to_owned()), Some(true))]);
         assert_eq!(host.network_mode.as_deref(), Some("none"));
         assert_eq!((host.readonly_rootfs, host.auto_remove, host.privileged), (Some(true), Some(true), None));
         assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
         assert_eq!(host.cap_add, Some(vec!["SETUID".to_owned(), "SETGID".to_owned(), "KILL".to_owned()]));
         assert_eq!(host.security_opt, Some(vec!["no-new-privileges".to_owned()]));
         assert_eq!((host.memory, host.memory_swap, host.pids_limit), (Some(4 << 30), Some(4 << 30), Some(1024)));
-        assert_eq!((host.binds, host.mounts, host.port_bindings), (None, None, None));
+        assert_eq!((host.binds, host.port_bindings), (None, None));
         assert!(host.tmpfs.unwrap().values().all(|options| options.contains("nosuid") && options.contains("size=")));
     }
 

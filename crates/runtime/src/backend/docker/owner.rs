@@ -50,9 +50,10 @@ impl Owner {
         })
     }
 
-    /// Whether it is certain, from `here`, that this owner is dead.
-    fn is_dead(&self, here: &Self) -> bool {
-        (&self.boot, &self.namespace) == (&here.boot, &here.namespace) && start_of(self.process) != Some(self.started)
+    /// Whether this owner lives; `None` where that cannot be told from `here`.
+    fn lives(&self, here: &Self) -> Option<bool> {
+        let is_here = (&self.boot, &self.namespace) == (&here.boot, &here.namespace);
+        is_here.then(|| start_of(self.process) == Some(self.started))
     }
 }
 
@@ -92,14 +93,16 @@ pub(super) fn labels(owner: Option<&Owner>, lifetime: Duration) -> HashMap<Strin
     [(OWNER_LABEL.to_owned(), owner), (DEADLINE_LABEL.to_owned(), deadline.to_string())].into()
 }
 
-/// Whether a container with those labels may be removed: its owner is a dead process of this same
-/// machine, or its deadline has passed.
+/// Whether a container with those labels may be removed: its owner is a dead process of this same machine, or nothing is
+/// known of its owner and its deadline has passed. A run may take longer than its deadline.
 pub(super) fn is_left_behind(labels: &HashMap<String, String>, here: Option<&Owner>, now: u64) -> bool {
     let Some(owner) = labels.get(OWNER_LABEL) else { return false };
     let overdue =
         labels.get(DEADLINE_LABEL).and_then(|text| text.parse::<u64>().ok()).is_some_and(|deadline| deadline < now);
-    let dead = here.zip(Owner::parse(owner)).is_some_and(|(here, owner)| owner.is_dead(here));
-    overdue || dead
+    match here.zip(Owner::parse(owner)).and_then(|(here, owner)| owner.lives(here)) {
+        Some(lives) => !lives,
+        None => overdue,
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -118,6 +121,7 @@ mod tests {
         let dead = Owner { started: here.started + 1, ..here.clone() };
         let gone = Owner { process: u32::MAX, ..here.clone() };
         assert!(!left(&here, later), "it lives");
+        assert!(!left(&here, now - 1), "it lives, and takes its time");
         assert!(left(&dead, later) && left(&gone, later));
         for elsewhere in
             [Owner { boot: "another".into(), ..dead.clone() }, Owner { namespace: "1".into(), ..dead.clone() }]

@@ -37,7 +37,14 @@ impl Docker {
         if self.environments.trusted_images == TrustedImages::All || self.is_own_base(image, found) {
             return Ok(());
         }
-        self.is_public(image, found).await
+        self.is_public(image, found).await?;
+        // Its steps would run in a build of the untrusted Dockerfile, and none of the rules for that reads them.
+        if found.config.on_build.as_ref().is_some_and(|steps| !steps.is_empty()) {
+            let message = format!("untrusted code may not build on the image {image}: it has ONBUILD instructions");
+            return Err(RuntimeError::new(Stage::Environment, message)
+                .with_hint("build on an image without them; `docker image inspect` shows them"));
+        }
+        Ok(())
     }
 
     fn is_own_base(&self, image: &str, found: &Found) -> bool {
