@@ -53,6 +53,7 @@ pub fn cache() -> PathBuf {
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(flowgate());
     command.current_dir(folder).args(arguments).env("NO_COLOR", "1").env("FLOWGATE_CACHE_DIR", cache());
+    command.env_remove("GITHUB_ACTIONS");
     command
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask testbed`: what the end-to-end tests need, made on this machine without a
 //! container registry. What is already there costs a look.
 
+mod act;
 mod base;
 mod engine;
 mod neovim;
@@ -19,7 +20,7 @@ use crate::command::{Result, at, root};
 /// Debian's own Python, so that what is compiled here is what runs in the base image.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Where the test bed keeps its own files. Its programs (Neovim, uv, pypiserver) are in `bin` below it.
+/// Where the test bed keeps its own files. Its programs (Neovim, uv, pypiserver, act) are in `bin` below it.
 pub(crate) fn folder() -> Result<PathBuf> {
     let folder = root().join("target/testbed");
     std::fs::create_dir_all(&folder).map_err(at(&folder))?;
@@ -38,6 +39,7 @@ pub(crate) fn make() -> Result<()> {
     packages::install()?;
     uv::make(&folder)?;
     pypiserver::make(&folder)?;
+    act::make(&folder)?;
     engine::start(&folder)?;
     base::make(&folder)?;
     registry::make(&folder)?;

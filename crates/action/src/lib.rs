@@ -13,6 +13,7 @@
 mod environment;
 mod event;
 mod inputs;
+mod log;
 mod outputs;
 
 use std::collections::{BTreeSet, HashMap};
@@ -23,12 +24,11 @@ use std::time::Duration;
 use flowgate_check::workspace::{self, Target, TargetError, Unit};
 use flowgate_flow::load::{self, FileSystem, Within};
 use flowgate_report::check::{CheckReport, Checked, display_path, plural};
-use flowgate_report::escape::{workflow_log, workflow_message};
 use flowgate_report::{check, run};
 use flowgate_runtime::engines::{Choice, Engines};
 use flowgate_runtime::outcome::ExitReason;
-use flowgate_runtime::runner::{self, Cancel};
-use flowgate_runtime::{Case, RunEvent, RunOptions, RunReport};
+use flowgate_runtime::runner;
+use flowgate_runtime::{Cancel, Case, RunEvent, RunOptions, RunReport};
 
 pub use inputs::InputError;
 
@@ -40,6 +40,8 @@ pub struct Host {
     pub working_directory: PathBuf,
     /// The engines of this machine.
     pub engines: Engines,
+    /// Stops the run.
+    pub cancel: Cancel,
     /// How many checks and lines run at the same time.
     pub parallelism: usize,
     /// Writes to the log that GitHub reads. What it gets is escaped already.
@@ -51,7 +53,7 @@ pub async fn main(host: &Host) -> u8 {
     match act(host).await {
         Ok(code) => code,
         Err(error) => {
-            (host.print)(&format!("::error title=flowgate::{}\n", workflow_message(&error.to_string())));
+            host.error(&error.to_string());
             ExitReason::Usage.code()
         }
     }
@@ -61,7 +63,7 @@ async fn act(host: &Host) -> Result<u8, InputError> {
     let inputs = inputs::read(&host.variables, &host.working_directory)?;
     let event = event::read(&host.variables);
     if let Some(note) = &event.note {
-        (host.print)(&format!("::notice title=flowgate::{}\n", workflow_message(note)));
+        host.notice(note);
     }
     if event.untrusted && inputs.backend == Choice::Process {
         return Err(InputError(
@@ -72,17 +74,21 @@ async fn act(host: &Host) -> Result<u8, InputError> {
     let fs = Within::new(&inputs.workspace).map_err(|error| {
         InputError(format!("GITHUB_WORKSPACE: cannot read {}: {error}", inputs.workspace.display()))
     })?;
+    if let Err(error) = outputs::probe(&inputs) {
+        host.error(&error);
+        return Ok(ExitReason::Infrastructure.code());
+    }
     let (checked, targets) = check_all(host, &inputs, &fs)?;
-    (host.print)(&check::github::render(&checked));
+    host.commands(&check::github::render(&checked));
     let ran = if targets.is_empty() {
-        (host.print)("::notice title=flowgate::no flow.dag.yaml or flow.flex.yaml was found\n");
+        host.notice("no flow.dag.yaml or flow.flex.yaml was found");
         None
     } else {
-        Some(run_all(host, &inputs, &event, &fs, &targets).await?)
+        Some(run_all(host, &inputs, &event, &fs, &targets).await)
     };
     if let Some(ran) = &ran {
-        (host.print)(&run::terminal::render(ran, run::terminal::Sink::WorkflowLog));
-        (host.print)(&run::github::render(ran));
+        host.say(run::terminal::render(ran).trim_end_matches('\n'));
+        host.commands(&run::github::render(ran));
     }
 
     let findings = inputs.fail_on.is_some_and(|level| checked.worst() >= Some(level)).then_some(ExitReason::Findings);
@@ -90,8 +96,8 @@ async fn act(host: &Host) -> Result<u8, InputError> {
     let written = outputs::write(&inputs, reason, &checked, ran.as_ref());
     Ok(match written {
         Ok(()) => reason.code(),
-        Err(error) => {
-            (host.print)(&format!("::error title=flowgate::{}\n", workflow_message(&error)));
+        Err(failed) => {
+            failed.iter().for_each(|error| host.error(error));
             ExitReason::worst([reason, ExitReason::Infrastructure]).code()
         }
     })
@@ -130,31 +136,45 @@ async fn run_all(
     event: &event::Event,
     fs: &Within,
     flows: &[PathBuf],
-) -> Result<RunReport, InputError> {
+) -> RunReport {
     let mut cases = Vec::new();
     let mut notes = BTreeSet::new();
     for flow in flows {
         let project = load::load_project(fs, flow);
         let name = display_path(flow, &inputs.workspace);
-        let (rows, note) = load::sample_rows(fs, &project).map_err(|error| InputError(format!("{name}: {error}")))?;
-        if let Some(note) = note {
-            (host.print)(&(workflow_log(&format!("{name}: {note}")) + "\n"));
-        }
-        let (settings, note) = environment::settings(host, inputs, event, fs, &project.folder)?;
-        notes.extend(note);
-        cases.push(Case { name, project: Arc::new(project), rows, settings });
+        let settings = environment::settings(host, inputs, event, fs, &project.folder);
+        let sampled = load::sample_rows(fs, &project);
+        let project = Arc::new(project);
+        cases.push(match (sampled, settings) {
+            (Ok((rows, sampled)), Ok((settings, note))) => {
+                if let Some(sampled) = sampled {
+                    host.say(&format!("{name}: {sampled}"));
+                }
+                notes.extend(note);
+                Case { name, project, rows, settings, unusable: None }
+            }
+            (Err(cause), _) => Case::unusable(name, project, cause),
+            (_, Err(error)) => Case::unusable(name, project, error.to_string()),
+        });
     }
     notes.extend(environment::held_back(inputs, event).map(str::to_owned));
     for note in notes {
-        (host.print)(&format!("::notice title=flowgate::{}\n", workflow_message(&note)));
+        host.notice(&note);
     }
     let engines = Engines { environments: environment::environments(host, inputs, event), ..host.engines.clone() };
-    let connected = match engines.connect(inputs.backend).await {
-        Ok(connected) => connected,
-        Err(error) => return Ok(RunReport::without_backend(&cases, inputs.backend, &error)),
+    if let Some(error) = cases.iter().map(|case| case.unusable.as_ref()).collect::<Option<Vec<_>>>() {
+        return RunReport::never_began(&cases, inputs.backend, error.first().copied());
+    }
+    let connected = tokio::select! {
+        biased;
+        () = host.cancel.cancelled() => return RunReport::never_began(&cases, inputs.backend, None),
+        connected = engines.connect(inputs.backend) => match connected {
+            Ok(connected) => connected,
+            Err(error) => return RunReport::never_began(&cases, inputs.backend, Some(&error)),
+        },
     };
     if let Some(notice) = &connected.notice {
-        (host.print)(&format!("::notice title=flowgate::{}\n", workflow_message(notice)));
+        host.notice(notice);
     }
     let options = RunOptions {
         line_timeout: Duration::from_secs(600),
@@ -162,8 +182,6 @@ async fn run_all(
         limits: flowgate_runtime::Limits::default(),
         boundary: Some(inputs.workspace.clone()),
     };
-    let cancel = Cancel::new();
-    let listener = cancel.on_signals();
     let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
     let show = |event: RunEvent| {
         let name = |flow: usize| names.get(flow).map_or("", String::as_str);
@@ -176,12 +194,11 @@ async fn run_all(
             RunEvent::LineFinished { .. } => return,
             RunEvent::Finished { flow, outcome } => format!("{}: {}", name(flow), run::verdict_name(outcome.verdict())),
         };
-        (host.print)(&(workflow_log(&line) + "\n"));
+        host.say(&line);
     };
-    let report = runner::run(connected.backend.as_ref(), cases, &options, &show, cancel).await;
-    listener.abort();
+    let report = runner::run(connected.backend.as_ref(), cases, &options, &show, host.cancel.clone()).await;
     for (resource, source) in engines.environments.packages.identity.used() {
-        (host.print)(&format!("{resource} were asked with {source}\n"));
+        host.say(&format!("{resource} were asked with {source}"));
     }
-    Ok(report)
+    report
 }

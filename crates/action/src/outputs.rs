@@ -1,54 +1,67 @@
 //! What the Action leaves behind for the workflow: outputs, the job summary, the report.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::Path;
 
 use flowgate_report::check::{CheckReport, sarif};
+use flowgate_report::file;
 use flowgate_report::run::{json, summary, verdict_name};
 use flowgate_runtime::outcome::ExitReason;
 use flowgate_runtime::{RunReport, Verdict};
 
 use crate::inputs::Inputs;
 
-/// Writes all of them.
+/// Tries where the report and the findings go: a run of an hour must not end with a file that cannot be written.
 ///
 /// # Errors
-/// The first file that cannot be written.
+/// Names the file.
+pub(crate) fn probe(inputs: &Inputs) -> Result<(), String> {
+    for path in [&inputs.report, &inputs.sarif] {
+        file::probe_own(path).map_err(|error| cannot_write(path, &error))?;
+    }
+    Ok(())
+}
+
+/// Writes all of them; one that cannot be written does not keep the others from it, and is not named in the outputs.
+///
+/// # Errors
+/// Each file that cannot be written.
 pub(crate) fn write(
     inputs: &Inputs,
     reason: ExitReason,
     checked: &CheckReport,
     ran: Option<&RunReport>,
-) -> Result<(), String> {
-    let findings = sarif::render(checked).map_err(|error| error.to_string())?;
-    replace(&inputs.sarif, &findings)?;
-    if let Some(ran) = ran {
-        let text = json::render(ran).map_err(|error| error.to_string())?;
-        replace(&inputs.report, &text)?;
+) -> Result<(), Vec<String>> {
+    let mut failed = Vec::new();
+    let mut own = |path: &Path, text: Result<String, serde_json::Error>| {
+        let written = text
+            .map_err(|error| error.to_string())
+            .and_then(|text| file::write_own(path, text.as_bytes()).map_err(|error| cannot_write(path, &error)));
+        match written {
+            Ok(()) => path.display().to_string(),
+            Err(error) => {
+                failed.push(error);
+                String::new()
+            }
+        }
+    };
+    let sarif = own(&inputs.sarif, sarif::render(checked));
+    let report = ran.map(|ran| own(&inputs.report, json::render(ran))).unwrap_or_default();
+    let verdict = match ran.map(RunReport::verdict) {
+        Some(Verdict::Passed) | None if reason == ExitReason::Findings => Verdict::Failed,
+        Some(verdict) => verdict,
+        None => Verdict::Passed,
+    };
+    let outputs = format!("verdict={}\nreport-json={report}\nsarif-file={sarif}\n", verdict_name(verdict));
+    for (path, text) in [(&inputs.summary, summary::render(checked, ran)), (&inputs.output, outputs)] {
+        if let Some(path) = path
+            && let Err(error) = file::append(path, text.as_bytes())
+        {
+            failed.push(cannot_write(path, &error));
+        }
     }
-    if let Some(path) = &inputs.summary {
-        append(path, &summary::render(checked, ran))?;
-    }
-    if let Some(path) = &inputs.output {
-        let verdict = match ran.map(RunReport::verdict) {
-            Some(Verdict::Passed) | None if reason == ExitReason::Findings => Verdict::Failed,
-            Some(verdict) => verdict,
-            None => Verdict::Passed,
-        };
-        let report = if ran.is_some() { inputs.report.display().to_string() } else { String::new() };
-        let sarif = inputs.sarif.display();
-        append(path, &format!("verdict={}\nreport-json={report}\nsarif-file={sarif}\n", verdict_name(verdict)))?;
-    }
-    Ok(())
+    if failed.is_empty() { Ok(()) } else { Err(failed) }
 }
 
-fn replace(path: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
-}
-
-fn append(path: &Path, text: &str) -> Result<(), String> {
-    let written =
-        OpenOptions::new().append(true).create(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| format!("cannot write {}: {error}", path.display()))
+fn cannot_write(path: &Path, error: &std::io::Error) -> String {
+    format!("cannot write {}: {}", path.display(), file::reason(error))
 }

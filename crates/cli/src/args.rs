@@ -266,7 +266,7 @@ pub(crate) struct GraphArguments {
     /// What to draw. Without it, the name of `--output` decides, else Mermaid.
     #[arg(long, value_enum)]
     pub(crate) format: Option<GraphFormat>,
-    /// Write it there instead of printing it.
+    /// Write it there instead of printing it; `-` prints it.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -294,7 +294,8 @@ pub(crate) struct RunArguments {
     /// Where to run. `auto` takes docker where an engine answers, else process.
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) backend: BackendChoice,
-    /// Write the whole result as JSON (docs/run-report.schema.json).
+    /// Write the whole result as JSON (docs/run-report.schema.json); `-` is standard output, and what people read goes to
+    /// standard error then.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     /// How many seconds one line may take.

@@ -1,16 +1,19 @@
 //! One file per command.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use flowgate_flow::load::{self, Disk, FileSystem};
 use flowgate_flow::{FileKind, classify};
 use flowgate_report::check::display_path;
-use flowgate_report::escape;
-use flowgate_runtime::RuntimeError;
+use flowgate_report::{escape, file};
 use flowgate_runtime::identity::Identity;
 use flowgate_runtime::outcome::ExitReason;
+use flowgate_runtime::{Cancel, RuntimeError};
 
 use crate::args::Command;
+use crate::say::{self, Text};
 
 #[cfg(feature = "action")]
 mod action;
@@ -52,9 +55,21 @@ impl Failure {
 
     /// Prints it to standard error.
     pub(crate) fn print(&self) {
-        anstream::eprintln!("\u{1b}[1;31merror\u{1b}[0m: {}", escape::terminal(&self.message));
+        let mut text = format!("\u{1b}[1;31merror\u{1b}[0m: {}\n", escape::terminal(&self.message));
         if let Some(hint) = &self.hint {
-            anstream::eprintln!("  \u{1b}[1mhelp\u{1b}[0m: {}", escape::terminal(hint));
+            text += &format!("  \u{1b}[1mhelp\u{1b}[0m: {}\n", escape::terminal(hint));
+        }
+        say::lines(&text);
+    }
+
+    /// A file that cannot be written: exit code 8 where the disk is at fault.
+    pub(crate) fn of_file(path: &Path, error: &io::Error) -> Self {
+        let message = format!("cannot write {}: {}", path.display(), file::reason(error));
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::infrastructure(message)
+            }
+            _ => Self::usage(message),
         }
     }
 
@@ -62,6 +77,18 @@ impl Failure {
     pub(crate) fn infrastructure(message: impl Into<String>) -> Self {
         Self { code: 8, message: message.into(), hint: None }
     }
+}
+
+/// Prints what clap has to say: the help that was asked for, or what is wrong with the arguments, which are repeated.
+pub(crate) fn not_parsed(error: &clap::Error) -> ExitCode {
+    let text = error.render().ansi().to_string();
+    if error.use_stderr() {
+        say::lines(&text);
+    } else if let Err(failure) = say::print(&text, Text::People) {
+        failure.print();
+        return ExitCode::from(failure.code);
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 /// Runs a command and gives its exit code.
@@ -133,20 +160,19 @@ fn one_flow(path: &Path, named: &str) -> Result<PathBuf, Failure> {
 /// Says which identity what was asked with, and never its token.
 fn say_identity(identity: &Identity) {
     for (resource, source) in identity.used() {
-        anstream::eprintln!("note: {resource} were asked with {source}");
+        say::note(&format!("{resource} were asked with {source}"));
     }
 }
 
-/// Prints to standard output; a reader that has gone away (`| head`) is no failure.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    use std::io::Write;
-    let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::infrastructure(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
+/// Whether a file that is to be written is standard output: `-`, or another name of it, as `/dev/stdout`.
+fn is_standard_output(path: &Path) -> bool {
+    path == Path::new("-") || say::is_standard_output(path)
+}
+
+/// Listens to the signals that cancel, before anything is loaded: one that comes earlier would end the process with
+/// nothing said.
+fn listen() -> Result<Cancel, Failure> {
+    Cancel::on_signals().map_err(|error| Failure::infrastructure(format!("cannot listen to signals: {error}")))
 }
 
 /// Runs a future on a runtime of its own, with a thread for each processor.

@@ -6,12 +6,16 @@ use std::process::ExitCode;
 mod args;
 mod commands;
 mod places;
+mod say;
 mod status;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let arguments = args::Arguments::parse();
+    let arguments = match args::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return commands::not_parsed(&error),
+    };
     match commands::dispatch(arguments.command) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {

@@ -50,6 +50,8 @@ pub(crate) struct Places {
     pub(crate) working_directory: PathBuf,
     /// The engines of this machine.
     pub(crate) engines: Engines,
+    /// Where temporary files go.
+    pub(crate) temporary: PathBuf,
     /// Docker's `config.json`, where `docker login` writes.
     pub(crate) docker_config: Option<PathBuf>,
 }
@@ -85,7 +87,7 @@ impl Places {
             cache: RegistryCache::default(),
         };
         let engines = Engines { docker_endpoint: text("DOCKER_HOST"), process, environments };
-        Ok(Self { working_directory, engines, docker_config })
+        Ok(Self { working_directory, engines, temporary: std::env::temp_dir(), docker_config })
     }
 
     /// What is known of who we are: `FLOWGATE_FEED_TOKEN`, and the identity that the user named.
@@ -136,6 +138,11 @@ impl Places {
 fn installer_may_see(name: &OsString) -> bool {
     let name = name.to_string_lossy();
     INSTALLER_VARIABLES.contains(&name.as_ref()) || name.starts_with("PIP_") || name.starts_with("UV_")
+}
+
+/// Whether GitHub's runner reads what this process says.
+pub(crate) fn is_workflow() -> bool {
+    text("GITHUB_ACTIONS").is_some_and(|value| value == "true")
 }
 
 /// A variable that is text, and not empty.

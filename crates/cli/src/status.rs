@@ -7,6 +7,8 @@ use flowgate_report::escape;
 use flowgate_runtime::backend::Said;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::say;
+
 /// Shows the current step, and what stays to be read.
 pub(crate) struct Status {
     bar: ProgressBar,
@@ -44,13 +46,13 @@ impl Status {
     /// What a log says, and a terminal shows otherwise, unescaped.
     pub(crate) fn log(&self, text: &str) {
         if !self.live {
-            anstream::eprintln!("{}", escape::terminal(text));
+            say::line(text);
         }
     }
 
     /// What stays to be read, unescaped.
     pub(crate) fn note(&self, text: &str) {
-        self.bar.suspend(|| anstream::eprintln!("note: {}", escape::terminal(text)));
+        self.bar.suspend(|| say::note(text));
     }
 
     /// What a backend says of a flow.

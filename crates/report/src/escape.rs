@@ -30,7 +30,7 @@ pub fn workflow_message(text: &str) -> String {
         .chars()
         .map(|c| if is_invisible(c) && !matches!(c, '\n' | '\r' | '\t') { '\u{fffd}' } else { c })
         .collect();
-    visible.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    visible.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A").replace(LEGACY, LEGACY_SHOWN)
 }
 
 /// A property (`file`, `title`, ...) of a GitHub workflow command.
@@ -38,16 +38,46 @@ pub fn workflow_property(text: &str) -> String {
     workflow_message(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// One line of a log that GitHub reads: a line that looks like a workflow command loses its
-/// meaning.
+/// What begins a command of the old form, anywhere in a line, and how it is shown.
+const LEGACY: &str = "##[";
+const LEGACY_SHOWN: &str = "\\u{23}#[";
+
+/// The lines of a workflow's log, escaped for a terminal already: what the runner takes for a command becomes visible.
+///
+/// Its rules: a line ends at CR, LF or CRLF; `::` begins a command where only blanks (Unicode's, too) stand before it;
+/// `##[` does anywhere in a line. `[command]` only paints a line, and would make text look like the runner's own. More is
+/// passed over than blanks, because the runner compares by culture, which ignores some characters altogether.
 pub fn workflow_log(text: &str) -> String {
-    let lines = terminal(text);
-    let lines = lines.split('\n').map(|line| {
-        let start = line.trim_start();
-        let command = start.starts_with("::") || start.starts_with("##[") || start.starts_with("[command]");
-        if command { format!("\u{200b}{line}") } else { line.to_owned() }
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive(['\n', '\r']) {
+        let mut rest = line.trim_start_matches(|c: char| !c.is_ascii_graphic() && !c.is_alphanumeric());
+        out += &line[..line.len() - rest.len()];
+        if let Some(first) = rest.chars().next().filter(|_| rest.starts_with("::") || rest.starts_with("[command]")) {
+            out.extend(first.escape_unicode());
+            rest = &rest[first.len_utf8()..];
+        }
+        out += &rest.replace(LEGACY, LEGACY_SHOWN);
+    }
+    out
+}
+
+/// JSON in a workflow's log: the same data, and no command. Only texts can hold `##[`, and no line begins with `::`.
+pub fn workflow_json(json: &str) -> String {
+    json.replace(LEGACY, "\\u0023#[")
+}
+
+/// XML without comments and CDATA in a workflow's log: the same data, and no command.
+pub fn workflow_xml(xml: &str) -> String {
+    let mut out = String::with_capacity(xml.len());
+    for line in xml.split_inclusive(['\n', '\r']) {
+        let rest = line.trim_start_matches(|c: char| !c.is_ascii_graphic() && !c.is_alphanumeric());
+        out += &line[..line.len() - rest.len()];
+        match rest.strip_prefix("::") {
+            Some(rest) => out += &format!("&#58;:{rest}"),
+            None => out += rest,
+        }
+    }
+    out.replace(LEGACY, "&#35;#[")
 }
 
 /// A plain text of SARIF: what it reads as a link, `[text](target)`, loses its meaning.
@@ -104,10 +134,47 @@ mod tests {
     fn nothing_becomes_a_workflow_command() {
         assert_eq!(workflow_message("50%\n::error::x\r"), "50%25%0A::error::x%0D");
         assert_eq!(workflow_property("a:b,c%"), "a%3Ab%2Cc%25");
-        assert_eq!(
-            workflow_log("x\n  ::set-output name=a::b\n##[error]y"),
-            "x\n\u{200b}  ::set-output name=a::b\n\u{200b}##[error]y"
-        );
+        assert_eq!(workflow_message("x ##[error]y"), "x \\u{23}#[error]y");
+    }
+
+    /// What the runner does with a line of a log, by its own rules.
+    fn is_command(line: &str) -> bool {
+        // Rust's blanks are .NET's.
+        let new = line.trim_start().strip_prefix("::").is_some_and(|rest| rest.contains("::"));
+        new || line.find("##[").is_some_and(|at| line[at..].contains(']'))
+    }
+
+    #[test]
+    fn no_line_of_a_log_becomes_a_workflow_command() {
+        for (text, shown) in [
+            ("::error::x", "\\u{3a}:error::x"),
+            ("  \t::set-output name=a::b", "  \t\\u{3a}:set-output name=a::b"),
+            (
+                "\u{a0}\u{2003}\u{3000}\u{feff}\u{200b}::error::x",
+                "\u{a0}\u{2003}\u{3000}\u{feff}\u{200b}\\u{3a}:error::x",
+            ),
+            ("##[error]x", "\\u{23}#[error]x"),
+            ("x ##[add-matcher]/tmp/x", "x \\u{23}#[add-matcher]/tmp/x"),
+            ("###[error]x##[a]", "#\\u{23}#[error]x\\u{23}#[a]"),
+            ("a\r::error::x", "a\r\\u{3a}:error::x"),
+            ("a\n::error::x\n", "a\n\\u{3a}:error::x\n"),
+            ("a\r\n ::error::x\r\n##[b]", "a\r\n \\u{3a}:error::x\r\n\\u{23}#[b]"),
+            ("::##[error]x", "\\u{3a}:\\u{23}#[error]x"),
+            ("[command]rm -rf", "\\u{5b}command]rm -rf"),
+            ("a::b ## [x] std::fs", "a::b ## [x] std::fs"),
+        ] {
+            assert_eq!(workflow_log(text), shown);
+            let json = serde_json::to_string_pretty(&[text]).unwrap();
+            let xml = format!("<a>\n{}\n</a>", text.replace('<', "&lt;"));
+            for safe in [workflow_log(text), workflow_log(&terminal(text)), workflow_json(&json), workflow_xml(&xml)] {
+                let command = safe.split(['\n', '\r']).find(|line| is_command(line));
+                assert_eq!(command, None, "{text:?}");
+            }
+            assert_eq!(serde_json::from_str::<Vec<String>>(&workflow_json(&json)).unwrap(), [text]);
+            let read = workflow_xml(&xml).replace("&#58;", ":").replace("&#35;", "#");
+            assert_eq!(read, xml);
+        }
+        assert!(is_command("\u{3000}::error::x") && is_command("x ##[error]y"));
     }
 
     #[test]

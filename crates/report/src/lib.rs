@@ -10,5 +10,6 @@ pub mod docs;
 pub mod environment;
 pub mod escape;
 pub mod feed;
+pub mod file;
 pub mod graph;
 pub mod run;

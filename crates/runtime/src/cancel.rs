@@ -1,10 +1,9 @@
 //! Stopping a run from outside.
 
+use std::io;
 use std::sync::Arc;
 
-use tokio::signal;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 /// Tells a run to stop. Clones share one state, and it never goes back.
 #[derive(Debug, Clone)]
@@ -39,25 +38,63 @@ impl Cancel {
         let _ = state.wait_for(|cancelled| *cancelled).await;
     }
 
-    /// Cancels on an interrupt (Ctrl-C), and on the termination that runners of workflows send
-    /// before they kill. Abort the task when the run has ended.
-    pub fn on_signals(&self) -> JoinHandle<()> {
-        let cancel = self.clone();
-        tokio::spawn(async move {
-            signalled().await;
-            cancel.cancel();
-        })
+    /// Cancels when this process is interrupted (Ctrl-C), terminated, as runners of workflows do before they kill, or
+    /// loses its terminal. From here on no such signal ends the process by itself.
+    ///
+    /// # Errors
+    /// The signals cannot be listened to.
+    pub fn on_signals() -> io::Result<Self> {
+        let cancel = Self::new();
+        // A thread of its own, so that they are heard while nothing asynchronous runs.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let signalled = {
+            let _entered = runtime.enter();
+            signalled()?
+        };
+        let heard = cancel.clone();
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            runtime.block_on(signalled);
+            heard.cancel();
+        })?;
+        Ok(cancel)
     }
 }
 
-async fn signalled() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) = signal::unix::signal(signal::unix::SignalKind::terminate()) {
+/// Listens from the call on; ends with the first signal.
+#[cfg(unix)]
+fn signalled() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+    Ok(async move {
+        let hangup = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            _ = signal::ctrl_c() => {}
+            _ = hangup => {}
         }
-        return;
-    }
-    let _ = signal::ctrl_c().await;
+    })
+}
+
+#[cfg(not(unix))]
+fn signalled() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
+}
+
+/// Whether `nohup` or its like started this process, which is to outlive its terminal. Only Linux tells.
+#[cfg(unix)]
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The lowest bit is signal 1, the hangup.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

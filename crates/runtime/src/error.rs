@@ -6,6 +6,8 @@ use std::time::Duration;
 /// The stage at which a runtime could not be had. It decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
+    /// The flow's data or its configuration cannot be used (exit 2).
+    Usage,
     /// The environment could not be planned or built (exit 4).
     Environment,
     /// The runtime did not start, or died (exit 5).

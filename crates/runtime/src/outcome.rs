@@ -157,6 +157,7 @@ impl ExitReason {
     /// Why a process ends that could not get past a stage.
     pub fn of(stage: Stage) -> Self {
         match stage {
+            Stage::Usage => Self::Usage,
             Stage::Environment => Self::Environment,
             Stage::Runtime => Self::Runtime,
             Stage::Infrastructure => Self::Infrastructure,
@@ -214,8 +215,9 @@ impl FlowOutcome {
 }
 
 impl RunReport {
-    /// A run that never began because no backend could be had: every row is there, as skipped.
-    pub fn without_backend(cases: &[Case], choice: Choice, error: &RuntimeError) -> Self {
+    /// A run that never began, because no backend could be had or else because it was cancelled: every row is there, as
+    /// skipped.
+    pub fn never_began(cases: &[Case], choice: Choice, error: Option<&RuntimeError>) -> Self {
         let backend = if choice == Choice::Process { BackendKind::Process } else { BackendKind::Docker };
         let skipped = |(line, row): (usize, &Map<String, Value>)| LineResult {
             line,
@@ -230,14 +232,14 @@ impl RunReport {
             backend,
             key: None,
             image: None,
-            error: Some(FlowError::Runtime(error.clone())),
+            error: case.unusable.as_ref().or(error).cloned().map(FlowError::Runtime),
             lines: case.rows.iter().enumerate().map(skipped).collect(),
             metrics: Map::new(),
             aggregation_error: None,
             log: String::new(),
             log_dropped: 0,
         });
-        Self { flows: flows.collect(), cancelled: false }
+        Self { flows: flows.collect(), cancelled: error.is_none() }
     }
 
     /// The worst verdict of the flows; errored where there was none to run.

@@ -16,7 +16,7 @@ use futures_util::stream::{self, StreamExt};
 
 use crate::backend::{Backend, Image, Limits, Progress, Runtime, Said};
 pub use crate::cancel::Cancel;
-use crate::error::RuntimeError;
+use crate::error::{RuntimeError, Stage};
 use crate::event::RunEvent;
 use crate::outcome::{FlowError, FlowOutcome, RunReport};
 use crate::plan::{EnvironmentPlan, Settings, plan};
@@ -41,6 +41,16 @@ pub struct Case {
     pub rows: Vec<Row>,
     /// What its environment depends on beside it.
     pub settings: Settings,
+    /// Why it is not run, where that is known beforehand; the other flows are.
+    pub unusable: Option<RuntimeError>,
+}
+
+impl Case {
+    /// A flow whose data or configuration cannot be used.
+    pub fn unusable(name: String, project: Arc<Project>, cause: impl Into<String>) -> Self {
+        let unusable = Some(RuntimeError::new(Stage::Usage, cause));
+        Self { name, project, rows: Vec::new(), settings: Settings::default(), unusable }
+    }
 }
 
 /// How to run.
@@ -77,7 +87,11 @@ pub async fn run(
     let mut groups: Vec<(EnvironmentPlan, VecDeque<usize>)> = Vec::new();
     let mut by_key: HashMap<String, usize> = HashMap::new();
     for (index, case) in cases.iter().enumerate() {
-        match plan(&case.project, &case.settings) {
+        let plan = match &case.unusable {
+            Some(error) => Err(error.clone()),
+            None => plan(&case.project, &case.settings),
+        };
+        match plan {
             Err(error) => outcomes.push(run.never_ran(index, None, None, Some(FlowError::Runtime(error)))),
             Ok(plan) => {
                 let group = *by_key.entry(plan.fingerprint()).or_insert(groups.len());

@@ -10,13 +10,13 @@ use flowgate_report::check::fixed::{self, Tense};
 use flowgate_report::check::{CheckReport, Checked, display_path, github, json, junit, sarif, statistics, terminal};
 
 use self::stdin::Stdin;
-use super::{Failure, print};
+use super::Failure;
 use crate::args::{CheckArguments, Format};
+use crate::say::{self, Text};
 
 mod explain;
 mod fix;
 mod stdin;
-mod write;
 
 pub(super) fn run(arguments: &CheckArguments) -> Result<u8, Failure> {
     for (given, option) in [(arguments.statistics, "--statistics"), (arguments.explain_why, "--explain-why")] {
@@ -49,7 +49,7 @@ impl Check<'_> {
     fn run(&self) -> Result<u8, Failure> {
         if self.arguments.explain_why {
             let named: Vec<PathBuf> = self.arguments.paths.iter().map(|path| self.base.join(path)).collect();
-            print(&explain::explain(&self.fs, &self.find()?, &named, &self.base)?)?;
+            say::print(&explain::explain(&self.fs, &self.find()?, &named, &self.base)?, Text::People)?;
             return Ok(0);
         }
         if self.arguments.diff {
@@ -69,8 +69,8 @@ impl Check<'_> {
         if written.is_ok() {
             let lines = fixed::render(&repair, &self.base, Tense::Done);
             match self.arguments.format {
-                Format::Terminal => print(&lines)?,
-                _ => anstream::eprint!("{lines}"),
+                Format::Terminal => say::print(&lines, Text::People)?,
+                _ => say::lines(&lines),
             }
         }
         self.show(&report, targets.len())?;
@@ -137,9 +137,9 @@ impl Check<'_> {
     }
 
     fn show(&self, report: &CheckReport, targets: usize) -> Result<(), Failure> {
-        print(&self.render(report)?)?;
+        say::print(&self.render(report)?, self.kind())?;
         if targets == 0 {
-            anstream::eprintln!("note: no flow.dag.yaml or flow.flex.yaml was found");
+            say::note("no flow.dag.yaml or flow.flex.yaml was found");
         }
         Ok(())
     }
@@ -157,6 +157,15 @@ impl Check<'_> {
         })
     }
 
+    fn kind(&self) -> Text {
+        match self.arguments.format {
+            Format::Terminal => Text::People,
+            Format::Github => Text::Commands,
+            Format::Json | Format::Sarif => Text::Json,
+            Format::Junit => Text::Xml,
+        }
+    }
+
     fn repair(&self, targets: &[Target]) -> Repair {
         let wanted = Wanted {
             r#unsafe: self.arguments.unsafe_fixes,
@@ -172,16 +181,16 @@ impl Check<'_> {
         let mut fs = self.fs.clone();
         fs.insert(&stdin.path, text);
         let report = self.report(&fs, targets);
-        anstream::eprint!("{}{}", fixed::render(&repair, &self.base, Tense::Done), self.render(&report)?);
-        fix::print_exactly(text)?;
+        say::lines(&fixed::render(&repair, &self.base, Tense::Done));
+        say::aside(&self.render(&report)?, self.kind());
+        say::exactly(text)?;
         Ok(self.code(&report))
     }
 
     fn diff(&self, targets: &[Target]) -> Result<u8, Failure> {
         let repair = self.repair(targets);
-        fix::print_exactly(fix::diff(&repair, &self.base).as_bytes())?;
-        anstream::eprint!("{}", fixed::render(&repair, &self.base, Tense::Would));
-        anstream::eprintln!("{}", fixed::count(&repair));
+        say::patch(&fix::diff(&repair, &self.base))?;
+        say::lines(&format!("{}{}\n", fixed::render(&repair, &self.base, Tense::Would), fixed::count(&repair)));
         Ok(if repair.files.is_empty() { 0 } else { 3 })
     }
 }

@@ -8,9 +8,10 @@ use flowgate_runtime::feed::diagnose;
 use flowgate_runtime::identity::Identity;
 use flowgate_runtime::outcome::ExitReason;
 
-use super::{Failure, block_on, one_flow, print};
-use crate::args::{DoctorCommand, FeedArguments, ReportFormat};
+use super::{Failure, block_on, one_flow};
+use crate::args::{DoctorCommand, FeedArguments};
 use crate::places::Places;
+use crate::say;
 
 pub(super) fn run(command: &DoctorCommand) -> Result<u8, Failure> {
     match command {
@@ -22,7 +23,7 @@ fn feed(arguments: &FeedArguments) -> Result<u8, Failure> {
     let places = Places::of_this_process()?;
     let (urls, config) = urls(&places, &arguments.feed)?;
     if urls.is_empty() {
-        anstream::eprintln!("note: the flow's requirements name no feed: its packages come from the public index");
+        say::note("the flow's requirements name no feed: its packages come from the public index");
     }
     let named = arguments.identity.client_id.clone();
     let named = named.or_else(|| config.as_ref().and_then(|config| config.identity.clone()));
@@ -35,10 +36,7 @@ fn feed(arguments: &FeedArguments) -> Result<u8, Failure> {
         }
         diagnoses
     })?;
-    print(&match arguments.format {
-        ReportFormat::Text => terminal::render(&diagnoses),
-        ReportFormat::Json => json::render(&diagnoses).map_err(|error| Failure::infrastructure(error.to_string()))?,
-    })?;
+    say::report(arguments.format, || terminal::render(&diagnoses), || json::render(&diagnoses))?;
     let is_usable = diagnoses.iter().all(|diagnosis| diagnosis.is_usable());
     Ok(if is_usable { ExitReason::Passed } else { ExitReason::Environment }.code())
 }

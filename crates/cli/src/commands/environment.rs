@@ -10,12 +10,12 @@ use flowgate_report::environment::{json, terminal};
 use flowgate_report::escape;
 use flowgate_runtime::backend::Progress;
 use flowgate_runtime::environment::show::Environment;
-use flowgate_runtime::runner::Cancel;
-use flowgate_runtime::{EnvironmentPlan, RuntimeError, Stage, plan};
+use flowgate_runtime::{Cancel, EnvironmentPlan, RuntimeError, Stage, plan};
 
-use super::{Failure, block_on, block_on_this_thread, flows, one_flow, print, say_identity};
+use super::{Failure, block_on, block_on_this_thread, flows, listen, one_flow, say_identity};
 use crate::args::{BuildArguments, EnvironmentCommand, EnvironmentFlow, ReportFormat};
 use crate::places::Places;
+use crate::say::{self, Text};
 use crate::status::Status;
 
 mod check_version;
@@ -24,11 +24,11 @@ pub(super) fn run(command: &EnvironmentCommand) -> Result<u8, Failure> {
     let places = Places::of_this_process()?;
     match command {
         EnvironmentCommand::Plan(flow) => block_on_this_thread(show_plan(&places, flow))?,
-        EnvironmentCommand::Build(arguments) => build(&places.making(&arguments.making), arguments),
+        EnvironmentCommand::Build(arguments) => build(&listen()?, &places.making(&arguments.making), arguments),
         EnvironmentCommand::Show(flow) => block_on_this_thread(show(&places, flow))?,
         EnvironmentCommand::Packages(flow) => block_on_this_thread(packages(&places, flow))?,
         EnvironmentCommand::Prune { all } => block_on_this_thread(prune(&places, *all))?,
-        EnvironmentCommand::Base { from, python } => block_on(base(&places, from.as_deref(), python))?,
+        EnvironmentCommand::Base { from, python } => block_on(base(&listen()?, &places, from.as_deref(), python))?,
         EnvironmentCommand::CheckVersion(arguments) => check_version::run(arguments),
     }
 }
@@ -50,7 +50,7 @@ async fn show_plan(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failur
 }
 
 /// What is there is found on this thread alone, as threads take longer to start; what is to be built gets them.
-fn build(places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
+fn build(cancel: &Cancel, places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
     let files = all_flows(places, &arguments.flows)?;
     let of_several = files.len() > 1;
     let code = Cell::new(0);
@@ -72,19 +72,19 @@ fn build(places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
             (name, Err(error)) => leave_out(&name, error)?,
         }
     }
-    block_on_this_thread(async {
+    let looked_up = block_on_this_thread(unless_cancelled(cancel, async {
         let docker = places.engines.engine().map_err(Failure::of)?;
         while let Some((name, plan)) = planned.front() {
             let Some(environment) = docker.have(plan).await.map_err(Failure::of)? else { break };
             tell(places, name, &environment, arguments.format, Status::new(false))?;
             planned.pop_front();
         }
-        Ok(())
-    })??;
-    if planned.is_empty() {
-        return Ok(code.get());
+        Ok(code.get())
+    }))??;
+    if planned.is_empty() || cancel.is_cancelled() {
+        return Ok(looked_up);
     }
-    let made = block_on(unless_cancelled(async {
+    let made = block_on(unless_cancelled(cancel, async {
         let docker = places.engines.engine().map_err(Failure::of)?;
         for (name, plan) in &planned {
             let status = Status::new(Places::is_live());
@@ -118,16 +118,12 @@ fn tell(
 }
 
 /// Exit code 130 where it was cancelled first; what the work began is removed where it is dropped.
-async fn unless_cancelled(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
-    let cancel = Cancel::new();
-    let listener = cancel.on_signals();
-    let done = tokio::select! {
+async fn unless_cancelled(cancel: &Cancel, work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+    tokio::select! {
         biased;
         () = cancel.cancelled() => Ok(130),
         done = work => done,
-    };
-    listener.abort();
-    done
+    }
 }
 
 async fn show(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failure> {
@@ -139,7 +135,7 @@ async fn packages(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failure
     let (name, environment) = built(places, &flow.flow).await?;
     match (&environment.packages, flow.format) {
         (_, ReportFormat::Json) => output(places, &name, &environment, flow.format),
-        (Some(packages), ReportFormat::Text) => print(&terminal::packages(packages)).map(|()| 0),
+        (Some(packages), ReportFormat::Text) => say::print(&terminal::packages(packages), Text::People).map(|()| 0),
         (None, ReportFormat::Text) => Err(Failure {
             code: 4,
             message: format!("{name}: the image {} does not say what is installed in it", environment.image),
@@ -160,17 +156,17 @@ async fn prune(places: &Places, all: bool) -> Result<u8, Failure> {
     }
     let removed = pruned.iter().filter(|image| image.stays.is_none()).count();
     out += &format!("{} removed\n", plural(removed, "image"));
-    print(&escape::terminal(&out)).map(|()| 0)
+    say::print(&escape::terminal(&out), Text::People).map(|()| 0)
 }
 
-async fn base(places: &Places, from: Option<&str>, python: &str) -> Result<u8, Failure> {
-    let docker = places.engines.docker().await.map_err(Failure::of)?;
-    unless_cancelled(async {
+async fn base(cancel: &Cancel, places: &Places, from: Option<&str>, python: &str) -> Result<u8, Failure> {
+    unless_cancelled(cancel, async {
+        let docker = places.engines.docker().await.map_err(Failure::of)?;
         let status = Status::new(Places::is_live());
         let progress = Progress(&|said| status.tell("base image", said));
         let name = docker.own_base(python, from, progress).await.map_err(Failure::of)?;
         drop(status);
-        print(&format!("{name}\n")).map(|()| 0)
+        say::print(&format!("{name}\n"), Text::People).map(|()| 0)
     })
     .await
 }
@@ -217,10 +213,6 @@ async fn built(places: &Places, flow: &Path) -> Result<(String, Environment), Fa
 }
 
 fn output(places: &Places, name: &str, environment: &Environment, format: ReportFormat) -> Result<u8, Failure> {
-    print(&match format {
-        ReportFormat::Text => terminal::plan(environment, name),
-        ReportFormat::Json => json::render(environment, &places.working_directory)
-            .map_err(|error| Failure::infrastructure(error.to_string()))?,
-    })?;
+    say::report(format, || terminal::plan(environment, name), || json::render(environment, &places.working_directory))?;
     Ok(0)
 }

@@ -2,10 +2,12 @@
 
 use flowgate_check::workspace;
 use flowgate_flow::load::{self, Disk};
+use flowgate_report::file;
 use flowgate_report::graph::{Graph, mermaid, svg};
 
-use super::{Failure, one_flow, print};
+use super::{Failure, is_standard_output, one_flow};
 use crate::args::{GraphArguments, GraphFormat};
+use crate::say::{self, Text};
 
 pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
     let base = std::env::current_dir()
@@ -23,14 +25,13 @@ pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
     let is_svg =
         |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
     let by_name = if arguments.output.as_ref().is_some_and(is_svg) { GraphFormat::Svg } else { GraphFormat::Mermaid };
-    let text = match arguments.format.unwrap_or(by_name) {
-        GraphFormat::Mermaid => mermaid::render(&graph),
-        GraphFormat::Svg => svg::render(&graph),
+    let (text, kind) = match arguments.format.unwrap_or(by_name) {
+        GraphFormat::Mermaid => (mermaid::render(&graph), Text::People),
+        GraphFormat::Svg => (svg::render(&graph), Text::Xml),
     };
-    match &arguments.output {
-        None => print(&text)?,
-        Some(path) => std::fs::write(path, text)
-            .map_err(|error| Failure::infrastructure(format!("cannot write {}: {error}", path.display())))?,
+    match arguments.output.as_deref().filter(|path| !is_standard_output(path)) {
+        None => say::print(&text, kind)?,
+        Some(path) => file::write(path, text.as_bytes()).map_err(|error| Failure::of_file(path, &error))?,
     }
     Ok(0)
 }

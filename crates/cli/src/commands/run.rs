@@ -7,41 +7,52 @@ use std::time::Duration;
 use flowgate_flow::data;
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::check::display_path;
-use flowgate_report::escape;
 use flowgate_report::run::{json, terminal};
 use flowgate_runtime::engines::Choice;
-use flowgate_runtime::runner::{Cancel, run as run_cases};
-use flowgate_runtime::{Case, RunOptions, RunReport};
+use flowgate_runtime::outcome::ExitReason;
+use flowgate_runtime::runner::run as run_cases;
+use flowgate_runtime::{Cancel, Case, RunOptions, RunReport};
 
-use super::{Failure, block_on, print, say_identity};
+use self::report::Destination;
+use super::{Failure, block_on, listen, say_identity};
 use crate::args::{BackendChoice, RunArguments};
 use crate::places::Places;
+use crate::say::{self, Text};
 use crate::status::Status;
 
 mod progress;
+mod report;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
+    let cancel = listen()?;
     let places = Places::of_this_process()?.making(&arguments.making);
+    let destination = arguments.report.as_deref().map(Destination::of).transpose()?;
     let cases = cases(arguments, &places)?;
-    if let Some(report) = &arguments.report {
-        // A run of an hour must not end with "no such folder".
-        let folder = report.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            return Err(Failure::usage(format!(
-                "--report {}: there is no folder {}",
-                report.display(),
-                folder.display()
-            )));
+    let (report, written) = block_on(async {
+        let report = execute(arguments, &places, cases, &cancel).await;
+        let written = match &destination {
+            Some(destination) => match json::render(&report) {
+                Ok(text) => destination.write(&text, &places.temporary, &cancel).await,
+                Err(error) => Err(Failure::infrastructure(error.to_string())),
+            },
+            None => Ok(()),
+        };
+        (report, written)
+    })?;
+    let text = terminal::render(&report);
+    let printed = match destination {
+        Some(Destination::StandardOutput) => {
+            say::lines(&text);
+            Ok(())
         }
+        _ => say::print(&text, Text::People),
+    };
+    let mut reason = report.exit_reason();
+    for failure in [written, printed].into_iter().filter_map(Result::err) {
+        failure.print();
+        reason = ExitReason::worst([reason, ExitReason::Infrastructure]);
     }
-    let report = block_on(execute(arguments, &places, cases))??;
-    if let Some(path) = &arguments.report {
-        let text = json::render(&report).map_err(|error| Failure::infrastructure(error.to_string()))?;
-        write(path, &text)
-            .map_err(|error| Failure::infrastructure(format!("cannot write {}: {error}", path.display())))?;
-    }
-    print(&terminal::render(&report, terminal::Sink::Terminal))?;
-    Ok(report.exit_reason().code())
+    Ok(reason.code())
 }
 
 /// The flows to run, each with its rows.
@@ -70,7 +81,10 @@ fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, 
     }
     let (mut rows, notice) = match &arguments.data {
         Some(path) => (load::read_rows(&places.working_directory.join(path)).map_err(Failure::usage)?, None),
-        None if arguments.inputs.is_empty() => load::sample_rows(&Disk, &project).map_err(Failure::usage)?,
+        None if arguments.inputs.is_empty() => match load::sample_rows(&Disk, &project) {
+            Ok(sample) => sample,
+            Err(cause) => return Ok(Case::unusable(name, Arc::new(project), cause)),
+        },
         None => (vec![data::Row::new()], None),
     };
     if rows.is_empty() {
@@ -78,30 +92,39 @@ fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, 
         return Err(Failure::usage(format!("{path}: there is no row to run")));
     }
     if let Some(notice) = notice {
-        anstream::eprintln!("note: {name}: {}", escape::terminal(&notice));
+        say::note(&format!("{name}: {notice}"));
     }
     for row in &mut rows {
         for (input, value) in &arguments.inputs {
             row.insert(input.clone(), serde_json::Value::String(value.clone()));
         }
     }
-    let settings = places.settings(&project.folder)?;
-    Ok(Case { name, project: Arc::new(project), rows, settings })
+    Ok(match places.settings(&project.folder) {
+        Ok(settings) => Case { name, project: Arc::new(project), rows, settings, unusable: None },
+        Err(failure) => Case::unusable(name, Arc::new(project), failure.message),
+    })
 }
 
-async fn execute(arguments: &RunArguments, places: &Places, cases: Vec<Case>) -> Result<RunReport, Failure> {
+async fn execute(arguments: &RunArguments, places: &Places, cases: Vec<Case>, cancel: &Cancel) -> RunReport {
     let choice = match arguments.backend {
         BackendChoice::Auto => Choice::Auto,
         BackendChoice::Docker => Choice::Docker,
         BackendChoice::Process => Choice::Process,
     };
-    let connected = match places.engines.connect(choice).await {
-        Ok(connected) => connected,
-        // The report is written also when no line ran.
-        Err(error) => return Ok(RunReport::without_backend(&cases, choice, &error)),
+    // The report is written also when no line ran.
+    if let Some(error) = cases.iter().map(|case| case.unusable.as_ref()).collect::<Option<Vec<_>>>() {
+        return RunReport::never_began(&cases, choice, error.first().copied());
+    }
+    let connected = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return RunReport::never_began(&cases, choice, None),
+        connected = places.engines.connect(choice) => match connected {
+            Ok(connected) => connected,
+            Err(error) => return RunReport::never_began(&cases, choice, Some(&error)),
+        },
     };
     if let Some(notice) = &connected.notice {
-        anstream::eprintln!("note: {}", escape::terminal(notice));
+        say::note(notice);
     }
     let options = RunOptions {
         line_timeout: Duration::from_secs(arguments.line_timeout),
@@ -109,24 +132,11 @@ async fn execute(arguments: &RunArguments, places: &Places, cases: Vec<Case>) ->
         limits: flowgate_runtime::Limits::default(),
         boundary: None,
     };
-    let cancel = Cancel::new();
-    let listener = cancel.on_signals();
     let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
     let progress = progress::Progress::new(names, Status::new(Places::is_live()));
-    let report = run_cases(connected.backend.as_ref(), cases, &options, &|event| progress.event(&event), cancel).await;
-    listener.abort();
+    let report =
+        run_cases(connected.backend.as_ref(), cases, &options, &|event| progress.event(&event), cancel.clone()).await;
     drop(progress);
     say_identity(&places.engines.environments.packages.identity);
-    Ok(report)
-}
-
-/// Writes a file whole or not at all.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
+    report
 }

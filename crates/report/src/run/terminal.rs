@@ -14,26 +14,8 @@ const MAX_TEXT_LINES: usize = 12;
 /// How many characters of an output are shown.
 const MAX_TEXT: usize = 2000;
 
-/// How text is made harmless: for a terminal, or for a log that GitHub reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sink {
-    /// A person's terminal or a plain log.
-    Terminal,
-    /// The log of a workflow.
-    WorkflowLog,
-}
-
-impl Sink {
-    fn clean(self, text: &str) -> String {
-        match self {
-            Self::Terminal => escape::terminal(text),
-            Self::WorkflowLog => escape::workflow_log(text),
-        }
-    }
-}
-
-/// The whole run.
-pub fn render(report: &RunReport, sink: Sink) -> String {
+/// The whole run, escaped for a terminal.
+pub fn render(report: &RunReport) -> String {
     let mut out = String::new();
     for flow in &report.flows {
         out += &explain(flow);
@@ -45,7 +27,7 @@ pub fn render(report: &RunReport, sink: Sink) -> String {
     if report.cancelled {
         out += "cancelled: the lines that had not ended were skipped\n";
     }
-    sink.clean(&out)
+    escape::terminal(&out)
 }
 
 /// What a flow gave that ran alone on one row: a person who tries a flow wants to see it.

@@ -126,6 +126,7 @@ pub(super) fn of_flow(error: &FlowError) -> Fault {
 
 fn of_runtime(error: &RuntimeError) -> Fault {
     let name = match error.stage {
+        Stage::Usage => "UsageError",
         Stage::Environment => "EnvironmentError",
         Stage::Runtime => "RuntimeError",
         Stage::Infrastructure => "InfrastructureError",

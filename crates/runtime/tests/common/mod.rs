@@ -39,7 +39,7 @@ impl Folder {
     pub(crate) fn case(&self, flow: &str, rows: Value) -> Case {
         let rows = rows.as_array().unwrap().iter().map(|row| row.as_object().unwrap().clone()).collect();
         let project = load_project(&Disk, &self.0.join(flow).join("flow.dag.yaml"));
-        Case { name: flow.to_owned(), project: Arc::new(project), rows, settings: Default::default() }
+        Case { name: flow.to_owned(), project: Arc::new(project), rows, settings: Default::default(), unusable: None }
     }
 }
 

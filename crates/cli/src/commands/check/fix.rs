@@ -1,16 +1,14 @@
 //! `--fix` and `--diff`.
 
-use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use flowgate_check::repair::Repair;
 use flowgate_flow::credential::mask;
 use flowgate_report::check::display_path;
-use flowgate_report::escape;
+use flowgate_report::file;
 use similar::TextDiff;
 
 use super::super::Failure;
-use super::write;
 
 /// Writes what changes. A file that cannot be written does not keep the others from it.
 ///
@@ -19,8 +17,8 @@ use super::write;
 pub(super) fn write_all(repair: &Repair, base: &Path) -> Result<(), Failure> {
     let mut failed = Vec::new();
     for (path, change) in &repair.files {
-        if let Err(error) = write::replace(path, change.before.as_bytes(), change.after.as_bytes()) {
-            failed.push(format!("{}: {error}", display_path(&change.path, base)));
+        if let Err(error) = file::replace(path, change.before.as_bytes(), change.after.as_bytes()) {
+            failed.push(format!("{}: {}", display_path(&change.path, base), file::reason(&error)));
         }
     }
     if failed.is_empty() {
@@ -39,19 +37,4 @@ pub(super) fn diff(repair: &Repair, base: &Path) -> String {
         out += &diff.unified_diff().header(&path, &path).to_string();
     }
     out
-}
-
-/// Prints a text as it is, for a program; on a terminal, without what would move the cursor.
-///
-/// # Errors
-/// Standard output cannot be written to; a reader that has gone away is no failure.
-pub(super) fn print_exactly(text: &[u8]) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    let shown = out.is_terminal().then(|| escape::terminal(&String::from_utf8_lossy(text)));
-    match out.write_all(shown.as_deref().map_or(text, str::as_bytes)).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::infrastructure(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
 }

@@ -12,9 +12,10 @@ use flowgate_report::base_image::{VersionReport, json, terminal};
 use flowgate_runtime::identity::Identity;
 use flowgate_runtime::registry::Registries;
 
-use crate::args::{CheckVersionArguments, ReportFormat};
-use crate::commands::{Failure, block_on, one_flow, print};
+use crate::args::CheckVersionArguments;
+use crate::commands::{Failure, block_on, one_flow};
 use crate::places::Places;
+use crate::say;
 
 /// The rules that look at the base image.
 const RULES: [&str; 3] = ["malformed-base-image", "unpinned-base-image", "known-bad-base-image"];
@@ -25,7 +26,7 @@ pub(super) fn run(arguments: &CheckVersionArguments) -> Result<u8, Failure> {
     let client_id = arguments.identity.client_id.clone().or_else(|| config.environment.identity.clone());
     let image = project.flow.as_ref().and_then(|file| file.flow.environment.as_ref()?.image.as_ref());
     let Some(image) = image.map(|image| image.value.clone()) else {
-        anstream::eprintln!("note: the flow names no base image");
+        say::note("the flow names no base image");
         return Ok(0);
     };
     let identity = Arc::new(Identity::new(Places::identity(client_id)));
@@ -49,10 +50,7 @@ pub(super) fn run(arguments: &CheckVersionArguments) -> Result<u8, Failure> {
     // The rules know the versions of Microsoft's image only.
     facts.newest_base_image = report.versions.as_ref().filter(|_| report.frozen).and_then(|all| all.first().cloned());
     report.findings = findings(&project, &config.check, &facts);
-    print(&match arguments.format {
-        ReportFormat::Text => terminal::render(&report),
-        ReportFormat::Json => json::render(&report).map_err(|error| Failure::infrastructure(error.to_string()))?,
-    })?;
+    say::report(arguments.format, || terminal::render(&report), || json::render(&report))?;
     Ok(0)
 }
 
