@@ -53,6 +53,23 @@ fn read(folder: &Folder, name: &str) -> String {
     std::fs::read_to_string(folder.path().join(name)).unwrap_or_default()
 }
 
+/// The outputs as a runner reads them: `NAME<<DELIMITER`, the value, `DELIMITER`.
+fn outputs(folder: &Folder) -> Vec<(String, String)> {
+    let text = read(folder, "output");
+    let mut lines = text.lines();
+    let mut outputs = Vec::new();
+    while let Some(line) = lines.next() {
+        let (name, delimiter) = line.split_once("<<").unwrap_or_else(|| panic!("not a heredoc: {text}"));
+        let value: Vec<&str> = lines.by_ref().take_while(|line| *line != delimiter).collect();
+        outputs.push((name.to_owned(), value.join("\n")));
+    }
+    outputs
+}
+
+fn verdict(folder: &Folder) -> String {
+    outputs(folder).into_iter().find(|(name, _)| name == "verdict").map(|(_, value)| value).unwrap_or_default()
+}
+
 #[test]
 fn findings_runs_summary_outputs_and_exit_code() {
     let folder = workspace();
@@ -82,8 +99,12 @@ fn findings_runs_summary_outputs_and_exit_code() {
 
     let report = folder.path().join("temp/flowgate-report.json");
     let sarif = folder.path().join("temp/flowgate.sarif");
-    let outputs = format!("verdict=failed\nreport-json={}\nsarif-file={}\n", report.display(), sarif.display());
-    assert_eq!(read(&folder, "output"), outputs);
+    let (report, sarif) = (report.display().to_string(), sarif.display().to_string());
+    assert_eq!(
+        outputs(&folder),
+        [("verdict", "failed"), ("report-json", &report), ("sarif-file", &sarif)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
     let sarif: Value = serde_json::from_str(&read(&folder, "temp/flowgate.sarif")).expect("SARIF is JSON");
     let result = &sarif["runs"][0]["results"][0];
     assert_eq!(result["ruleId"], "malformed-reference");
@@ -109,7 +130,7 @@ fn the_level_of_findings_decides_where_every_line_passes() {
         let done =
             act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good"), ("INPUT_FAIL_ON", level)]);
         assert_eq!(done.code, Some(code), "{}{}", done.stdout, done.stderr);
-        assert!(read(&folder, "output").starts_with(&format!("verdict={verdict}\n")));
+        assert_eq!(self::verdict(&folder), verdict);
     }
 }
 
@@ -119,7 +140,7 @@ fn no_engine_is_infrastructure_and_never_the_process_backend() {
     let done = act(&folder, pull_request(7, 1, "0"), &[]);
     assert_eq!(done.code, Some(8), "{}{}", done.stdout, done.stderr);
     assert!(done.stdout.contains("::error file=good/flow.dag.yaml,title=flow did not pass::no Docker engine answers at unix:///nonexistent/docker.sock"), "{}", done.stdout);
-    assert!(read(&folder, "output").starts_with("verdict=errored\n"));
+    assert_eq!(verdict(&folder), "errored");
     let report: Value = serde_json::from_str(&read(&folder, "temp/flowgate-report.json")).expect("the report is JSON");
     assert_eq!(
         report["flows"][0]["lines"],
@@ -128,17 +149,31 @@ fn no_engine_is_infrastructure_and_never_the_process_backend() {
 }
 
 #[test]
-fn a_strangers_pull_request_never_runs_without_a_sandbox() {
+fn untrusted_code_never_runs_without_a_sandbox() {
     let folder = workspace();
-    for event in [pull_request(7, 2, "0"), ("pull_request_target", json!({"pull_request": "?"}))] {
-        let done = act(&folder, event, &[("INPUT_BACKEND", "process")]);
-        assert_eq!(done.code, Some(2), "{}", done.stdout);
+    let of_a_fork = || pull_request(7, 2, "0").1;
+    for event in [
+        pull_request(7, 2, "0"),
+        ("pull_request_target", json!({"pull_request": "?"})),
+        ("", of_a_fork()),
+        ("bogus", of_a_fork()),
+        ("check_suite", of_a_fork()),
+        ("push", of_a_fork()),
+    ] {
+        let name = event.0;
+        let done = act(&folder, event, &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good")]);
+        assert_eq!(done.code, Some(2), "{name}: {}", done.stdout);
         assert!(
-            done.stdout.contains("the process backend is no sandbox") && !done.stdout.contains("good/flow.dag.yaml"),
-            "{}",
+            done.stdout.contains("the process backend has no sandbox") && !done.stdout.contains("good/flow.dag.yaml"),
+            "{name}: {}",
             done.stdout
         );
     }
+    // A field that flowgate does not read may be missing.
+    let (name, mut own) = pull_request(7, 1, "0");
+    own["pull_request"].as_object_mut().expect("a pull request").remove("url");
+    let done = act(&folder, (name, own), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good")]);
+    assert_eq!(done.code, Some(0), "{}", done.stdout);
 }
 
 #[test]
@@ -147,6 +182,8 @@ fn inputs_that_cannot_be_used_are_named() {
     for (input, value, message) in [
         ("INPUT_BACKEND", "auto", "input `backend`: `auto`"),
         ("INPUT_FAIL_ON", "no", "input `fail-on`: `no`"),
+        ("INPUT_FEEDS", "nonsense", "input `feeds`: `nonsense` is not a URL"),
+        ("RUNNER_TEMP", "/tmp\nverdict=passed", "RUNNER_TEMP: `/tmp\\nverdict=passed` holds a control character"),
         ("INPUT_FLOWS", "nowhere", "input `flows`: nowhere: there is no such file or folder"),
     ] {
         let done = act(&folder, push(), &[(input, value)]);
@@ -165,8 +202,9 @@ fn a_repository_without_flows_passes_and_says_so() {
     let done = act(&folder, push(), &[]);
     assert_eq!(done.code, Some(0), "{}", done.stdout);
     assert!(done.stdout.contains("::notice title=flowgate::no flow.dag.yaml"), "{}", done.stdout);
-    let sarif = folder.path().join("temp/flowgate.sarif");
-    assert_eq!(read(&folder, "output"), format!("verdict=passed\nreport-json=\nsarif-file={}\n", sarif.display()));
+    let sarif = folder.path().join("temp/flowgate.sarif").display().to_string();
+    let expected = [("verdict", "passed"), ("report-json", ""), ("sarif-file", &sarif)];
+    assert_eq!(outputs(&folder), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
 
 /// Findings, excerpts, runs and reports are public; the runner's own files are not.
@@ -249,9 +287,9 @@ fn the_action_runs_on_the_engine_by_default() {
     command.env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
     let done = Finished::of(command.output().expect("bash starts"));
 
-    // One flow raises; the other ran in a container, for a stranger's pull request.
+    // One flow raises; the other ran in a container, for a pull request from a fork.
     assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
     let report: Value = serde_json::from_str(&read(&folder, "temp/flowgate-report.json")).expect("the report is JSON");
     assert_eq!((&report["flows"][1]["backend"], &report["flows"][1]["verdict"]), (&json!("docker"), &json!("passed")));
-    assert!(read(&folder, "output").starts_with("verdict=failed\nreport-json="));
+    assert_eq!(verdict(&folder), "failed");
 }

@@ -123,6 +123,23 @@ fn both_backends_give_the_same_results() {
     );
 }
 
+/// As without flowgate: it keeps its runs in a database of its own home.
+#[test]
+fn a_node_may_use_the_engines_own_client() {
+    let Some(engine) = docker_or_skip() else { return };
+    let folder = Folder::new("client");
+    let code = "from promptflow.client import PFClient\nclient = PFClient()\n\
+                return json.dumps([client.runs.list(), client.connections.list(), client.test(flow='inner')])";
+    flows::python(&folder, "client", "import json", code);
+    flows::python(&folder, "client/inner", "", "return text * 2");
+    let docker = run(&engine, &folder, &["client/flow.dag.yaml"]);
+    docker.assert_code(0);
+    let out = json!({"out": "[[], [], {\"out\": \"hellohello\"}]"});
+    assert_eq!(docker.flow("client")["results"][0]["output"], out);
+    let process = flows::run(&folder, &["--backend", "process", "client/flow.dag.yaml"]);
+    assert_eq!(essence(&docker), essence(&process));
+}
+
 #[test]
 fn lines_fail_time_out_and_pass_in_one_run() {
     let Some(engine) = docker_or_skip() else { return };

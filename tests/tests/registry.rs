@@ -17,7 +17,7 @@ const REPOSITORY: &str = "azureml/promptflow/promptflow-runtime-stable";
 trait Asked {
     fn image(&self, tag: &str) -> String;
     fn push(&self, tags: &[&str], auth: &RegistryAuth);
-    fn check(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String;
+    fn check(&self, code: i32, arguments: &[&str], variables: &[(&str, &str)]) -> String;
 }
 
 impl Asked for Registry {
@@ -40,8 +40,8 @@ impl Asked for Registry {
         }
     }
 
-    /// The output of `flowgate environment check-version`, with the registry's port as `PORT`.
-    fn check(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    /// The output of `flowgate environment check-version` that ends with that code, with the registry's port as `PORT`.
+    fn check(&self, code: i32, arguments: &[&str], variables: &[(&str, &str)]) -> String {
         let arguments = [&["environment", "check-version"], arguments].concat();
         let mut command = command(self.folder.path(), &arguments);
         let path = std::env::var("PATH").expect("PATH");
@@ -49,7 +49,7 @@ impl Asked for Registry {
         command.env("DOCKER_CONFIG", self.folder.path()).env("PATH", path).envs(variables.iter().copied());
         let output = command.output().expect("flowgate starts");
         let out = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{out}");
+        assert_eq!(output.status.code(), Some(code), "{out}");
         assert!(!out.contains(PASSWORD), "{out}");
         let port = self.address.rsplit(':').next().expect("a port");
         out.replace(port, "PORT")
@@ -69,21 +69,21 @@ fn versions_are_read_from_a_registry() {
           digest   sha256:0dd9779a340171515480cb4e9fd368406520a950488e496ff62aac2f2a27a556
           newest   20240411.v10 of 3 versions
     "#]]
-    .assert_eq(&registry.check(&[&registry.image("20231011.v2")], &[]));
+    .assert_eq(&registry.check(0, &[&registry.image("20231011.v2")], &[]));
     expect![[r#"
         127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:20200101.v1
           digest   unknown
           newest   20240411.v10 of 3 versions
           because  `127.0.0.1:PORT` has no `20200101.v1` in `azureml/promptflow/promptflow-runtime-stable`
     "#]]
-    .assert_eq(&registry.check(&[&registry.image("20200101.v1")], &[]));
+    .assert_eq(&registry.check(4, &[&registry.image("20200101.v1")], &[]));
     expect![[r#"
         127.0.0.1:PORT/azureml/other/other-runtime-stable:x
           digest   unknown
           newest   unknown
           because  `127.0.0.1:PORT` has no repository `azureml/other/other-runtime-stable`
     "#]]
-    .assert_eq(&registry.check(&[&registry.image("x").replace("promptflow", "other")], &[]));
+    .assert_eq(&registry.check(4, &[&registry.image("x").replace("promptflow", "other")], &[]));
     let flow = format!("environment:\n  image: {}\n", registry.image("latest"));
     registry.folder.write("flow/flow.dag.yaml", flow);
     expect![[r#"
@@ -93,7 +93,7 @@ fn versions_are_read_from_a_registry() {
           warning  [unpinned-base-image] the tag `latest` names another image each time
                    help: name a version, or a digest
     "#]]
-    .assert_eq(&registry.check(&["flow"], &[]));
+    .assert_eq(&registry.check(0, &["flow"], &[]));
     expect![[r#"
         {
           "version": 1,
@@ -117,7 +117,7 @@ fn versions_are_read_from_a_registry() {
           ]
         }
     "#]]
-    .assert_eq(&registry.check(&["flow", "--format", "json"], &[]));
+    .assert_eq(&registry.check(0, &["flow", "--format", "json"], &[]));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn credentials_come_from_dockers_configuration() {
     registry.push(&["20240411.v4"], &auth);
     let image = registry.image("20240411.v4");
 
-    let refused = registry.check(&[&image], &[]);
+    let refused = registry.check(4, &[&image], &[]);
     expect![[r#"
         127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:20240411.v4
           digest   unknown
@@ -136,7 +136,7 @@ fn credentials_come_from_dockers_configuration() {
     "#]].assert_eq(&refused);
     let address = &registry.address;
     registry.folder.write("config.json", registry.login());
-    let allowed = registry.check(&[&image], &[]);
+    let allowed = registry.check(0, &[&image], &[]);
     expect![[r#"
         127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:20240411.v4
           digest   sha256:66dfcdf1526424e21b9ec0daa93a74f38c24f01c03ecfbde82d085d713540e8c
@@ -151,14 +151,14 @@ fn credentials_come_from_dockers_configuration() {
     );
     std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).expect("a mode");
     registry.folder.write("config.json", format!("{{\"credHelpers\":{{\"{address}\":\"test\"}}}}"));
-    assert_eq!(registry.check(&[&image], &[]), allowed);
+    assert_eq!(registry.check(0, &[&image], &[]), allowed);
 
     // A helper that says that it has none is no error; one that fails is, and its words stay unseen.
     registry.folder.write(
         "bin/docker-credential-test",
         "#!/bin/sh\ncat >/dev/null\necho 'credentials not found in native keychain'\nexit 1\n",
     );
-    assert_eq!(registry.check(&[&image], &[]), refused);
+    assert_eq!(registry.check(4, &[&image], &[]), refused);
     registry
         .folder
         .write("bin/docker-credential-test", format!("#!/bin/sh\ncat >/dev/null\necho '{PASSWORD}'\nexit 1\n"));
@@ -168,11 +168,11 @@ fn credentials_come_from_dockers_configuration() {
           newest   unknown
           because  `docker-credential-test` gives no credential; sign in again with `docker login 127.0.0.1:PORT`
     "#]]
-    .assert_eq(&registry.check(&[&image], &[]));
+    .assert_eq(&registry.check(4, &[&image], &[]));
 }
 
 #[test]
-fn what_is_not_known_is_said_and_is_no_error() {
+fn what_is_not_known_is_said_and_is_not_an_error() {
     let Some(mut registry) = Registry::start(false) else { return };
     registry.stop();
     expect![[r#"
@@ -181,7 +181,20 @@ fn what_is_not_known_is_said_and_is_no_error() {
           newest   unknown
           because  `127.0.0.1:PORT` does not answer: Connection refused (os error 111)
     "#]]
-    .assert_eq(&registry.check(&[&registry.image("20231011.v2")], &[]));
+    .assert_eq(&registry.check(0, &[&registry.image("20231011.v2")], &[]));
     registry.folder.write("flow/flow.dag.yaml", "nodes: []\n");
-    assert_eq!(registry.check(&["flow"], &[]), "note: the flow names no base image\n");
+    assert_eq!(registry.check(0, &["flow"], &[]), "note: the flow names no base image\n");
+
+    // What is known to be wrong is an error.
+    registry.folder.write("flow/flow.dag.yaml", "environment: {image: [\n");
+    expect![[r#"
+        error: flow: unclosed bracket '['
+          help: `flowgate check flow` shows the place
+    "#]]
+    .assert_eq(&registry.check(4, &["flow"], &[]));
+    registry.folder.write("flow/flow.dag.yaml", "environment: {image: 'Not An Image'}\nnodes: []\n");
+    assert!(registry.check(2, &["flow"], &[]).contains("error    [malformed-base-image]"));
+    assert!(registry.check(2, &["./nowhere"], &[]).contains("`./nowhere` is not the name of an image"));
+    registry.folder.write("flowgate.yaml", "environment: {feeds: [{url: nonsense}]}\n");
+    assert!(registry.check(2, &["flow"], &[]).contains("flowgate.yaml:1:29: environment.feeds: `nonsense` is not"));
 }

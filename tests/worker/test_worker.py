@@ -78,6 +78,29 @@ class Ordinary(Shared):
                 files = {**tool_flow(body), "helper.py": f"VALUE = {value}\n"}
                 self.assertEqual(worker.one(files)["output"], {"out": value})
 
+    def test_the_engines_own_client_works_in_a_node(self):
+        """Its locks were made before the fork, and in the worker's home."""
+        body = """
+import pathlib
+from promptflow.client import PFClient
+from promptflow._sdk._orm.session import trace_mgmt_db_session
+from promptflow._sdk._utilities import general_utils as utils
+from promptflow._sdk._utilities import tracing_utils
+client = PFClient()
+found = [client.connections.list(), client.runs.list(), client.flows.test(flow='inner', inputs={'x': x})]
+with trace_mgmt_db_session(), utils._encryption_key_lock, utils._refresh_connection_dir_lock:
+    found.append(type(tracing_utils._telemetry_helper._lock).__name__)
+found.append(sorted(path.name for path in pathlib.Path.home().glob('.promptflow/*.sqlite')))
+return repr(found)
+"""
+        inner = {f"inner/{name}": text for name, text in tool_flow("return x + x").items()}
+        for _, worker in self.kinds():
+            for _ in range(2):  # the second job finds nothing of the first one
+                found = worker.one({**tool_flow(body), **inner})
+                self.assertEqual(found["status"], "Completed", found)
+                expected = "[[], [], {'out': 'hihi'}, 'lock', ['pf.sqlite', 'trace.sqlite']]"
+                self.assertEqual(found["output"]["out"], expected)
+
     def test_a_flex_flow_runs(self):
         code = "class Run:\n    def __call__(self, x: str = 'q') -> dict:\n        return {'o': x}\n"
         code += "    def __aggregate__(self, rows):\n        return {'n': len(rows), 'last': rows[-1]['o']}\n"

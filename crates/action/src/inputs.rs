@@ -9,6 +9,7 @@ use flowgate_flow::config::FeedConfig;
 use flowgate_runtime::engines::Choice;
 use flowgate_runtime::environment::RegistryCache;
 use flowgate_runtime::environment::cache::CacheRepository;
+use flowgate_runtime::gate::Feed;
 use flowgate_runtime::identity::OidcRequest;
 use flowgate_runtime::secret::Secret;
 
@@ -60,8 +61,14 @@ pub(crate) struct Inputs {
 /// Reads the inputs; an empty one counts as not given, as GitHub passes it.
 pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path) -> Result<Inputs, InputError> {
     let get = |name: &str| variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
-    let path = |name: &str| get(name).map(PathBuf::from);
-    let workspace = path("GITHUB_WORKSPACE").unwrap_or_else(|| working_directory.to_owned());
+    // A path ends up in logs and in the workflow's outputs, where a line break would begin another line.
+    let path = |name: &str| match get(name) {
+        Some(value) if value.contains(char::is_control) => {
+            Err(InputError(format!("{name}: `{}` holds a control character", value.escape_debug())))
+        }
+        value => Ok(value.map(PathBuf::from)),
+    };
+    let workspace = path("GITHUB_WORKSPACE")?.unwrap_or_else(|| working_directory.to_owned());
     let flows = get("INPUT_FLOWS")
         .unwrap_or(".")
         .lines()
@@ -84,7 +91,11 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
         }
     };
     let feeds = get("INPUT_FEEDS").unwrap_or("").lines().map(str::trim).filter(|line| !line.is_empty());
-    let feeds = feeds.map(|url| FeedConfig { url: url.to_owned(), private_network: false }).collect();
+    let feeds = feeds.map(|url| match Feed::new(url) {
+        Ok(_) => Ok(FeedConfig { url: url.to_owned(), private_network: false }),
+        Err(cause) => Err(InputError(format!("input `feeds`: {cause}"))),
+    });
+    let feeds = feeds.collect::<Result<_, _>>()?;
     let build_network = match get("INPUT_BUILD_NETWORK").unwrap_or("false") {
         "true" => true,
         "false" => false,
@@ -107,8 +118,8 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
         from: repository("INPUT_CACHE_FROM", "cache-from")?,
         to: repository("INPUT_CACHE_TO", "cache-to")?,
     };
-    // Outside the workspace: a later step may commit or upload what stands in it.
-    let folder = path("RUNNER_TEMP").unwrap_or_else(|| workspace.clone());
+    // Outside the workspace: a later step may commit or upload what is in it.
+    let folder = path("RUNNER_TEMP")?.unwrap_or_else(|| workspace.clone());
     Ok(Inputs {
         workspace,
         flows,
@@ -120,8 +131,8 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
         azure_client_id,
         azure_tenant_id,
         oidc,
-        output: path("GITHUB_OUTPUT"),
-        summary: path("GITHUB_STEP_SUMMARY"),
+        output: path("GITHUB_OUTPUT")?,
+        summary: path("GITHUB_STEP_SUMMARY")?,
         report: folder.join("flowgate-report.json"),
         sarif: folder.join("flowgate.sarif"),
     })
@@ -161,6 +172,14 @@ mod tests {
             of(&[("INPUT_FAIL_ON", "lines")]).unwrap_err().to_string(),
             "input `fail-on`: `lines` is not one of error, warning, hint, never"
         );
+        for feeds in ["nonsense", "https://pypi.example.com/simple/\nnonsense", "ftp://host/simple/"] {
+            let refused = of(&[("INPUT_FEEDS", feeds)]).unwrap_err().to_string();
+            assert!(refused.starts_with("input `feeds`: `"), "{refused}");
+        }
+        for name in ["RUNNER_TEMP", "GITHUB_WORKSPACE", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"] {
+            let refused = of(&[(name, "/tmp/a\nverdict=passed")]).unwrap_err().to_string();
+            assert_eq!(refused, format!("{name}: `/tmp/a\\nverdict=passed` holds a control character"));
+        }
         let refused = of(&[("INPUT_CACHE_TO", "env:1")]).unwrap_err().to_string();
         assert!(refused.starts_with("input `cache-to`: `env:1` is not a repository"), "{refused}");
     }

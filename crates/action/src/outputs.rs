@@ -1,5 +1,6 @@
 //! What the Action leaves behind for the workflow: outputs, the job summary, the report.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 
 use flowgate_report::check::{CheckReport, sarif};
@@ -51,7 +52,7 @@ pub(crate) fn write(
         Some(verdict) => verdict,
         None => Verdict::Passed,
     };
-    let outputs = format!("verdict={}\nreport-json={report}\nsarif-file={sarif}\n", verdict_name(verdict));
+    let outputs = multiline(&[("verdict", verdict_name(verdict)), ("report-json", &report), ("sarif-file", &sarif)]);
     for (path, text) in [(&inputs.summary, summary::render(checked, ran)), (&inputs.output, outputs)] {
         if let Some(path) = path
             && let Err(error) = file::append(path, text.as_bytes())
@@ -60,6 +61,15 @@ pub(crate) fn write(
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(failed) }
+}
+
+/// Outputs in the form for values of several lines. The delimiter is new each time, so that no value can end its own
+/// output and begin another one.
+fn multiline(outputs: &[(&str, &str)]) -> String {
+    // The keys of a `RandomState` come from the system's source of randomness.
+    let random = || RandomState::new().build_hasher().finish();
+    let delimiter = format!("flowgate_{:016x}{:016x}", random(), random());
+    outputs.iter().map(|(name, value)| format!("{name}<<{delimiter}\n{value}\n{delimiter}\n")).collect()
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> String {

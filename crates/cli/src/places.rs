@@ -11,7 +11,7 @@ use std::time::Duration;
 use flowgate_flow::config;
 use flowgate_flow::load::Disk;
 use flowgate_runtime::backend::process::ProcessOptions;
-use flowgate_runtime::engines::Engines;
+use flowgate_runtime::engines::{Endpoint, Engines};
 use flowgate_runtime::environment::{Environments, PackageAccess, RegistryCache, TrustScope, TrustedImages};
 use flowgate_runtime::gate::GateOptions;
 use flowgate_runtime::identity::{Identity, IdentityOptions};
@@ -86,7 +86,7 @@ impl Places {
             registries: Registries::new(docker_config.clone(), identity),
             cache: RegistryCache::default(),
         };
-        let engines = Engines { docker_endpoint: text("DOCKER_HOST"), process, environments };
+        let engines = Engines { docker_endpoint: docker_endpoint(docker_config.as_deref()), process, environments };
         Ok(Self { working_directory, engines, temporary: std::env::temp_dir(), docker_config })
     }
 
@@ -167,6 +167,14 @@ fn docker_config() -> Option<PathBuf> {
     let folder = std::env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = folder.or_else(|| std::env::home_dir().map(|home| home.join(".docker")));
     folder.map(|folder| folder.join("config.json"))
+}
+
+/// Where the docker command line would look for its engine, unless that is the usual place.
+fn docker_endpoint(config: Option<&Path>) -> Option<Endpoint> {
+    if let Some(host) = text("DOCKER_HOST") {
+        return Some(Endpoint { source: "DOCKER_HOST".to_owned(), address: Ok(host) });
+    }
+    Endpoint::of_context(config?.parent()?, text("DOCKER_CONTEXT").as_deref())
 }
 
 /// `FLOWGATE_PYTHON`, else the first Python on the search path.

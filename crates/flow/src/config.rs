@@ -8,6 +8,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::feed::Parts;
 use crate::include::lexical;
 use crate::load::FileSystem;
 use crate::span::Span;
@@ -212,6 +213,7 @@ impl ConfigFile {
 
     fn loaded(self) -> Result<Loaded, ConfigError> {
         let config = self.config()?;
+        self.feeds(&config.environment)?;
         let exclude = self.exclude(&config.check)?;
         Ok(Loaded { config: config.into(), exclude: Some(exclude), file: Some(self) })
     }
@@ -235,6 +237,21 @@ impl ConfigFile {
             let at = Position { line: location.line().max(1) - 1, column: location.column().max(1) - 1 };
             ConfigError { at: Some(named.map_or(at, |span| self.position(span))), ..self.error(None, message) }
         })
+    }
+
+    /// A feed that no URL can begin with would allow nothing, and nothing would say so.
+    fn feeds(&self, config: &EnvironmentConfig) -> Result<(), ConfigError> {
+        let is_url = |url: &str| {
+            let parts = Parts::of(url);
+            matches!(parts.scheme.as_deref(), Some("https" | "http")) && !parts.host.is_empty()
+        };
+        match config.feeds.iter().find(|feed| !is_url(&feed.url)) {
+            None => Ok(()),
+            Some(feed) => {
+                let message = format!("environment.feeds: `{}` is not a URL such as https://HOST/PATH/", feed.url);
+                Err(self.error_at(&feed.url, message))
+            }
+        }
     }
 
     fn exclude(&self, config: &CheckConfig) -> Result<Gitignore, ConfigError> {
@@ -300,6 +317,11 @@ mod tests {
             ("# first\nchek: {}\n", "/r/flowgate.yaml:2:1: unknown field `chek`"),
             ("check:\n  exclude: 3\n", "/r/flowgate.yaml:2:12: check.exclude: invalid type"),
             ("check:\n  exclude:\n  - ok\n  - 'a{b'\n", "/r/flowgate.yaml:4:5: check.exclude: "),
+            (
+                "environment:\n  feeds:\n  - url: https://pypi.example.com/\n  - url: nonsense\n",
+                "/r/flowgate.yaml:4:10: environment.feeds: `nonsense` is not a URL",
+            ),
+            ("environment: {feeds: [{url: 'https://'}]}\n", "/r/flowgate.yaml:1:29: environment.feeds: `https://` is"),
             ("check: [\n", "/r/flowgate.yaml:1:8: unclosed bracket"),
         ] {
             let found = load(text).expect_err(text);

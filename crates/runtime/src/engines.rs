@@ -1,16 +1,21 @@
 //! Which backend a run gets, and why.
 
+use std::path::Path;
+
+use serde::Deserialize;
+
 use crate::backend::Backend;
 #[cfg(feature = "docker")]
-use crate::backend::docker::Docker;
+use crate::backend::docker::{DEFAULT_SOCKET, Docker};
 use crate::backend::process::{Process, ProcessOptions};
 use crate::environment::Environments;
+use crate::environment::key::sha256;
 use crate::error::RuntimeError;
 
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// Docker where an engine answers, else process.
+    /// Docker where an engine is configured or installed, else process: a sandbox is not given up because it is broken.
     Auto,
     /// Docker, or an error.
     Docker,
@@ -18,11 +23,61 @@ pub enum Choice {
     Process,
 }
 
+/// Where somebody says that the Docker engine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Who says it, in words: `DOCKER_HOST`.
+    pub source: String,
+    /// `unix://...`, or why the source does not give it: a lower-case fragment.
+    pub address: Result<String, String>,
+}
+
+impl Endpoint {
+    /// Docker's current context, from the folder of its `config.json`, or the one of that name. `None` for the default
+    /// context, which says nothing.
+    pub fn of_context(folder: &Path, named: Option<&str>) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Config {
+            #[serde(rename = "currentContext")]
+            current: Option<String>,
+        }
+        let current = || {
+            let config: Config = serde_json::from_slice(&std::fs::read(folder.join("config.json")).ok()?).ok()?;
+            config.current
+        };
+        let name = named.map(str::to_owned).or_else(current).filter(|name| !name.is_empty() && name != "default")?;
+        Some(Self { source: format!("the Docker context `{name}`"), address: host_of_context(folder, &name) })
+    }
+}
+
+fn host_of_context(folder: &Path, name: &str) -> Result<String, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Meta {
+        endpoints: Endpoints,
+    }
+    #[derive(Deserialize)]
+    struct Endpoints {
+        docker: Docker,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Docker {
+        host: String,
+    }
+    // The docker command line keeps a context in a folder named after the hash of its name.
+    let path = folder.join("contexts/meta").join(sha256(name.as_bytes())).join("meta.json");
+    let cannot = |cause: String| format!("cannot read {}: {cause}", path.display());
+    let text = std::fs::read(&path).map_err(|error| cannot(error.to_string()))?;
+    let meta: Meta = serde_json::from_slice(&text).map_err(|error| cannot(error.to_string()))?;
+    Ok(meta.endpoints.docker.host)
+}
+
 /// What a door knows about this machine.
 #[derive(Debug, Clone)]
 pub struct Engines {
-    /// `DOCKER_HOST`, where it is set.
-    pub docker_endpoint: Option<String>,
+    /// `DOCKER_HOST` or a Docker context, where one says where the engine is.
+    pub docker_endpoint: Option<Endpoint>,
     /// Where and how virtual environments are made.
     pub process: ProcessOptions,
     /// Where and for whom environments are built.
@@ -43,15 +98,18 @@ impl Engines {
     /// Connects to the engine that was asked for, and removes what dead owners left in it.
     ///
     /// # Errors
-    /// [`crate::Stage::Infrastructure`] where docker was asked for and no engine answers.
+    /// [`crate::Stage::Infrastructure`] where no engine answers, and docker was asked for or one should be there.
     pub async fn connect(&self, choice: Choice) -> Result<Connected, RuntimeError> {
         match choice {
             Choice::Process => Ok(self.process(NO_SANDBOX.to_owned())),
             Choice::Docker => Ok(Connected { backend: self.docker_backend().await?, notice: None }),
-            Choice::Auto => Ok(match self.docker_backend().await {
-                Ok(backend) => Connected { backend, notice: Some("Backend docker: an engine answers.".to_owned()) },
-                Err(error) => self.process(format!("Backend process: {}. {NO_SANDBOX}", error.message)),
-            }),
+            Choice::Auto => match self.docker_backend().await {
+                Ok(backend) => Ok(Connected { backend, notice: Some("Backend docker: an engine answers.".to_owned()) }),
+                Err(error) if !self.has_engine() => {
+                    Ok(self.process(format!("Backend process: {}. {NO_SANDBOX}", error.message)))
+                }
+                Err(error) => Err(error),
+            },
         }
     }
 
@@ -62,13 +120,26 @@ impl Engines {
         Connected { backend: Box::new(Process::new(self.process.clone())), notice: Some(notice) }
     }
 
+    /// Whether a Docker engine is configured or installed, running or not.
+    #[cfg(feature = "docker")]
+    pub fn has_engine(&self) -> bool {
+        // What may not be looked at is there.
+        let is_absent = |error: std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        self.docker_endpoint.is_some() || !Path::new(DEFAULT_SOCKET).symlink_metadata().is_err_and(is_absent)
+    }
+
+    #[cfg(not(feature = "docker"))]
+    fn has_engine(&self) -> bool {
+        false
+    }
+
     /// The Docker engine, which is not asked anything yet.
     ///
     /// # Errors
     /// [`crate::Stage::Infrastructure`] where there is no socket.
     #[cfg(feature = "docker")]
     pub fn engine(&self) -> Result<Docker, RuntimeError> {
-        Docker::at(self.docker_endpoint.clone(), self.environments.clone())
+        Docker::at(self.docker_endpoint.as_ref(), self.environments.clone())
     }
 
     /// The Docker engine, once what dead owners left in it is removed.
@@ -77,7 +148,7 @@ impl Engines {
     /// [`crate::Stage::Infrastructure`] where none answers.
     #[cfg(feature = "docker")]
     pub async fn docker(&self) -> Result<Docker, RuntimeError> {
-        let docker = Docker::connect(self.docker_endpoint.clone(), self.environments.clone()).await?;
+        let docker = Docker::connect(self.docker_endpoint.as_ref(), self.environments.clone()).await?;
         docker.sweep().await?;
         Ok(docker)
     }
@@ -93,5 +164,39 @@ impl Engines {
             crate::error::Stage::Infrastructure,
             "this flowgate was built without the docker backend",
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_says_where_the_engine_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let of = |named: Option<&str>| Endpoint::of_context(folder.path(), named);
+        assert_eq!(of(None), None);
+        for config in ["{}", "not JSON", "{\"currentContext\": \"\"}", "{\"currentContext\": \"default\"}"] {
+            write("config.json", config);
+            assert_eq!(of(None), None, "{config}");
+        }
+        write("config.json", "{\"currentContext\": \"rootless\"}");
+        let unreadable = of(None).unwrap();
+        assert_eq!(unreadable.source, "the Docker context `rootless`");
+        assert!(unreadable.address.unwrap_err().contains("meta.json: "));
+        // As `docker context create rootless --docker host=unix:///run/user/1/docker.sock` leaves it.
+        write(
+            "contexts/meta/12b961af5feb3e9d39f93b2cefb9a1a944f18d02cca0cac2f04f5a982240605f/meta.json",
+            r#"{"Name":"rootless","Metadata":{},"Endpoints":{"docker":{"Host":"unix:///run/user/1/docker.sock","SkipTLSVerify":false}}}"#,
+        );
+        assert_eq!(of(None).unwrap().address.as_deref(), Ok("unix:///run/user/1/docker.sock"));
+        // DOCKER_CONTEXT outranks the file.
+        assert_eq!(of(Some("default")), None);
+        assert_eq!(of(Some("other")).unwrap().source, "the Docker context `other`");
     }
 }

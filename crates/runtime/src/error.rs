@@ -1,7 +1,8 @@
 //! What can go wrong around a run: never the flow's own fault.
 
-use std::fmt;
+use std::path::Path;
 use std::time::Duration;
+use std::{fmt, io};
 
 /// The stage at which a runtime could not be had. It decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,26 @@ pub enum Stage {
     Runtime,
     /// The engine, the disk or the network (exit 8).
     Infrastructure,
+}
+
+/// What to do about a full disk.
+const FULL: &str = "free some space, or set FLOWGATE_CACHE_DIR to a folder on another disk";
+/// What a program says where it finds one: the texts of ENOSPC and EDQUOT.
+const FULL_WORDS: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+
+fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether less than a mebibyte is left.
+#[cfg(unix)]
+fn has_no_space(folder: &Path) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < 1 << 20)
+}
+
+#[cfg(not(unix))]
+fn has_no_space(_: &Path) -> bool {
+    false
 }
 
 /// A failure with its cause and the next step.
@@ -33,6 +54,34 @@ impl RuntimeError {
     /// An error of that stage.
     pub fn new(stage: Stage, message: impl Into<String>) -> Self {
         Self { stage, message: message.into(), hint: None, log: None }
+    }
+
+    /// An error of the disk that flowgate keeps its own files on.
+    pub(crate) fn disk(what: &str, path: &Path, error: &io::Error) -> Self {
+        use io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+        let plain = Self::new(Stage::Infrastructure, format!("cannot {what} {}: {error}", path.display()));
+        match error.kind() {
+            kind if is_full(kind) => plain.with_hint(FULL),
+            PermissionDenied | ReadOnlyFilesystem | NotADirectory => {
+                plain.with_hint("set FLOWGATE_CACHE_DIR to a folder that you can write to")
+            }
+            _ => plain,
+        }
+    }
+
+    /// The same, unless the disk of that folder is what is at fault.
+    pub(crate) fn or_full(self, folder: &Path) -> Self {
+        let says = |text: &str| FULL_WORDS.iter().any(|words| text.contains(words));
+        // Not every program says why another one that it ran could not write.
+        if !self.log.as_deref().is_some_and(says) && !says(&self.message) && !has_no_space(folder) {
+            return self;
+        }
+        let message = format!(
+            "{}: no space is left on the disk of {}, or in the folder for temporary files",
+            self.message,
+            folder.display()
+        );
+        Self { stage: Stage::Infrastructure, message, hint: Some(FULL.to_owned()), ..self }
     }
 
     /// An environment whose making took longer than it may.

@@ -107,10 +107,8 @@ impl Gate {
     pub fn new(policy: GatePolicy, options: &GateOptions) -> Result<Arc<Self>, RuntimeError> {
         let policy = Arc::new(policy);
         let folder = &options.cache_dir;
-        let cache = cache::Cache::new(folder.clone(), options.cache_limit).map_err(|error| {
-            let message = format!("cannot make the folder for downloads {}: {error}", folder.display());
-            RuntimeError::new(Stage::Infrastructure, message)
-        })?;
+        let cache = cache::Cache::new(folder.clone(), options.cache_limit)
+            .map_err(|error| RuntimeError::disk("make the folder for downloads", folder, &error))?;
         let fetcher = fetch::Fetcher::new(policy.clone(), options).map_err(|why| {
             RuntimeError::new(Stage::Infrastructure, format!("cannot prepare for package indexes: {why}"))
                 .with_hint("look at the system's certificates, and at SSL_CERT_FILE where it is set")

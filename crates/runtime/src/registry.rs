@@ -80,13 +80,30 @@ pub struct RegistryError {
     pub message: String,
     /// The next step.
     pub hint: Option<String>,
-    /// True where the registry knows no such repository or tag.
-    pub not_found: bool,
+    /// Whether it is an answer.
+    pub kind: RegistryErrorKind,
+}
+
+/// Whether a registry that gave nothing has said something by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistryErrorKind {
+    /// It was not asked: that is not the name of an image.
+    Name,
+    /// It refuses, or there is a credential for it that cannot be had.
+    Refused,
+    /// It knows no such repository or tag.
+    NotFound,
+    /// It does not answer, or not in a way that says anything.
+    Unanswered,
 }
 
 impl RegistryError {
     fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, not_found: false }
+        Self { message: message.into(), hint: None, kind: RegistryErrorKind::Unanswered }
+    }
+
+    fn of(self, kind: RegistryErrorKind) -> Self {
+        Self { kind, ..self }
     }
 
     fn hint(self, hint: impl Into<String>) -> Self {
@@ -180,7 +197,8 @@ impl Registries {
         });
         let credential = asked.await.map_err(|error| RegistryError::new(error.to_string()))?;
         let credential = credential.map_err(|message| {
-            RegistryError::new(message).hint(format!("sign in again with `docker login {registry}`"))
+            let error = RegistryError::new(message).of(RegistryErrorKind::Refused);
+            error.hint(format!("sign in again with `docker login {registry}`"))
         })?;
         Ok(credential.map(|credential| match credential {
             DockerCredential::UsernamePassword(user, password) => {
@@ -258,8 +276,9 @@ struct Asked {
 
 impl Asked {
     async fn new(registries: &Registries, image: &str) -> Result<Self, RegistryError> {
-        let image = Reference::from_str(image)
-            .map_err(|error| RegistryError::new(format!("`{image}` is not the name of an image: {error}")))?;
+        let image = Reference::from_str(image).map_err(|error| {
+            RegistryError::new(format!("`{image}` is not the name of an image: {error}")).of(RegistryErrorKind::Name)
+        })?;
         let registry = image.resolve_registry();
         let (login, source) = registries.login(registry).await?;
         let auth = match login {
@@ -272,7 +291,7 @@ impl Asked {
             Login::IdentityToken(_) => {
                 let message = format!("Docker keeps an identity token for `{registry}`, which only the engine can use");
                 let hint = format!("sign in with a password: `docker login --username NAME {registry}`");
-                return Err(RegistryError::new(message).hint(hint));
+                return Err(RegistryError::new(message).hint(hint).of(RegistryErrorKind::Refused));
             }
         };
         let client = client(registry).map_err(|error| RegistryError::new(http::cause(&error)))?;
@@ -287,7 +306,8 @@ impl Asked {
         let (registry, repository) = (self.image.resolve_registry(), self.image.repository());
         let refused = |what: &str| {
             let message = format!("`{registry}` refuses {what}, asked as {}", self.source);
-            RegistryError::new(message).hint(format!("sign in with `docker login {registry}`"))
+            let error = RegistryError::new(message).of(RegistryErrorKind::Refused);
+            error.hint(format!("sign in with `docker login {registry}`"))
         };
         match error {
             OciDistributionError::UnauthorizedError { .. } => refused(&format!("`{repository}` (401)")),
@@ -295,10 +315,10 @@ impl Asked {
             OciDistributionError::RegistryError { envelope, .. } => {
                 let code = envelope.errors.first().map(|error| &error.code);
                 match code {
-                    Some(OciErrorCode::NameUnknown) => RegistryError {
-                        not_found: true,
-                        ..RegistryError::new(format!("`{registry}` has no repository `{repository}`"))
-                    },
+                    Some(OciErrorCode::NameUnknown) => {
+                        RegistryError::new(format!("`{registry}` has no repository `{repository}`"))
+                            .of(RegistryErrorKind::NotFound)
+                    }
                     Some(OciErrorCode::ManifestUnknown | OciErrorCode::NotFound) => self.no_tag(),
                     Some(OciErrorCode::Denied | OciErrorCode::Unauthorized) => {
                         refused(&format!("`{repository}` (403)"))
@@ -330,7 +350,7 @@ impl Asked {
     fn no_tag(&self) -> RegistryError {
         let tag = self.image.digest().or(self.image.tag()).unwrap_or("latest");
         let message = format!("`{}` has no `{tag}` in `{}`", self.image.resolve_registry(), self.image.repository());
-        RegistryError { not_found: true, ..RegistryError::new(message) }
+        RegistryError::new(message).of(RegistryErrorKind::NotFound)
     }
 }
 

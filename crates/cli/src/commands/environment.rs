@@ -42,9 +42,16 @@ async fn show_plan(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failur
     let environment = match asked {
         Ok(environment) => environment,
         // flowgate's own base is known by its recipe; of another nobody knows what it holds.
-        Err(error) => Environment::without_engine(&plan, &places.engines.environments.scope)
-            .filter(|_| error.stage == Stage::Infrastructure)
-            .ok_or_else(|| Failure::of(error))?,
+        Err(error) => {
+            let known = Environment::without_engine(&plan, &places.engines.environments.scope);
+            let Some(mut environment) = known.filter(|_| error.stage == Stage::Infrastructure) else {
+                return Err(Failure::of(error));
+            };
+            if places.engines.has_engine() {
+                environment.warnings.push(error.message);
+            }
+            environment
+        }
     };
     output(places, &name, &environment, flow.format)
 }

@@ -22,7 +22,7 @@ pub fn plan(environment: &Environment, flow: &str) -> String {
         match environment.cached {
             Some(true) => "built",
             Some(false) => "not built",
-            None => "unknown: no engine was asked",
+            None => "unknown: no engine answers",
         },
     );
     row("key", environment.key.as_deref().unwrap_or("unknown: the base image is not in the engine"));

@@ -22,6 +22,8 @@ mod verify;
 
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,6 +42,7 @@ use self::leftover::Leftover;
 use self::owner::Owner;
 pub use self::prune::Pruned;
 use super::{Backend, BackendKind, Image, Limits, Progress, Runtime, Stop};
+use crate::engines::Endpoint;
 use crate::environment::{Environments, contract};
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
@@ -47,38 +50,39 @@ use crate::plan::EnvironmentPlan;
 use crate::session::Session;
 
 /// Where an engine listens unless the user says otherwise.
-const DEFAULT_ENDPOINT: &str = "unix:///var/run/docker.sock";
-/// How long the engine may take to answer a ping.
-const PING: Duration = Duration::from_secs(10);
+pub(crate) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+/// How long the engine may take to answer at all.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// How long it may take to answer anything else, in seconds.
 const ANSWER_SECONDS: u64 = 60;
 /// How long a removal that is under way may take.
 const REMOVAL: Duration = Duration::from_secs(20);
 
+/// What is always possible without an engine.
+const WITHOUT: &str = "use `--backend process`, which needs no engine but is not a sandbox";
+
 /// A connection to an engine.
 #[derive(Debug, Clone)]
 pub struct Docker {
     engine: bollard::Docker,
+    /// For messages: where it is, and who says so.
     endpoint: String,
     socket: PathBuf,
     environments: Environments,
     away: shared::Away,
+    has_answered: Arc<AtomicBool>,
 }
 
 impl Docker {
-    /// Connects to the engine at `endpoint` (the user's `DOCKER_HOST`), or at the usual socket.
+    /// Connects to the engine at `endpoint`, or at the usual socket.
     ///
     /// # Errors
     /// [`Stage::Infrastructure`] where no engine answers there.
-    pub async fn connect(endpoint: Option<String>, environments: Environments) -> Result<Self, RuntimeError> {
+    pub async fn connect(endpoint: Option<&Endpoint>, environments: Environments) -> Result<Self, RuntimeError> {
         let docker = Self::at(endpoint, environments)?;
-        match timeout(PING, docker.engine.ping()).await {
-            Err(_) => {
-                let cause = format!("it accepts connections, but says nothing within {} s", PING.as_secs());
-                Err(absent(&docker.endpoint, &cause))
-            }
-            Ok(Err(error)) => Err(absent(&docker.endpoint, &causes(&error))),
-            Ok(Ok(_)) => Ok(docker),
+        match docker.first(docker.engine.ping()).await? {
+            Ok(_) => Ok(docker),
+            Err(error) => Err(absent(&docker.endpoint, &causes(&error))),
         }
     }
 
@@ -86,21 +90,62 @@ impl Docker {
     ///
     /// # Errors
     /// [`Stage::Infrastructure`] where there is no socket.
-    pub fn at(endpoint: Option<String>, environments: Environments) -> Result<Self, RuntimeError> {
-        let endpoint = endpoint.filter(|endpoint| !endpoint.is_empty()).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-        let Some(socket) = endpoint.strip_prefix("unix://").map(PathBuf::from) else {
+    pub fn at(endpoint: Option<&Endpoint>, environments: Environments) -> Result<Self, RuntimeError> {
+        let (address, endpoint) = match endpoint {
+            None => (format!("unix://{DEFAULT_SOCKET}"), format!("unix://{DEFAULT_SOCKET}")),
+            Some(Endpoint { source, address: Ok(address) }) => (address.clone(), format!("{address} ({source})")),
+            Some(Endpoint { source, address: Err(cause) }) => {
+                let message = format!("{source} does not say where the Docker engine is: {cause}");
+                return Err(RuntimeError::new(Stage::Infrastructure, message).with_hint(format!(
+                    "choose another one with `docker context use`, set DOCKER_HOST, or {WITHOUT}"
+                )));
+            }
+        };
+        let Some(socket) = address.strip_prefix("unix://").map(PathBuf::from) else {
             let message = format!(
                 "the Docker endpoint {endpoint} is not a local socket (unix://...), the only kind that flowgate speaks to"
             );
             return Err(RuntimeError::new(Stage::Infrastructure, message)
-                .with_hint("set DOCKER_HOST to the engine's socket, or unset it"));
+                .with_hint(format!("set DOCKER_HOST to the engine's socket, or {WITHOUT}")));
         };
-        let connected = bollard::Docker::connect_with_socket(&endpoint, ANSWER_SECONDS, bollard::API_DEFAULT_VERSION);
+        let connected = bollard::Docker::connect_with_socket(&address, ANSWER_SECONDS, bollard::API_DEFAULT_VERSION);
         let engine = connected.map_err(|error| match error {
             Error::SocketNotFoundError(_) => absent(&endpoint, "there is no such socket"),
             other => absent(&endpoint, &causes(&other)),
         })?;
-        Ok(Self { engine, endpoint, socket, environments, away: shared::Away::default() })
+        Ok(Self { engine, endpoint, socket, environments, away: shared::Away::default(), has_answered: Arc::default() })
+    }
+
+    /// Waits for what may be the first answer of the engine: an engine that is there gives one soon.
+    async fn first<T>(
+        &self,
+        question: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Result<T, Error>, RuntimeError> {
+        if self.has_answered.load(Ordering::Relaxed) {
+            return Ok(question.await);
+        }
+        match timeout(FIRST_ANSWER, question).await {
+            Err(_) => Err(absent(&self.endpoint, &silence())),
+            Ok(answer @ (Ok(_) | Err(Error::DockerResponseServerError { .. }))) => {
+                self.has_answered.store(true, Ordering::Relaxed);
+                Ok(answer)
+            }
+            Ok(Err(error)) => Err(absent(&self.endpoint, &causes(&error))),
+        }
+    }
+
+    /// The error, unless the engine is what went away: then nothing else is at fault.
+    async fn lost_or(&self, error: RuntimeError) -> RuntimeError {
+        match timeout(FIRST_ANSWER, self.engine.ping()).await {
+            Ok(Ok(_)) => error,
+            Ok(Err(gone)) => self.gone(&causes(&gone)),
+            Err(_) => self.gone(&silence()),
+        }
+    }
+
+    fn gone(&self, cause: &str) -> RuntimeError {
+        RuntimeError::new(Stage::Infrastructure, format!("the Docker engine at {} went away: {cause}", self.endpoint))
+            .with_hint("start it again, and look at its log for why it ended; nothing half-made is left")
     }
 
     /// Removes containers that dead flowgates of this machine left behind, and those past the
@@ -155,10 +200,11 @@ impl Docker {
     }
 
     fn broken(&self, what: &str, error: &Error) -> RuntimeError {
-        if let Error::HyperLegacyError { err } = error
-            && err.is_connect()
-        {
-            return absent(&self.endpoint, &causes(error));
+        if let Error::HyperLegacyError { err } = error {
+            return match err.is_connect() {
+                true => absent(&self.endpoint, &causes(error)),
+                false => self.gone(&causes(error)),
+            };
         }
         let message = format!("the Docker engine at {} did not {what}: {}", self.endpoint, causes(error));
         RuntimeError::new(Stage::Infrastructure, message)
@@ -205,7 +251,7 @@ impl Docker {
                 Err(RuntimeError::new(Stage::Runtime, message))
             }
             Ok(session) => Ok((session, watch)),
-            Err(error) => Err(contract::unfit(name, error)),
+            Err(error) => Err(self.lost_or(contract::unfit(name, error)).await),
         }
     }
 
@@ -248,9 +294,17 @@ impl Backend for Docker {
     }
 }
 
+fn silence() -> String {
+    format!("it accepts connections, but does not answer within {} s", FIRST_ANSWER.as_secs())
+}
+
 fn absent(endpoint: &str, cause: &str) -> RuntimeError {
+    let next = match cause.to_ascii_lowercase().contains("permission denied") {
+        true => "add your user to the group that owns the socket (mostly `docker`)",
+        false => "start Docker, set DOCKER_HOST to its socket",
+    };
     RuntimeError::new(Stage::Infrastructure, format!("no Docker engine answers at {endpoint}: {cause}"))
-        .with_hint("start Docker, set DOCKER_HOST to its socket, or use `--backend process`, which needs no engine but is no sandbox")
+        .with_hint(format!("{next}, or {WITHOUT}"))
 }
 
 /// An error with its causes, which bollard's own text leaves out.

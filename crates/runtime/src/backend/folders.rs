@@ -22,11 +22,6 @@ pub(super) async fn blocking<T: Send + 'static>(
         .unwrap_or_else(|_| Err(RuntimeError::new(Stage::Infrastructure, "a thread that works on the disk broke off")))
 }
 
-/// An error of the disk.
-pub(super) fn disk(what: &str, path: &Path, error: &io::Error) -> RuntimeError {
-    RuntimeError::new(Stage::Infrastructure, format!("cannot {what} {}: {error}", path.display()))
-}
-
 /// A name that no other process and no other call uses.
 pub(super) fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -37,15 +32,15 @@ pub(super) fn unique() -> String {
 /// Opens a file to lock, and makes it where it is not there.
 pub(super) fn lock_file(path: &Path) -> Result<File, RuntimeError> {
     let parent = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(|error| disk("make", parent, &error))?;
+    fs::create_dir_all(parent).map_err(|error| RuntimeError::disk("make", parent, &error))?;
     let file = File::options().create(true).truncate(false).write(true).open(path);
-    file.map_err(|error| disk("open", path, &error))
+    file.map_err(|error| RuntimeError::disk("open", path, &error))
 }
 
 /// Takes a lock that is freed when the file is closed, also by the death of its process. Waits.
 pub(super) fn lock(path: &Path) -> Result<File, RuntimeError> {
     let file = lock_file(path)?;
-    file.lock().map_err(|error| disk("lock", path, &error))?;
+    file.lock().map_err(|error| RuntimeError::disk("lock", path, &error))?;
     Ok(file)
 }
 
@@ -68,7 +63,7 @@ impl WorkFolder {
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path).map_err(|error| disk("make", &path, &error))?;
+        builder.create(&path).map_err(|error| RuntimeError::disk("make", &path, &error))?;
         Ok(Self { path, owner: Some(owner) })
     }
 
@@ -79,7 +74,8 @@ impl WorkFolder {
     /// Removes it with all that flows left in it.
     pub(super) fn remove(mut self) -> Result<(), RuntimeError> {
         self.clear().map_err(|error| {
-            disk("remove", &self.path, &error).with_hint(format!("remove {} by hand", self.path.display()))
+            RuntimeError::disk("remove", &self.path, &error)
+                .with_hint(format!("remove {} by hand", self.path.display()))
         })
     }
 

@@ -85,7 +85,7 @@ impl Backend for Process {
             Ok(session) => Ok(Runtime { session, stop: Box::new(Started { child, folder }) }),
             Err(error) => {
                 let _ = Box::new(Started { child, folder }).stop().await;
-                Err(error)
+                Err(error.or_full(&self.options.cache_dir))
             }
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::sha256;
 use super::packages::{Packages, changes};
-use crate::error::{RuntimeError, Stage};
+use crate::error::RuntimeError;
 
 /// How many changes are told by name.
 const TOLD: usize = 8;
@@ -39,9 +39,7 @@ impl Record {
         if last.as_ref() == Some(self) {
             return Ok(None);
         }
-        let disk = |error: std::io::Error| {
-            RuntimeError::new(Stage::Infrastructure, format!("cannot write {}: {error}", path.display()))
-        };
+        let disk = |error: std::io::Error| RuntimeError::disk("write", &path, &error);
         let bytes = serde_json::to_vec(self).map_err(|error| disk(error.into()))?;
         let folder = path.parent().unwrap_or(state);
         fs::create_dir_all(folder).map_err(disk)?;

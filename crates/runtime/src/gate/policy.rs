@@ -173,13 +173,13 @@ impl Feed {
     /// # Errors
     /// Why that is no URL of a feed, as a lower-case fragment.
     pub fn new(url: &str) -> Result<Self, String> {
-        let parsed = Url::parse(url).map_err(|error| format!("`{}` is no URL: {error}", masked(url)))?;
+        let parsed = Url::parse(url).map_err(|error| format!("`{}` is not a URL: {error}", masked(url)))?;
         let place = shown(&parsed);
         if !parsed.username().is_empty() || parsed.password().is_some() {
             return Err(format!("`{place}` is written with a user: a feed's token is given beside its URL"));
         }
-        let root =
-            Root::of(&parsed).ok_or_else(|| format!("`{place}` is no URL of a feed: it needs https and a host"))?;
+        let root = Root::of(&parsed)
+            .ok_or_else(|| format!("`{place}` is not the URL of a feed: it needs https and a host"))?;
         let azure = |organisation: &str| {
             let root = |host: String, path| Root { scheme: "https".to_owned(), host, port: 443, path };
             Self {

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import platform
 import re
@@ -13,7 +14,9 @@ from pathlib import Path
 from flowgate_job import node_records
 from flowgate_wire import *
 
-HOMES = []  # (module or class of the engine, attribute, path below the engine's home): fixed at import, moved for a job
+# (module or class of the engine, attribute, path below the engine's home, what is made of it): paths and the locks of
+# files, fixed at import, made anew for a job.
+HOMES = []
 
 WARM_FLOW = """
 inputs: {text: {type: string, default: warm}}
@@ -79,27 +82,35 @@ def silent_imports():
         module.PromptFlowSDKLogHandler = module.get_appinsights_log_handler = NoTelemetry
         module.get_scrubbed_cloud_role = lambda: ""
         sys.modules[name] = module
-    start = threading.Thread.start
+    start, lock = threading.Thread.start, multiprocessing.Lock
     threading.Thread.start = lambda thread: None
+    multiprocessing.Lock = threading.Lock  # the other one would be shared by all jobs: one could keep it from the others
     try:
         yield
     finally:
-        threading.Thread.start = start
+        threading.Thread.start, multiprocessing.Lock = start, lock
 
 
 def find_homes(home):
-    """Remembers where the engine has noted its home, which is the worker's and closed to the jobs."""
+    """Remembers where the engine has noted its home, which is the worker's and closed to the jobs.
+
+    The locks of files there are not used across a fork either: filelock refuses that.
+    """
+    import filelock  # of the engine
+
     for module in [module for name, module in sys.modules.items() if name.startswith("promptflow.")]:
         classes = [value for value in vars(module).values() if isinstance(value, type)]
         for holder in [module, *(kind for kind in classes if kind.__module__ == module.__name__)]:
             for name, value in vars(holder).items():
-                if isinstance(value, Path) and (value == home or home in value.parents):
-                    HOMES.append((holder, name, value.relative_to(home)))
+                is_lock = isinstance(value, filelock.BaseFileLock)
+                path = Path(value.lock_file) if is_lock else value
+                if isinstance(path, Path) and (path == home or home in path.parents):
+                    HOMES.append((holder, name, path.relative_to(home), type(value) if is_lock else Path))
 
 
 def move_homes(home):
-    for holder, name, relative in HOMES:
-        setattr(holder, name, home / relative)
+    for holder, name, relative, kind in HOMES:
+        setattr(holder, name, kind(home / relative))
 
 
 def hello(isolation):

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flowgate_check::{Facts, Finding};
+use flowgate_check::{Facts, Finding, Level};
 use flowgate_flow::Project;
 use flowgate_flow::base_image::{is_microsofts, versions};
 use flowgate_flow::config::{CheckConfig, Config};
 use flowgate_flow::load::{self, Disk, Memory};
 use flowgate_report::base_image::{VersionReport, json, terminal};
 use flowgate_runtime::identity::Identity;
-use flowgate_runtime::registry::Registries;
+use flowgate_runtime::outcome::ExitReason;
+use flowgate_runtime::registry::{Registries, RegistryErrorKind};
 
 use crate::args::CheckVersionArguments;
 use crate::commands::{Failure, block_on, one_flow};
@@ -26,6 +27,13 @@ pub(super) fn run(arguments: &CheckVersionArguments) -> Result<u8, Failure> {
     let client_id = arguments.identity.client_id.clone().or_else(|| config.environment.identity.clone());
     let image = project.flow.as_ref().and_then(|file| file.flow.environment.as_ref()?.image.as_ref());
     let Some(image) = image.map(|image| image.value.clone()) else {
+        if let Some(cause) = unreadable(&project) {
+            return Err(Failure {
+                code: ExitReason::Environment.code(),
+                message: format!("{}: {cause}", arguments.image),
+                hint: Some(format!("`flowgate check {}` shows the place", arguments.image)),
+            });
+        }
         say::note("the flow names no base image");
         return Ok(0);
     };
@@ -33,6 +41,8 @@ pub(super) fn run(arguments: &CheckVersionArguments) -> Result<u8, Failure> {
     let registries = Registries::new(places.docker_config.clone(), identity);
     let (tags, digest) = block_on(async { (registries.tags(&image).await, registries.digest(&image).await) })?;
 
+    let answers = [tags.as_ref().err(), digest.as_ref().err()].into_iter().flatten();
+    let answers: Vec<ExitReason> = answers.map(|error| reason(error.kind)).collect();
     let unknown = tags.as_ref().err().or(digest.as_ref().err()).map(|error| match &error.hint {
         Some(hint) => format!("{error}; {hint}"),
         None => error.to_string(),
@@ -51,7 +61,24 @@ pub(super) fn run(arguments: &CheckVersionArguments) -> Result<u8, Failure> {
     facts.newest_base_image = report.versions.as_ref().filter(|_| report.frozen).and_then(|all| all.first().cloned());
     report.findings = findings(&project, &config.check, &facts);
     say::report(arguments.format, || terminal::render(&report), || json::render(&report))?;
-    Ok(0)
+    let wrong = report.findings.iter().any(|finding| finding.level == Level::Error).then_some(ExitReason::Findings);
+    Ok(ExitReason::worst(answers.into_iter().chain(wrong)).code())
+}
+
+/// What is not known is no error; what is known to be wrong is.
+fn reason(kind: RegistryErrorKind) -> ExitReason {
+    match kind {
+        RegistryErrorKind::Name => ExitReason::Usage,
+        RegistryErrorKind::Refused | RegistryErrorKind::NotFound => ExitReason::Environment,
+        RegistryErrorKind::Unanswered => ExitReason::Passed,
+    }
+}
+
+/// Why a flow does not say which image it names.
+fn unreadable(project: &Project) -> Option<String> {
+    let flow = project.flow.as_ref()?;
+    let reason = project.file(flow.file).and_then(|file| file.unreadable.clone());
+    reason.map(|reason| reason.to_string()).or_else(|| Some(flow.document.errors.first()?.message.clone()))
 }
 
 /// The flow, or one that holds nothing but the named image.

@@ -190,7 +190,10 @@ impl Docker {
         let Attached { output, input, log, watch: _watch } =
             self.attach_and_start(container, job.base_name, MEMORY).await?;
         let installer = Installer::start(output, input, log, Limits::default().start_timeout).await;
-        let mut installer = installer.map_err(|error| contract::unfit(job.base_name, error))?;
+        let mut installer = match installer {
+            Ok(installer) => installer,
+            Err(error) => return Err(self.lost_or(contract::unfit(job.base_name, error)).await),
+        };
         if let Some(mount) = installer.mount() {
             return Err(contract::in_a_mount(job.base_name, &mount));
         }
@@ -224,18 +227,6 @@ impl Docker {
         // it still finds.
         self.tag(&id, job.name).await?;
         Ok(installer)
-    }
-
-    /// The error, unless the engine is what went away.
-    async fn lost_or(&self, error: RuntimeError) -> RuntimeError {
-        match self.engine.ping().await {
-            Ok(_) => error,
-            Err(gone) => RuntimeError::new(
-                Stage::Infrastructure,
-                format!("the Docker engine at {} went away during the build: {}", self.endpoint, super::causes(&gone)),
-            )
-            .with_hint("start it again, and look at its log for why it ended; nothing half-made is left"),
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::environment::packages::Packages;
 use crate::environment::record::Record;
 use crate::environment::show::{Environment, Inputs};
 use crate::environment::{TrustScope, TrustedImages, image_name, key};
-use crate::error::{RuntimeError, Stage};
+use crate::error::RuntimeError;
 use crate::plan::{Base, EnvironmentPlan};
 
 /// An environment that the engine has.
@@ -56,7 +56,10 @@ impl Docker {
         } else {
             self.upon(base, plan, &key, progress).await?
         };
-        let changed = self.record(plan, &key, &name, &base_name, &found)?;
+        let changed = self.record(plan, &key, &name, &base_name, &found).unwrap_or_else(|note| {
+            progress.note(&note);
+            None
+        });
         Ok(Made { name, key, found, changed })
     }
 
@@ -97,22 +100,26 @@ impl Docker {
     /// that [`Docker::make`] has something to do, if only to ask more.
     ///
     /// # Errors
-    /// [`Stage::Infrastructure`] where the engine does not answer.
+    /// [`crate::Stage::Infrastructure`] where the engine does not answer.
     pub async fn have(&self, plan: &EnvironmentPlan) -> Result<Option<Environment>, RuntimeError> {
         if plan.base != Base::Own || plan.is_bare() {
             return Ok(None);
         }
         let key = key::of(plan, &base::recipe(&plan.python, &plan.platform));
         let Some((name, found)) = self.look_up_for(plan, &key).await? else { return Ok(None) };
-        let changed = self.record(plan, &key, &name, &plan.base_name(), &found)?;
-        let environment = Environment::new(plan, Some(key), name, Some(packages_of(&found)));
-        Ok(Some(Environment { changed, ..environment }))
+        let recorded = self.record(plan, &key, &name, &plan.base_name(), &found);
+        let mut environment = Environment::new(plan, Some(key), name, Some(packages_of(&found)));
+        match recorded {
+            Ok(changed) => environment.changed = changed,
+            Err(note) => environment.warnings.push(note),
+        }
+        Ok(Some(environment))
     }
 
     /// Builds the environment of a plan where the engine does not have it, and says what it is.
     ///
     /// # Errors
-    /// [`Stage::Environment`] with what could not be built and why, or [`Stage::Infrastructure`].
+    /// [`crate::Stage::Environment`] with what could not be built and why, or [`Stage::Infrastructure`].
     pub async fn make(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Environment, RuntimeError> {
         let made = self.environment(plan, progress).await?;
         let packages = Some(packages_of(&made.found));
@@ -122,7 +129,7 @@ impl Docker {
     /// What the environment of a plan is, and whether the engine has it. Builds nothing, pulls nothing.
     ///
     /// # Errors
-    /// [`Stage::Infrastructure`] where the engine does not answer.
+    /// [`crate::Stage::Infrastructure`] where the engine does not answer.
     pub async fn inspect(&self, plan: &EnvironmentPlan) -> Result<Environment, RuntimeError> {
         let named = |found: Option<Found>| found.map(|found| (plan.base_name(), found));
         let (recipe, base) = match &plan.base {
@@ -234,9 +241,7 @@ impl Docker {
                 progress.step("waiting for another flowgate that builds the same");
                 blocking(move || lock(&path)).await
             }
-            Err(std::fs::TryLockError::Error(error)) => {
-                Err(RuntimeError::new(Stage::Infrastructure, format!("cannot lock {}: {error}", path.display())))
-            }
+            Err(std::fs::TryLockError::Error(error)) => Err(RuntimeError::disk("lock", &path, &error)),
         }
     }
 
@@ -278,7 +283,8 @@ impl Docker {
         self.install(plan, base, name, &words, progress).await
     }
 
-    /// Remembers which environment a flow has, and says what changed since its last one.
+    /// Remembers which environment a flow has, and says what changed since its last one. Where it cannot, a flow runs all
+    /// the same: the error is a note.
     fn record(
         &self,
         plan: &EnvironmentPlan,
@@ -286,12 +292,16 @@ impl Docker {
         name: &str,
         base: &str,
         found: &Found,
-    ) -> Result<Option<String>, RuntimeError> {
+    ) -> Result<Option<String>, String> {
         let packages = packages_of(found).unwrap_or_default();
         let scope = self.environments.scope.to_string();
         let images = vec![name.to_owned(), base.to_owned()];
         // A few kilobytes, mostly the same ones: a thread for them would take longer.
-        Record { flow: plan.flow.clone(), scope, key: key.to_owned(), images, packages }.keep(&self.environments.state)
+        let record = Record { flow: plan.flow.clone(), scope, key: key.to_owned(), images, packages };
+        record.keep(&self.environments.state).map_err(|error| {
+            let hint = error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            format!("`environment prune` will not know that this environment is used: {}{hint}.", error.message)
+        })
     }
 }
 

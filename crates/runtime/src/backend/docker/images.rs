@@ -92,7 +92,7 @@ impl Docker {
             return Err(RuntimeError::new(Stage::Environment, format!("`{}` is no image name", name.escape_debug()))
                 .with_hint("write it as `name:tag` or `host/name@sha256:...`"));
         }
-        match self.engine.inspect_image(name).await {
+        match self.first(self.engine.inspect_image(name)).await? {
             Ok(image) => Ok(Some(Found::new(name, image))),
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(self.broken(&format!("look up image {name}"), &error)),

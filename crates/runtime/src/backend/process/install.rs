@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use super::super::folders::{blocking, disk, lock, lock_file, remove_all, unique};
+use super::super::folders::{blocking, lock, lock_file, remove_all, unique};
 use super::ProcessOptions;
 use crate::backend::Progress;
 use crate::error::{RuntimeError, Stage};
@@ -73,7 +73,7 @@ pub(super) async fn prepare(
     }
     let marker = home.join("ready");
     write(&home.join("ready.new"), &id)?;
-    fs::rename(home.join("ready.new"), &marker).map_err(|error| disk("write", &marker, &error))?;
+    fs::rename(home.join("ready.new"), &marker).map_err(|error| RuntimeError::disk("write", &marker, &error))?;
     ready(&home).ok_or_else(|| {
         RuntimeError::new(Stage::Environment, format!("the environment in {} has no python", home.display()))
     })
@@ -84,7 +84,7 @@ fn try_lock(path: &Path) -> Result<Option<File>, RuntimeError> {
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(error)) => Err(disk("lock", path, &error)),
+        Err(fs::TryLockError::Error(error)) => Err(RuntimeError::disk("lock", path, &error)),
     }
 }
 
@@ -100,7 +100,7 @@ fn python_of(build: &Path) -> PathBuf {
 }
 
 fn sweep_builds(home: &Path) -> Result<(), RuntimeError> {
-    remove_all(home).map_err(|error| disk("remove", home, &error))
+    remove_all(home).map_err(|error| RuntimeError::disk("remove", home, &error))
 }
 
 /// The content address: the plan, the interpreter, and the way of making it.
@@ -206,7 +206,7 @@ struct Build<'b> {
 impl Build<'_> {
     async fn make(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<(), RuntimeError> {
         let with = if self.options.uv.is_some() { "uv" } else { "pip" };
-        fs::create_dir_all(&self.folder).map_err(|error| disk("make", &self.folder, &error))?;
+        fs::create_dir_all(&self.folder).map_err(|error| RuntimeError::disk("make", &self.folder, &error))?;
         progress.step("making a virtual environment");
         self.run(self.make_venv(), "making a virtual environment").await?;
         progress.step(&format!(
@@ -342,7 +342,8 @@ impl Build<'_> {
         let text = [log.text(), errors.text()].into_iter().flatten().collect::<Vec<_>>().join("\n");
         let hint =
             "look at the end of its log; `pip install -r` of the same file in a clean environment shows all of it";
-        Err(fail(format!("{program} ended with {status}")).with_hint(hint).with_log(last_lines(&text)))
+        let error = fail(format!("{program} ended with {status}")).with_hint(hint).with_log(last_lines(&text));
+        Err(error.or_full(&self.options.cache_dir))
     }
 }
 
@@ -370,7 +371,7 @@ impl Drop for Group {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), RuntimeError> {
-    fs::write(path, text).map_err(|error| disk("write", path, &error))
+    fs::write(path, text).map_err(|error| RuntimeError::disk("write", path, &error))
 }
 
 fn last_lines(text: &str) -> String {
