@@ -37,7 +37,7 @@ fn the_first_command_of_the_readme() {
     "#]]
     .assert_eq(&shown);
     assert_eq!(done.code, Some(0));
-    assert!(done.stderr.starts_with("note: The process backend is no sandbox"), "{}", done.stderr);
+    assert!(done.stderr.contains("note: The process backend is no sandbox"), "{}", done.stderr);
 }
 
 #[test]
@@ -118,6 +118,97 @@ fn wrong_usage_ends_before_anything_is_made() {
         assert_eq!(done.code, Some(2), "{arguments:?}: {}{}", done.stdout, done.stderr);
         assert!(done.stderr.contains(message), "{arguments:?}: {}", done.stderr);
     }
+}
+
+#[test]
+fn data_that_does_not_fit_the_flow() {
+    let folder = adding("columns");
+    folder.write("many/flow.dag.yaml", FLOW.replace("default: 1", "default: null"));
+    folder.write("beside/flow.dag.yaml", FLOW);
+    folder.write("beside/data.jsonl", "{\"z\": 1}\n");
+    for (flow, file, text, message) in [
+        (
+            "add",
+            "typo.csv",
+            "xx,label\n1,2\n",
+            "no column is an input of the flow: `xx` (did you mean `x`?), `label`; name the columns after the inputs: `x`, `y`",
+        ),
+        (
+            "add",
+            "other.csv",
+            "x;y\n1;2\n",
+            "no column is an input of the flow: `x;y` (`;` separates the columns here: save the file with `,`); \
+             name the columns after the inputs: `x`, `y`",
+        ),
+        (
+            "many",
+            "space.csv",
+            "x, y\n1,2\n",
+            "there is no column for `y`, and the flow has no default for it; not an input: ` y` (a space too many; did \
+             you mean `y`?)",
+        ),
+        ("many", "lacks.jsonl", "{\"x\": 1}\n", "there is no column for `y`, and the flow has no default for it"),
+        ("add", "twice.csv", "x,y,x\n1,2,3\n", "line 1: duplicate column `x`"),
+        ("add", "twice.jsonl", "{\"x\": 1}\n{\"x\": 1, \"x\": 2}\n", "line 2, column 12: duplicate key `x`"),
+        ("add", "twice.json", "[{\"x\": 1},\n{\"x\": {\"a\": 1, \"a\": 2}}]", "line 2, column 18: duplicate key `a`"),
+    ] {
+        folder.write(file, text);
+        let done = run(folder.path(), &[flow, "--data", file]);
+        assert_eq!((done.code, done.stderr), (Some(2), format!("error: {file}: {message}\n")));
+    }
+    let done = run(folder.path(), &["beside"]);
+    assert_eq!(done.code, Some(2));
+    assert!(done.stderr.contains("beside/flow.dag.yaml: data.jsonl: no column is an input"), "{}", done.stderr);
+
+    // A column that is known, and what the others are taken for.
+    folder.write("some.csv", "x, y,yy,ticket\n1,2,3,4\n");
+    let done = run(folder.path(), &["--backend", "process", "add", "--data", "some.csv"]);
+    assert_eq!(done.code, Some(0), "{}{}", done.stdout, done.stderr);
+    let said: String = done.stderr.lines().filter(|line| line.contains("some.csv")).collect::<Vec<_>>().join("\n");
+    expect![[r#"
+        warning: add/flow.dag.yaml: Columns of some.csv that are not inputs of the flow are ignored: ` y` (a space too many; did you mean `y`?), `yy` (did you mean `y`?), `ticket`.
+        note: add/flow.dag.yaml: some.csv has no column for `y`, so the default is used."#]]
+    .assert_eq(&said);
+}
+
+#[test]
+fn numbers_keep_their_digits_from_data_to_report() {
+    let folder = adding("digits");
+    let more = "\n- {name: log, type: python, aggregation: true, source: {type: code, path: log.py}, inputs: {sums: '${add.output}'}}\n";
+    folder.write("add/flow.dag.yaml", FLOW.trim_end().to_owned() + more);
+    folder.write("add/add.py", "from promptflow.core import tool\n@tool\ndef add(x: int, y: int):\n    return x + y\n");
+    folder.write(
+        "add/log.py",
+        "from promptflow.core import tool, log_metric\n@tool\ndef log(sums: list):\n    log_metric('all', sum(sums))\n",
+    );
+    let (long, longer) = (format!("1{}", "0".repeat(309)), format!("1{}1", "0".repeat(308)));
+    folder.write(
+        "rows.jsonl",
+        format!(
+            "{{\"x\": 18446744073709551615, \"y\": 1}}\n{{\"x\": {long}, \"y\": 1, \"z\": 0.10000000000000000555}}\n{{\"x\": -9223372036854775810, \"y\": 1}}\n"
+        ),
+    );
+    let done = run(folder.path(), &["--backend", "process", "add", "--data", "rows.jsonl", "--report", "out.json"]);
+    assert_eq!(done.code, Some(0), "{}{}", done.stdout, done.stderr);
+    let report = std::fs::read_to_string(folder.path().join("out.json")).expect("a report");
+    for digits in [
+        "\"x\": 18446744073709551615,",
+        "\"z\": 0.10000000000000000555\n",
+        "\"sum\": 18446744073709551616\n",
+        &format!("\"x\": {long},"),
+        &format!("\"sum\": {longer}\n"),
+        "\"sum\": -9223372036854775809\n",
+        &format!("\"all\": {}9223372036854775808\n", &longer[..longer.len() - 19]),
+    ] {
+        assert!(report.contains(digits), "{digits}: {report}");
+    }
+
+    // More digits than Python makes of a text by itself: the engine says so, and the job lives on.
+    folder.write("rows.jsonl", format!("{{\"x\": 1{}}}\n{{\"x\": 1}}\n", "0".repeat(5000)));
+    let done = run(folder.path(), &["--backend", "process", "add", "--data", "rows.jsonl"]);
+    assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
+    assert!(done.stdout.contains("Exceeds the limit (4300 digits)"), "{}", done.stdout);
+    assert!(done.stdout.contains("1 passed, 1 failed"), "{}", done.stdout);
 }
 
 /// A Python that never makes its virtual environment, and what it started.

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate_check::workspace::{self, Target, TargetError, Unit};
+use flowgate_flow::data::Remark;
 use flowgate_flow::load::{self, FileSystem, Within};
 use flowgate_report::check::{CheckReport, Checked, display_path, plural};
 use flowgate_report::{check, run};
@@ -146,12 +147,15 @@ async fn run_all(
         let sampled = load::sample_rows(fs, &project);
         let project = Arc::new(project);
         cases.push(match (sampled, settings) {
-            (Ok((rows, sampled)), Ok((settings, note))) => {
-                if let Some(sampled) = sampled {
-                    host.say(&format!("{name}: {sampled}"));
+            (Ok(sample), Ok((settings, note))) => {
+                for remark in &sample.remarks {
+                    match remark {
+                        Remark::Note(text) => host.say(&format!("{name}: {text}")),
+                        Remark::Warning(text) => host.warning(&format!("{name}: {text}")),
+                    }
                 }
                 notes.extend(note);
-                Case { name, project, rows, settings, unusable: None }
+                Case { name, project, rows: sample.rows, settings, unusable: None }
             }
             (Err(cause), _) => Case::unusable(name, project, cause),
             (_, Err(error)) => Case::unusable(name, project, error.to_string()),

@@ -317,10 +317,10 @@ def serve_flow(spec, requests, answers):
     while flow is not None and "error" not in body:
         kind, payload = read_request(requests)
         if kind == LINE:
-            request = json.loads(payload)
+            request = json_value(payload)
             answer(answers, RESULT, flow.line(request), spec["result_bytes"], f"the result of line {request['line']}")
         elif kind == AGGREGATE:
-            answer(answers, AGGREGATED, flow.aggregate(json.loads(payload)), spec["result_bytes"], "the aggregation")
+            answer(answers, AGGREGATED, flow.aggregate(json_value(payload)), spec["result_bytes"], "the aggregation")
         else:
             return
 
