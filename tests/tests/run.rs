@@ -6,7 +6,7 @@ use std::path::Path;
 
 use expect_test::expect;
 use flowgate_tests::engine::wait_for;
-use flowgate_tests::{Finished, Folder, command, repository};
+use flowgate_tests::{Finished, Folder, command, flows, repository};
 use serde_json::{Value, json};
 
 fn run(folder: &Path, arguments: &[&str]) -> Finished {
@@ -74,7 +74,7 @@ fn inputs_rows_and_failures() {
     let done = run(folder.path(), &["--backend", "process", "add", "--data", "rows.csv", "--report", "out.json"]);
     assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
     assert!(
-        done.stdout.contains("error: add/flow.dag.yaml line 1 failed\n  node `add`: ValueError: "),
+        done.stdout.contains("error: add/flow.dag.yaml row 2 failed\n  node `add`: ValueError: "),
         "{}",
         done.stdout
     );
@@ -118,6 +118,16 @@ fn wrong_usage_ends_before_anything_is_made() {
         assert_eq!(done.code, Some(2), "{arguments:?}: {}{}", done.stdout, done.stderr);
         assert!(done.stderr.contains(message), "{arguments:?}: {}", done.stderr);
     }
+}
+
+/// The text without what differs from run to run.
+fn timeless(text: &str) -> String {
+    let word = |word: &str| {
+        let number = word.trim_start_matches('(');
+        let time = number.contains('.') && number.parse::<f64>().is_ok();
+        if time { word.replace(number, "N") } else { word.to_owned() }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -202,6 +212,7 @@ fn numbers_keep_their_digits_from_data_to_report() {
     ] {
         assert!(report.contains(digits), "{digits}: {report}");
     }
+    assert!(done.stdout.contains("sum: 18446744073709551616\n"), "{}", done.stdout);
 
     // More digits than Python makes of a text by itself: the engine says so, and the job lives on.
     folder.write("rows.jsonl", format!("{{\"x\": 1{}}}\n{{\"x\": 1}}\n", "0".repeat(5000)));
@@ -209,6 +220,98 @@ fn numbers_keep_their_digits_from_data_to_report() {
     assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
     assert!(done.stdout.contains("Exceeds the limit (4300 digits)"), "{}", done.stdout);
     assert!(done.stdout.contains("1 passed, 1 failed"), "{}", done.stdout);
+}
+
+#[test]
+fn a_flow_that_needs_a_model_is_skipped() {
+    let folder = adding("model");
+    folder.write(
+        "chat/flow.dag.yaml",
+        "inputs:\n  q: {type: string, default: hi}\noutputs:\n  a: {type: string, reference: '${ask.output}'}\nnodes:\n- {name: ask, type: llm, source: {type: code, path: ask.jinja2}, connection: my_openai, api: chat, inputs: {deployment_name: gpt, q: '${inputs.q}'}}\n",
+    );
+    folder.write("chat/ask.jinja2", "# user:\n{{q}}\n");
+    folder.write("add/data.jsonl", "{\"x\": 1}\n");
+    let done = run(folder.path(), &["--backend", "process", ".", "--report", "out.json"]);
+    // Nothing failed, but what was not run did not pass.
+    assert_eq!(done.code, Some(4), "{}{}", done.stdout, done.stderr);
+    expect![[r#"
+        skipped: chat/flow.dag.yaml: node `ask` needs the connection `my_openai`; flowgate passes no connection into a runtime
+
+        add/flow.dag.yaml
+          sum: 2
+
+        passed   add/flow.dag.yaml   1 passed  N s  process
+        skipped  chat/flow.dag.yaml  1 skipped  N s  process
+        1 of 2 flows passed, 1 skipped (N s)
+        exit code 4: what was skipped did not pass; to leave it out, name the other flows only
+    "#]].assert_eq(&timeless(&done.stdout));
+    let report: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("out.json")).expect("a report"))
+            .expect("JSON");
+    let chat = &report["flows"][1];
+    assert_eq!(
+        (&report["verdict"], &chat["verdict"], &chat["lines"]["skipped"]),
+        (&json!("skipped"), &json!("skipped"), &json!(1))
+    );
+
+    // A row that failed counts for more than a flow that was skipped.
+    folder.write("add/data.jsonl", "{\"x\": 500}\n");
+    let done = run(folder.path(), &["--backend", "process", "."]);
+    assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
+}
+
+#[test]
+fn what_several_rows_and_flows_gave_is_shown_in_short() {
+    let folder = adding("short");
+    folder.write("add/add.py", "from promptflow.core import tool\n@tool\ndef add(x: int, y: int):\n    if x == 3:\n        raise ValueError('\\n'.join(str(n) for n in range(20)))\n    return f'{x}\\n' * x\n");
+    let rows: String = (1..=9).map(|x| format!("{{\"x\": {x}}}\n")).collect();
+    folder.write("add/data.jsonl", rows.replace('9', "90"));
+    flows::python(&folder, "plain", "", "return text");
+    folder.write("plain/data.jsonl", "{}\n");
+    let done = run(folder.path(), &["--backend", "process", "."]);
+    assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
+    expect![[r#"
+        error: add/flow.dag.yaml row 3 failed
+          node `add`: ValueError: Execution failure in 'add': (ValueError) 0
+          1
+          2
+          3
+          4
+          5
+          6
+          7
+          8
+          9
+          10
+          11
+          ... 8 more lines; `--report FILE` writes all
+            File "add.py", line 5, in add
+              raise ValueError('\n'.join(str(n) for n in range(20)))
+
+        add/flow.dag.yaml
+          row 1  sum: 1
+          row 2  sum: 2 2
+          row 4  sum: 4 4 4 4
+          row 5  sum: 5 5 5 5 5
+          row 6  sum: 6 6 6 6 6 6
+          ... 3 more rows
+        plain/flow.dag.yaml
+          out: hello
+        outputs are shown in short; `--report FILE` writes all
+
+        failed   add/flow.dag.yaml    8 passed, 1 failed  N s (N s in rows)  process
+        passed   plain/flow.dag.yaml  1 passed  N s  process
+        1 of 2 flows passed (N s)
+    "#]]
+    .assert_eq(&timeless(&done.stdout));
+    let notes: Vec<&str> = done.stderr.lines().filter(|line| line.contains("data.jsonl")).collect();
+    expect![[r#"
+        note: add/flow.dag.yaml: Input `x` has no default, so the rows of data.jsonl beside the flow are used.
+        note: add/flow.dag.yaml: data.jsonl has no column for `y`, so the default is used.
+        note: plain/flow.dag.yaml: data.jsonl beside the flow is not used, as no input needs it; name it with `--data` to run its rows."#]].assert_eq(&notes.join("\n"));
+
+    let done = run(folder.path(), &["--backend", "process", "add", "--report", "run.json"]);
+    assert!(done.stdout.contains("more lines; run.json holds all\n"), "{}", done.stdout);
 }
 
 /// A Python that never makes its virtual environment, and what it started.

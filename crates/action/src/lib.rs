@@ -88,7 +88,8 @@ async fn act(host: &Host) -> Result<u8, InputError> {
         Some(run_all(host, &inputs, &event, &fs, &targets).await)
     };
     if let Some(ran) = &ran {
-        host.say(run::terminal::render(ran).trim_end_matches('\n'));
+        let file = inputs.report.display().to_string();
+        host.say(run::terminal::render(ran, Some(&file)).trim_end_matches('\n'));
         host.commands(&run::github::render(ran));
     }
 
@@ -193,7 +194,7 @@ async fn run_all(
             RunEvent::Preparing { flow, what } => format!("{}: {what}", name(flow)),
             RunEvent::Notice { flow, message } => format!("{}: {message}", name(flow)),
             RunEvent::Started { flow, lines, after } => {
-                format!("{}: running {} (ready after {:.1} s)", name(flow), plural(lines, "line"), after.as_secs_f64())
+                format!("{}: running {} (ready after {:.1} s)", name(flow), plural(lines, "row"), after.as_secs_f64())
             }
             RunEvent::LineFinished { .. } => return,
             RunEvent::Finished { flow, outcome } => format!("{}: {}", name(flow), run::verdict_name(outcome.verdict())),

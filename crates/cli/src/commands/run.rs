@@ -39,7 +39,8 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         };
         (report, written)
     })?;
-    let text = terminal::render(&report);
+    let file = arguments.report.as_ref().map(|path| path.display().to_string());
+    let text = terminal::render(&report, file.as_deref());
     let printed = match destination {
         Some(Destination::StandardOutput) => {
             say::lines(&text);
