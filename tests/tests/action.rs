@@ -82,7 +82,7 @@ fn findings_runs_summary_outputs_and_exit_code() {
     assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
     assert!(done.stdout.contains("::warning file=bad/flow.dag.yaml,line=4,col=29,"), "{}", done.stdout);
     assert!(
-        done.stdout.contains("::error file=bad/flow.dag.yaml,title=flow did not pass::1 failed%0Aline 0: ValueError"),
+        done.stdout.contains("::error file=bad/flow.dag.yaml,title=flow did not pass::1 failed%0Arow 1: ValueError"),
         "{}",
         done.stdout
     );
@@ -132,6 +132,29 @@ fn the_level_of_findings_decides_where_every_line_passes() {
         assert_eq!(done.code, Some(code), "{}{}", done.stdout, done.stderr);
         assert_eq!(self::verdict(&folder), verdict);
     }
+}
+
+#[test]
+fn a_flow_that_needs_a_model_is_skipped() {
+    let folder = workspace();
+    folder.write(
+        "repo/chat/flow.dag.yaml",
+        "outputs:\n  a: {type: string, reference: '${ask.output}'}\nnodes:\n- {name: ask, type: llm, source: {type: code, path: ask.jinja2}, connection: my_openai, api: chat, inputs: {deployment_name: gpt}}\n",
+    );
+    folder.write("repo/chat/ask.jinja2", "# user:\nhello\n");
+    folder.write("repo/chat/requirements.txt", "promptflow-tools\n");
+    let done = act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good\nchat\n")]);
+    assert_eq!(done.code, Some(4), "{}{}", done.stdout, done.stderr);
+    let annotation = "::warning file=chat/flow.dag.yaml,title=flow was skipped::node `ask` needs the connection \
+                      `my_openai`; flowgate passes no connection into a runtime\n";
+    assert!(done.stdout.contains(annotation) && !done.stdout.contains("::error"), "{}", done.stdout);
+    assert!(read(&folder, "output").starts_with("verdict=skipped\n"));
+    let summary = read(&folder, "summary.md");
+    assert!(
+        summary.contains("**skipped**: 1 of 2 flows passed, 1 skipped")
+            && summary.contains("| chat/flow.dag.yaml | skipped | 1 skipped |"),
+        "{summary}"
+    );
 }
 
 #[test]

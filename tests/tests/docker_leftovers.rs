@@ -25,7 +25,7 @@ fn in_container<'f>(engine: &Engine, folder: &'f Folder) -> (Running<'f>, String
 
 /// Waits until the flow's line runs in the container.
 fn in_line(running: &Running<'_>) {
-    wait_for("a line that runs", || running.has_said("running 1 line").then_some(()));
+    wait_for("a line that runs", || running.has_said("running 1 row").then_some(()));
 }
 
 fn send(signal: &str, process: u32) {

@@ -170,6 +170,33 @@ fn lines_fail_time_out_and_pass_in_one_run() {
 }
 
 #[test]
+fn beside_an_error_of_the_network_it_says_that_there_is_none() {
+    let Some(engine) = docker_or_skip() else { return };
+    let folder = Folder::new("network");
+    let ask = "requests.get('https://example.com', timeout=5)\nreturn text";
+    let around = "try:\n    urllib.request.urlopen('https://example.com')\nexcept OSError as error:\n    raise RuntimeError('the model did not answer') from error";
+    for (name, before, code) in [
+        ("socket", "import socket", "socket.create_connection(('192.0.2.1', 80), 2)\nreturn text"),
+        ("name", "import socket", "socket.getaddrinfo('example.com', 80)\nreturn text"),
+        ("requests", "import requests", ask),
+        ("httpx", "import httpx", "httpx.get('https://example.com')\nreturn text"),
+        ("around", "import urllib.request", around),
+        ("loading", "import requests\nrequests.get('https://example.com', timeout=5)", "return text"),
+        ("other", "", "raise ValueError('network')"),
+    ] {
+        flows::python(&folder, name, before, code);
+    }
+    let ran = run(&engine, &folder, &["."]);
+    ran.assert_code(4);
+    for name in ["socket", "name", "requests", "httpx", "around", "loading", "other"] {
+        let error = &ran.flow(name)["results"][0]["error"];
+        let expected = if name == "other" { Value::Null } else { json!("this runtime has no network") };
+        assert_eq!(error["help"], expected, "{name}: {error:#}");
+    }
+    assert_eq!(ran.done.stdout.matches("  help: this runtime has no network\n").count(), 6, "{}", ran.done.stdout);
+}
+
+#[test]
 fn what_the_engine_refuses_is_errored() {
     let Some(engine) = docker_or_skip() else { return };
     let folder = Folder::new("refused");

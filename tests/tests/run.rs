@@ -6,7 +6,7 @@ use std::path::Path;
 
 use expect_test::expect;
 use flowgate_tests::engine::wait_for;
-use flowgate_tests::{Finished, Folder, command, repository};
+use flowgate_tests::{Finished, Folder, command, flows, repository};
 use serde_json::{Value, json};
 
 fn run(folder: &Path, arguments: &[&str]) -> Finished {
@@ -37,7 +37,7 @@ fn the_first_command_of_the_readme() {
     "#]]
     .assert_eq(&shown);
     assert_eq!(done.code, Some(0));
-    assert!(done.stderr.starts_with("note: The process backend is no sandbox"), "{}", done.stderr);
+    assert!(done.stderr.contains("note: The process backend is no sandbox"), "{}", done.stderr);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn inputs_rows_and_failures() {
     let done = run(folder.path(), &["--backend", "process", "add", "--data", "rows.csv", "--report", "out.json"]);
     assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
     assert!(
-        done.stdout.contains("error: add/flow.dag.yaml line 1 failed\n  node `add`: ValueError: "),
+        done.stdout.contains("error: add/flow.dag.yaml row 2 failed\n  node `add`: ValueError: "),
         "{}",
         done.stdout
     );
@@ -118,6 +118,200 @@ fn wrong_usage_ends_before_anything_is_made() {
         assert_eq!(done.code, Some(2), "{arguments:?}: {}{}", done.stdout, done.stderr);
         assert!(done.stderr.contains(message), "{arguments:?}: {}", done.stderr);
     }
+}
+
+/// The text without what differs from run to run.
+fn timeless(text: &str) -> String {
+    let word = |word: &str| {
+        let number = word.trim_start_matches('(');
+        let time = number.contains('.') && number.parse::<f64>().is_ok();
+        if time { word.replace(number, "N") } else { word.to_owned() }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn data_that_does_not_fit_the_flow() {
+    let folder = adding("columns");
+    folder.write("many/flow.dag.yaml", FLOW.replace("default: 1", "default: null"));
+    folder.write("beside/flow.dag.yaml", FLOW);
+    folder.write("beside/data.jsonl", "{\"z\": 1}\n");
+    for (flow, file, text, message) in [
+        (
+            "add",
+            "typo.csv",
+            "xx,label\n1,2\n",
+            "no column is an input of the flow: `xx` (did you mean `x`?), `label`; name the columns after the inputs: `x`, `y`",
+        ),
+        (
+            "add",
+            "other.csv",
+            "x;y\n1;2\n",
+            "no column is an input of the flow: `x;y` (`;` separates the columns here: save the file with `,`); \
+             name the columns after the inputs: `x`, `y`",
+        ),
+        (
+            "many",
+            "space.csv",
+            "x, y\n1,2\n",
+            "there is no column for `y`, and the flow has no default for it; not an input: ` y` (a space too many; did \
+             you mean `y`?)",
+        ),
+        ("many", "lacks.jsonl", "{\"x\": 1}\n", "there is no column for `y`, and the flow has no default for it"),
+        ("add", "twice.csv", "x,y,x\n1,2,3\n", "line 1: duplicate column `x`"),
+        ("add", "twice.jsonl", "{\"x\": 1}\n{\"x\": 1, \"x\": 2}\n", "line 2, column 12: duplicate key `x`"),
+        ("add", "twice.json", "[{\"x\": 1},\n{\"x\": {\"a\": 1, \"a\": 2}}]", "line 2, column 18: duplicate key `a`"),
+    ] {
+        folder.write(file, text);
+        let done = run(folder.path(), &[flow, "--data", file]);
+        assert_eq!((done.code, done.stderr), (Some(2), format!("error: {file}: {message}\n")));
+    }
+    let done = run(folder.path(), &["beside"]);
+    assert_eq!(done.code, Some(2));
+    assert!(done.stderr.contains("beside/flow.dag.yaml: data.jsonl: no column is an input"), "{}", done.stderr);
+
+    // A column that is known, and what the others are taken for.
+    folder.write("some.csv", "x, y,yy,ticket\n1,2,3,4\n");
+    let done = run(folder.path(), &["--backend", "process", "add", "--data", "some.csv"]);
+    assert_eq!(done.code, Some(0), "{}{}", done.stdout, done.stderr);
+    let said: String = done.stderr.lines().filter(|line| line.contains("some.csv")).collect::<Vec<_>>().join("\n");
+    expect![[r#"
+        warning: add/flow.dag.yaml: Columns of some.csv that are not inputs of the flow are ignored: ` y` (a space too many; did you mean `y`?), `yy` (did you mean `y`?), `ticket`.
+        note: add/flow.dag.yaml: some.csv has no column for `y`, so the default is used."#]]
+    .assert_eq(&said);
+}
+
+#[test]
+fn numbers_keep_their_digits_from_data_to_report() {
+    let folder = adding("digits");
+    let more = "\n- {name: log, type: python, aggregation: true, source: {type: code, path: log.py}, inputs: {sums: '${add.output}'}}\n";
+    folder.write("add/flow.dag.yaml", FLOW.trim_end().to_owned() + more);
+    folder.write("add/add.py", "from promptflow.core import tool\n@tool\ndef add(x: int, y: int):\n    return x + y\n");
+    folder.write(
+        "add/log.py",
+        "from promptflow.core import tool, log_metric\n@tool\ndef log(sums: list):\n    log_metric('all', sum(sums))\n",
+    );
+    let (long, longer) = (format!("1{}", "0".repeat(309)), format!("1{}1", "0".repeat(308)));
+    folder.write(
+        "rows.jsonl",
+        format!(
+            "{{\"x\": 18446744073709551615, \"y\": 1}}\n{{\"x\": {long}, \"y\": 1, \"z\": 0.10000000000000000555}}\n{{\"x\": -9223372036854775810, \"y\": 1}}\n"
+        ),
+    );
+    let done = run(folder.path(), &["--backend", "process", "add", "--data", "rows.jsonl", "--report", "out.json"]);
+    assert_eq!(done.code, Some(0), "{}{}", done.stdout, done.stderr);
+    let report = std::fs::read_to_string(folder.path().join("out.json")).expect("a report");
+    for digits in [
+        "\"x\": 18446744073709551615,",
+        "\"z\": 0.10000000000000000555\n",
+        "\"sum\": 18446744073709551616\n",
+        &format!("\"x\": {long},"),
+        &format!("\"sum\": {longer}\n"),
+        "\"sum\": -9223372036854775809\n",
+        &format!("\"all\": {}9223372036854775808\n", &longer[..longer.len() - 19]),
+    ] {
+        assert!(report.contains(digits), "{digits}: {report}");
+    }
+    assert!(done.stdout.contains("sum: 18446744073709551616\n"), "{}", done.stdout);
+
+    // More digits than Python makes of a text by itself: the engine says so, and the job lives on.
+    folder.write("rows.jsonl", format!("{{\"x\": 1{}}}\n{{\"x\": 1}}\n", "0".repeat(5000)));
+    let done = run(folder.path(), &["--backend", "process", "add", "--data", "rows.jsonl"]);
+    assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
+    assert!(done.stdout.contains("Exceeds the limit (4300 digits)"), "{}", done.stdout);
+    assert!(done.stdout.contains("1 passed, 1 failed"), "{}", done.stdout);
+}
+
+#[test]
+fn a_flow_that_needs_a_model_is_skipped() {
+    let folder = adding("model");
+    folder.write(
+        "chat/flow.dag.yaml",
+        "inputs:\n  q: {type: string, default: hi}\noutputs:\n  a: {type: string, reference: '${ask.output}'}\nnodes:\n- {name: ask, type: llm, source: {type: code, path: ask.jinja2}, connection: my_openai, api: chat, inputs: {deployment_name: gpt, q: '${inputs.q}'}}\n",
+    );
+    folder.write("chat/ask.jinja2", "# user:\n{{q}}\n");
+    folder.write("add/data.jsonl", "{\"x\": 1}\n");
+    let done = run(folder.path(), &["--backend", "process", ".", "--report", "out.json"]);
+    // Nothing failed, but what was not run did not pass.
+    assert_eq!(done.code, Some(4), "{}{}", done.stdout, done.stderr);
+    expect![[r#"
+        skipped: chat/flow.dag.yaml: node `ask` needs the connection `my_openai`; flowgate passes no connection into a runtime
+
+        add/flow.dag.yaml
+          sum: 2
+
+        passed   add/flow.dag.yaml   1 passed  N s  process
+        skipped  chat/flow.dag.yaml  1 skipped  N s  process
+        1 of 2 flows passed, 1 skipped (N s)
+        exit code 4: what was skipped did not pass; to leave it out, name the other flows only
+    "#]].assert_eq(&timeless(&done.stdout));
+    let report: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("out.json")).expect("a report"))
+            .expect("JSON");
+    let chat = &report["flows"][1];
+    assert_eq!(
+        (&report["verdict"], &chat["verdict"], &chat["lines"]["skipped"]),
+        (&json!("skipped"), &json!("skipped"), &json!(1))
+    );
+
+    // A row that failed counts for more than a flow that was skipped.
+    folder.write("add/data.jsonl", "{\"x\": 500}\n");
+    let done = run(folder.path(), &["--backend", "process", "."]);
+    assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
+}
+
+#[test]
+fn what_several_rows_and_flows_gave_is_shown_in_short() {
+    let folder = adding("short");
+    folder.write("add/add.py", "from promptflow.core import tool\n@tool\ndef add(x: int, y: int):\n    if x == 3:\n        raise ValueError('\\n'.join(str(n) for n in range(20)))\n    return f'{x}\\n' * x\n");
+    let rows: String = (1..=9).map(|x| format!("{{\"x\": {x}}}\n")).collect();
+    folder.write("add/data.jsonl", rows.replace('9', "90"));
+    flows::python(&folder, "plain", "", "return text");
+    folder.write("plain/data.jsonl", "{}\n");
+    let done = run(folder.path(), &["--backend", "process", "."]);
+    assert_eq!(done.code, Some(1), "{}{}", done.stdout, done.stderr);
+    expect![[r#"
+        error: add/flow.dag.yaml row 3 failed
+          node `add`: ValueError: Execution failure in 'add': (ValueError) 0
+          1
+          2
+          3
+          4
+          5
+          6
+          7
+          8
+          9
+          10
+          11
+          ... 8 more lines; `--report FILE` writes all
+            File "add.py", line 5, in add
+              raise ValueError('\n'.join(str(n) for n in range(20)))
+
+        add/flow.dag.yaml
+          row 1  sum: 1
+          row 2  sum: 2 2
+          row 4  sum: 4 4 4 4
+          row 5  sum: 5 5 5 5 5
+          row 6  sum: 6 6 6 6 6 6
+          ... 3 more rows
+        plain/flow.dag.yaml
+          out: hello
+        outputs are shown in short; `--report FILE` writes all
+
+        failed   add/flow.dag.yaml    8 passed, 1 failed  N s (N s in rows)  process
+        passed   plain/flow.dag.yaml  1 passed  N s  process
+        1 of 2 flows passed (N s)
+    "#]]
+    .assert_eq(&timeless(&done.stdout));
+    let notes: Vec<&str> = done.stderr.lines().filter(|line| line.contains("data.jsonl")).collect();
+    expect![[r#"
+        note: add/flow.dag.yaml: Input `x` has no default, so the rows of data.jsonl beside the flow are used.
+        note: add/flow.dag.yaml: data.jsonl has no column for `y`, so the default is used.
+        note: plain/flow.dag.yaml: data.jsonl beside the flow is not used, as no input needs it; name it with `--data` to run its rows."#]].assert_eq(&notes.join("\n"));
+
+    let done = run(folder.path(), &["--backend", "process", "add", "--report", "run.json"]);
+    assert!(done.stdout.contains("more lines; run.json holds all\n"), "{}", done.stdout);
 }
 
 /// A Python that never makes its virtual environment, and what it started.

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate_check::workspace::{self, Target, TargetError, Unit};
+use flowgate_flow::data::Remark;
 use flowgate_flow::load::{self, FileSystem, Within};
 use flowgate_report::check::{CheckReport, Checked, display_path, plural};
 use flowgate_report::{check, run};
@@ -87,7 +88,8 @@ async fn act(host: &Host) -> Result<u8, InputError> {
         Some(run_all(host, &inputs, &event, &fs, &targets).await)
     };
     if let Some(ran) = &ran {
-        host.say(run::terminal::render(ran).trim_end_matches('\n'));
+        let file = inputs.report.display().to_string();
+        host.say(run::terminal::render(ran, Some(&file)).trim_end_matches('\n'));
         host.commands(&run::github::render(ran));
     }
 
@@ -146,12 +148,15 @@ async fn run_all(
         let sampled = load::sample_rows(fs, &project);
         let project = Arc::new(project);
         cases.push(match (sampled, settings) {
-            (Ok((rows, sampled)), Ok((settings, note))) => {
-                if let Some(sampled) = sampled {
-                    host.say(&format!("{name}: {sampled}"));
+            (Ok(sample), Ok((settings, note))) => {
+                for remark in &sample.remarks {
+                    match remark {
+                        Remark::Note(text) => host.say(&format!("{name}: {text}")),
+                        Remark::Warning(text) => host.warning(&format!("{name}: {text}")),
+                    }
                 }
                 notes.extend(note);
-                Case { name, project, rows, settings, unusable: None }
+                Case { name, project, rows: sample.rows, settings, unusable: None }
             }
             (Err(cause), _) => Case::unusable(name, project, cause),
             (_, Err(error)) => Case::unusable(name, project, error.to_string()),
@@ -189,7 +194,7 @@ async fn run_all(
             RunEvent::Preparing { flow, what } => format!("{}: {what}", name(flow)),
             RunEvent::Notice { flow, message } => format!("{}: {message}", name(flow)),
             RunEvent::Started { flow, lines, after } => {
-                format!("{}: running {} (ready after {:.1} s)", name(flow), plural(lines, "line"), after.as_secs_f64())
+                format!("{}: running {} (ready after {:.1} s)", name(flow), plural(lines, "row"), after.as_secs_f64())
             }
             RunEvent::LineFinished { .. } => return,
             RunEvent::Finished { flow, outcome } => format!("{}: {}", name(flow), run::verdict_name(outcome.verdict())),

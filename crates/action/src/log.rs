@@ -15,6 +15,11 @@ impl Host {
         self.commands(&format!("::notice title=flowgate::{}\n", escape::workflow_message(message)));
     }
 
+    /// What is most likely a mistake: a full sentence, not yet escaped.
+    pub(crate) fn warning(&self, message: &str) {
+        self.commands(&format!("::warning title=flowgate::{}\n", escape::workflow_message(message)));
+    }
+
     /// Why the step fails, as a lower-case fragment, not yet escaped.
     pub(crate) fn error(&self, message: &str) {
         self.commands(&format!("::error title=flowgate::{}\n", escape::workflow_message(message)));

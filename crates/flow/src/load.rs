@@ -6,7 +6,6 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::data::{self, Row};
 use crate::include::{self, Includes};
 use crate::lower::lower;
 use crate::model::Flow;
@@ -22,6 +21,7 @@ mod overlay;
 mod passed_over;
 mod python;
 mod requirements;
+mod sample;
 mod templates;
 mod within;
 
@@ -30,13 +30,12 @@ pub use discover::{discover, discover_all, discover_some};
 
 pub use overlay::Overlay;
 pub use passed_over::{PassedOver, passed_over};
+pub use sample::{Sample, data_rows, sample_rows};
 pub use within::Within;
 mod siblings;
 
 pub use siblings::{file_references, kind_of, load_sibling};
 
-/// Longer data sets are refused before they are read whole.
-const MAX_DATA_BYTES: usize = 256 * 1024 * 1024;
 /// How many names of a folder are offered as candidates.
 const MAX_CANDIDATES: usize = 256;
 /// For how many missing paths candidates are gathered: a flow with more is not mended by them.
@@ -189,53 +188,6 @@ pub fn load_requirements(fs: &dyn FileSystem, path: &Path) -> Project {
 /// True for a folder, false for anything else, `None` where nothing is there.
 pub fn is_folder(path: &Path) -> Option<bool> {
     std::fs::metadata(path).ok().map(|data| data.is_dir())
-}
-
-/// Reads a data set; a pipe may stand for the file.
-///
-/// # Errors
-/// A message with file, row and cause.
-pub fn read_rows(path: &Path) -> Result<Vec<Row>, String> {
-    let read = std::fs::File::open(path).and_then(|file| {
-        let mut bytes = Vec::new();
-        file.take(MAX_DATA_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    });
-    rows(path, read)
-}
-
-fn rows(path: &Path, read: io::Result<Vec<u8>>) -> Result<Vec<Row>, String> {
-    let fail = |cause: String| format!("{}: {cause}", path.display());
-    let bytes = read.map_err(|error| fail(reason(&error)))?;
-    if bytes.len() > MAX_DATA_BYTES {
-        return Err(fail(format!("the file is longer than {} MiB; split it", MAX_DATA_BYTES >> 20)));
-    }
-    let (text, _) = utf8(bytes).map_err(fail)?;
-    data::parse(&text, path.extension().and_then(|e| e.to_str()).unwrap_or("")).map_err(fail)
-}
-
-/// The rows of a flow that was given none: one row of its defaults where every input has one, else
-/// `data.jsonl` beside it, as promptflow's own examples have it, else one empty row, about which
-/// the engine will complain by name. Says which, where it is not the defaults.
-///
-/// # Errors
-/// A `data.jsonl` that cannot be read.
-pub fn sample_rows(fs: &dyn FileSystem, project: &Project) -> Result<(Vec<Row>, Option<String>), String> {
-    let mut inputs = project.flow.iter().flat_map(|flow| flow.flow.inputs.iter());
-    let Some(first) = inputs.find(|input| input.default.is_none()).map(|input| input.name.value.as_str()) else {
-        return Ok((vec![Row::new()], None));
-    };
-    let beside = project.folder.join("data.jsonl");
-    let folder = if project.folder.as_os_str().is_empty() { Path::new(".") } else { &project.folder };
-    if fs.list(folder).is_ok_and(|names| names.contains(&("data.jsonl".to_owned(), false))) {
-        let note = format!("Input `{first}` has no default, so the rows of {} are used.", beside.display());
-        return Ok((rows(&beside, fs.read(&beside, MAX_DATA_BYTES + 1))?, Some(note)));
-    }
-    let note = format!(
-        "Input `{first}` has no default, and there is no data.jsonl beside the flow; give rows with `--data`, \
-         or a value with `--inputs {first}=...`."
-    );
-    Ok((vec![Row::new()], Some(note)))
 }
 
 struct Loader<'f> {

@@ -68,6 +68,13 @@ pub struct Input {
     pub well_formed: bool,
 }
 
+impl Input {
+    /// True where the engine has a value for it that nobody gave; to the engine, `null` is none.
+    pub fn has_default(&self) -> bool {
+        self.default.as_ref().is_some_and(|default| !default.scalar().is_some_and(crate::yaml::Scalar::is_null))
+    }
+}
+
 /// A flow output.
 #[derive(Debug, Clone)]
 pub struct Output {

@@ -20,7 +20,7 @@ pub enum Outcome {
     Errored,
     /// The line took longer than its time limit and was killed.
     TimedOut,
-    /// The line was not run because the run was cancelled or its runtime was gone.
+    /// The line was not run: the flow needs a connection, the run was cancelled, or the runtime was gone.
     Skipped,
 }
 
@@ -36,6 +36,15 @@ pub struct Fault {
     pub node: Option<String>,
     /// The end of Python's traceback, where there is one.
     pub traceback: Option<String>,
+    /// What to do about it, or what explains it, where flowgate knows.
+    pub help: Option<String>,
+}
+
+impl Fault {
+    /// Whether it only says that a connection is needed, which no runtime has.
+    pub fn needs_connection(&self) -> bool {
+        self.r#type == CONNECTION_REQUIRED
+    }
 }
 
 /// One line's result.
@@ -59,16 +68,19 @@ pub struct LineResult {
 pub const CONNECTION_REQUIRED: &str = "ConnectionRequired";
 
 impl LineResult {
+    /// Whether it was not run for want of a connection.
     fn needs_connection(&self) -> bool {
-        self.outcome == Outcome::Errored && self.error.as_ref().is_some_and(|fault| fault.r#type == CONNECTION_REQUIRED)
+        self.outcome == Outcome::Skipped && self.error.as_ref().is_some_and(Fault::needs_connection)
     }
 }
 
-/// How a flow or a whole run ended, worst first when several apply: errored, failed, passed.
+/// How a flow or a whole run ended, worst first when several apply: errored, failed, skipped, passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Every line passed, and there was one.
     Passed,
+    /// Nothing went wrong, but a flow or a line was not run, because it needs a connection.
+    Skipped,
     /// A line failed or timed out.
     Failed,
     /// Something could not be run.
@@ -90,6 +102,8 @@ pub struct FlowOutcome {
     pub error: Option<FlowError>,
     /// The lines, in order.
     pub lines: Vec<LineResult>,
+    /// How long its lines took together: several run at the same time.
+    pub elapsed: Duration,
     /// Metrics that aggregation nodes logged.
     pub metrics: Map<String, Value>,
     /// Why aggregation failed, if it did.
@@ -114,6 +128,8 @@ pub enum FlowError {
 pub struct RunReport {
     /// The flows, in order.
     pub flows: Vec<FlowOutcome>,
+    /// How long the run took, environments included.
+    pub elapsed: Duration,
     /// True where the user stopped it.
     pub cancelled: bool,
 }
@@ -123,6 +139,8 @@ pub struct RunReport {
 pub enum ExitReason {
     /// Everything passed.
     Passed,
+    /// Nothing went wrong, but not everything was run, for want of a connection.
+    Skipped,
     /// Lines failed.
     LinesFailed,
     /// Usage or configuration.
@@ -147,7 +165,7 @@ impl ExitReason {
             Self::LinesFailed => 1,
             Self::Usage => 2,
             Self::Findings => 3,
-            Self::Environment => 4,
+            Self::Environment | Self::Skipped => 4,
             Self::Runtime => 5,
             Self::Infrastructure => 8,
             Self::Cancelled => 130,
@@ -164,16 +182,17 @@ impl ExitReason {
         }
     }
 
-    /// The one that wins when several apply: 130, 8, 2, 4, 5, 1, 3, then 0.
+    /// The one that wins when several apply: 130, 8, 2, 4, 5, 1, 3, then 4 where flows were only skipped, then 0.
     pub fn worst(reasons: impl IntoIterator<Item = Self>) -> Self {
         let rank = |reason: &Self| match reason {
-            Self::Cancelled => 7,
-            Self::Infrastructure => 6,
-            Self::Usage => 5,
-            Self::Environment => 4,
-            Self::Runtime => 3,
-            Self::LinesFailed => 2,
-            Self::Findings => 1,
+            Self::Cancelled => 8,
+            Self::Infrastructure => 7,
+            Self::Usage => 6,
+            Self::Environment => 5,
+            Self::Runtime => 4,
+            Self::LinesFailed => 3,
+            Self::Findings => 2,
+            Self::Skipped => 1,
             Self::Passed => 0,
         };
         reasons.into_iter().max_by_key(rank).unwrap_or(Self::Passed)
@@ -186,14 +205,18 @@ impl FlowOutcome {
         self.lines.iter().filter(|line| line.outcome == outcome).count()
     }
 
-    /// Errored where anything could not be run, failed where a line failed, passed only where
-    /// every line passed and there was at least one.
+    /// Errored where anything could not be run, failed where a line failed, skipped where lines need a connection,
+    /// passed only where every line passed and there was at least one.
     pub fn verdict(&self) -> Verdict {
-        let errored = self.count(Outcome::Errored) + self.count(Outcome::Skipped);
-        if self.error.is_some() || errored > 0 || self.lines.is_empty() {
+        let connection = self.lines.iter().filter(|line| line.needs_connection()).count();
+        let errored = self.count(Outcome::Errored) + self.count(Outcome::Skipped) - connection;
+        let refused = self.error.as_ref().is_some_and(|error| !error.needs_connection());
+        if refused || errored > 0 || self.lines.is_empty() {
             Verdict::Errored
-        } else if self.aggregation_error.is_some() || self.count(Outcome::Passed) < self.lines.len() {
+        } else if self.aggregation_error.is_some() || self.count(Outcome::Passed) + connection < self.lines.len() {
             Verdict::Failed
+        } else if self.error.is_some() || connection > 0 {
+            Verdict::Skipped
         } else {
             Verdict::Passed
         }
@@ -202,15 +225,20 @@ impl FlowOutcome {
     /// What this flow means for the exit code.
     pub fn exit_reason(&self) -> ExitReason {
         match (&self.error, self.verdict()) {
+            (_, Verdict::Skipped) => ExitReason::Skipped,
             (Some(FlowError::Refused(_)), _) => ExitReason::Environment,
             (Some(FlowError::Runtime(error)), _) => ExitReason::of(error.stage),
             (None, Verdict::Passed) => ExitReason::Passed,
             (None, Verdict::Failed) => ExitReason::LinesFailed,
-            // Lines that the engine refused one by one, for want of a connection, are no fault of the
-            // runtime.
-            (None, Verdict::Errored) if self.lines.iter().any(LineResult::needs_connection) => ExitReason::Environment,
             (None, Verdict::Errored) => ExitReason::Runtime,
         }
+    }
+}
+
+impl FlowError {
+    /// Whether the flow was only not run for want of a connection.
+    pub fn needs_connection(&self) -> bool {
+        matches!(self, Self::Refused(fault) if fault.needs_connection())
     }
 }
 
@@ -234,20 +262,22 @@ impl RunReport {
             image: None,
             error: case.unusable.as_ref().or(error).cloned().map(FlowError::Runtime),
             lines: case.rows.iter().enumerate().map(skipped).collect(),
+            elapsed: Duration::ZERO,
             metrics: Map::new(),
             aggregation_error: None,
             log: String::new(),
             log_dropped: 0,
         });
-        Self { flows: flows.collect(), cancelled: error.is_none() }
+        Self { flows: flows.collect(), cancelled: error.is_none(), ..Self::default() }
     }
 
     /// The worst verdict of the flows; errored where there was none to run.
     pub fn verdict(&self) -> Verdict {
         let worst = self.flows.iter().map(FlowOutcome::verdict).max_by_key(|verdict| match verdict {
             Verdict::Passed => 0,
-            Verdict::Failed => 1,
-            Verdict::Errored => 2,
+            Verdict::Skipped => 1,
+            Verdict::Failed => 2,
+            Verdict::Errored => 3,
         });
         if self.cancelled { Verdict::Errored } else { worst.unwrap_or(Verdict::Errored) }
     }

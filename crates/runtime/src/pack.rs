@@ -62,7 +62,7 @@ fn pack_within(project: &Project, boundary: Option<&Path>, limit: u64) -> Result
 }
 
 fn refused(name: &str, message: String) -> FlowError {
-    FlowError::Refused(Fault { r#type: name.to_owned(), message, node: None, traceback: None })
+    FlowError::Refused(Fault { r#type: name.to_owned(), message, node: None, traceback: None, help: None })
 }
 
 /// The engine's SDK says it in these words.

@@ -108,6 +108,7 @@ pub async fn run(
     outcomes.sort_by_key(|(index, _)| *index);
     RunReport {
         flows: outcomes.into_iter().map(|(_, outcome)| outcome).collect(),
+        elapsed: run.began.elapsed(),
         cancelled: run.cancel.is_cancelled(),
     }
 }
@@ -219,6 +220,7 @@ impl Run<'_> {
             }),
             error: None,
             lines: Vec::new(),
+            elapsed: Duration::ZERO,
             metrics: serde_json::Map::new(),
             aggregation_error: None,
             log: String::new(),

@@ -400,8 +400,9 @@ impl Channel {
         let body: LineBody = parse(&payload)?;
         if body.line != line as u64 {
             return Err(ChannelError::Protocol(format!(
-                "the job answered for line {} where line {line} was asked for",
-                body.line
+                "the job answered for row {} where row {} was asked for",
+                body.line.saturating_add(1),
+                line + 1
             )));
         }
         Ok((body, payload.len()))

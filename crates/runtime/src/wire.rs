@@ -345,6 +345,7 @@ impl From<ErrorBody> for Fault {
             message: clip(body.message, 16 << 10),
             node: body.node.map(|node| clip(node, 256)),
             traceback: body.traceback.filter(|text| !text.is_empty()).map(|text| clip(text, 20 << 10)),
+            help: None,
         }
     }
 }

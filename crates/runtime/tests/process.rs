@@ -142,7 +142,9 @@ async fn flows_of_each_kind_end_as_they_should() {
     assert_eq!(sum.verdict(), Verdict::Passed);
 
     let Some(FlowError::Refused(fault)) = &by_name("needs").error else { panic!("{:?}", by_name("needs").error) };
-    assert_eq!(fault.r#type, "ConnectionRequired");
+    assert_eq!(fault.message, "node `ask` needs the connection `mine`; flowgate passes no connection into a runtime");
+    assert_eq!(outcomes(by_name("needs")), [Outcome::Skipped; 3]);
+    assert_eq!(by_name("needs").exit_reason(), ExitReason::Skipped);
     assert!(!events.iter().any(|event| matches!(event, RunEvent::Notice { .. })), "{events:?}");
 }
 

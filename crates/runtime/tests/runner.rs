@@ -106,7 +106,7 @@ async fn a_line_that_hangs_is_killed_and_the_rest_runs_in_a_new_job() {
     let outcome = &report.flows[0];
     assert_eq!(outcomes(outcome), [Outcome::Passed, Outcome::TimedOut, Outcome::Passed, Outcome::Passed]);
     assert_eq!(error(&outcome.lines[1]), "LineExecutionTimeoutError");
-    assert_eq!(outcome.lines[1].error.as_ref().unwrap().message, "line 1 took longer than 5 s and was killed");
+    assert_eq!(outcome.lines[1].error.as_ref().unwrap().message, "row 2 took longer than 5 s and was killed");
     assert_eq!((report.exit_reason(), backend.counts().started()), (ExitReason::LinesFailed, 1));
 }
 
@@ -219,6 +219,36 @@ async fn a_worker_that_dies_takes_what_runs_with_it_and_later_flows_get_a_new_on
     assert!(broken >= 1 && passed >= 1 && broken + passed == 5, "{broken} broken, {passed} passed");
     assert_eq!((backend.counts().started(), backend.counts().stopped()), (2, 2));
     assert_eq!(report.exit_reason(), ExitReason::Runtime);
+}
+
+#[tokio::test]
+async fn what_needs_a_connection_is_skipped_and_the_rest_decides() {
+    let needs = || json!({"type": "ConnectionRequired", "message": "node `a` needs the connection `c`", "node": "a"});
+    // What is done about the first flow, about line 1 of the second, and what both come to.
+    let skip_flow = || vec![Reply::Send(Kind::Loaded, json!({ "error": needs() }))];
+    let skip_line = || vec![Reply::Send(Kind::Result, json!({"line": 1, "status": "Failed", "error": needs()}))];
+    let fail_line = || vec![Reply::Send(Kind::Result, raised(1, "ValueError", "a"))];
+    let usual = || vec![Reply::Usual];
+    for (first, second, verdict, reason) in [
+        (usual(), usual(), Verdict::Passed, ExitReason::Passed),
+        (skip_flow(), usual(), Verdict::Skipped, ExitReason::Skipped),
+        (usual(), skip_line(), Verdict::Skipped, ExitReason::Skipped),
+        (skip_flow(), fail_line(), Verdict::Failed, ExitReason::LinesFailed),
+    ] {
+        let backend = Scripted::new(move |runtime, _, request| match request {
+            Request::Open { archive, .. } if archive.windows(5).any(|bytes| bytes == b"first") => first.clone(),
+            Request::Line { line: 1, .. } if runtime == 0 => second.clone(),
+            _ => vec![Reply::Usual],
+        });
+        let folder = Folder::new().with(&[
+            ("first/flow.dag.yaml", "inputs: {first: {type: int}}\n"),
+            ("second/flow.dag.yaml", "inputs: {x: {type: int}}\n"),
+        ]);
+        let cases = vec![folder.case("first", json!([{}])), folder.case("second", rows(2))];
+        let (report, _) = run(&backend, cases, &options(HOUR, 1), &Cancel::new()).await;
+        assert_eq!((report.verdict(), report.exit_reason()), (verdict, reason), "{report:#?}");
+        assert_eq!(reason.code() == 0, verdict == Verdict::Passed);
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowgate_flow::data;
+use flowgate_flow::data::{self, Remark};
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::check::display_path;
 use flowgate_report::run::{json, terminal};
@@ -39,7 +39,8 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         };
         (report, written)
     })?;
-    let text = terminal::render(&report);
+    let file = arguments.report.as_ref().map(|path| path.display().to_string());
+    let text = terminal::render(&report, file.as_deref());
     let printed = match destination {
         Some(Destination::StandardOutput) => {
             say::lines(&text);
@@ -79,20 +80,23 @@ fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, 
             return Err(Failure::usage(format!("--inputs {input}: {name} has no input of that name")));
         }
     }
-    let (mut rows, notice) = match &arguments.data {
-        Some(path) => (load::read_rows(&places.working_directory.join(path)).map_err(Failure::usage)?, None),
-        None if arguments.inputs.is_empty() => match load::sample_rows(&Disk, &project) {
+    let given: Vec<&str> = arguments.inputs.iter().map(|(input, _)| input.as_str()).collect();
+    let load::Sample { mut rows, remarks } = match &arguments.data {
+        Some(path) => {
+            let at = places.working_directory.join(path);
+            load::data_rows(&at, &path.display().to_string(), &project, &given).map_err(Failure::usage)?
+        }
+        None if given.is_empty() => match load::sample_rows(&Disk, &project) {
             Ok(sample) => sample,
             Err(cause) => return Ok(Case::unusable(name, Arc::new(project), cause)),
         },
-        None => (vec![data::Row::new()], None),
+        None => load::Sample { rows: vec![data::Row::new()], ..load::Sample::default() },
     };
-    if rows.is_empty() {
-        let path = arguments.data.as_ref().map_or(String::new(), |path| path.display().to_string());
-        return Err(Failure::usage(format!("{path}: there is no row to run")));
-    }
-    if let Some(notice) = notice {
-        say::note(&format!("{name}: {notice}"));
+    for remark in remarks {
+        match remark {
+            Remark::Note(text) => say::note(&format!("{name}: {text}")),
+            Remark::Warning(text) => say::line(&format!("warning: {name}: {text}")),
+        }
     }
     for row in &mut rows {
         for (input, value) in &arguments.inputs {

@@ -1,6 +1,8 @@
 //! `flowgate run --report FILE`: version 1, schema in `docs/run-report.schema.json`. Fields may be
 //! added; none is renamed or removed.
 
+use std::time::Duration;
+
 use flowgate_runtime::outcome::FlowError;
 use flowgate_runtime::{Fault, FlowOutcome, LineResult, Outcome, RunReport};
 use schemars::JsonSchema;
@@ -20,11 +22,13 @@ pub struct Report {
     pub verdict: &'static str,
     /// The exit code of the process.
     pub exit_code: u8,
+    /// How long the run took, environments included, in milliseconds.
+    pub elapsed_ms: f64,
     /// The flows, in order.
     pub flows: Vec<WireFlow>,
 }
 
-/// The verdicts.
+/// The verdicts. `skipped`: nothing went wrong, but something was not run, because it needs a connection.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(dead_code, reason = "stands for the verdict's text in the schema only")]
@@ -32,6 +36,7 @@ enum WireVerdict {
     Passed,
     Failed,
     Errored,
+    Skipped,
 }
 
 /// One flow.
@@ -50,6 +55,8 @@ pub struct WireFlow {
     pub error: Option<WireError>,
     /// Counts; they add up to `total`.
     pub lines: WireCounts,
+    /// How long the lines took together, in milliseconds: several run at the same time.
+    pub elapsed_ms: f64,
     /// The lines, in order.
     pub results: Vec<WireLine>,
     /// Metrics that aggregation nodes logged.
@@ -82,6 +89,8 @@ pub struct WireError {
     pub node: Option<String>,
     /// The end of Python's traceback, or of a log.
     pub traceback: Option<String>,
+    /// What to do about it, or what explains it.
+    pub help: Option<String>,
 }
 
 /// How many lines ended how.
@@ -137,6 +146,7 @@ pub fn report(report: &RunReport) -> Report {
         version: 1,
         verdict: verdict_name(report.verdict()),
         exit_code: report.exit_reason().code(),
+        elapsed_ms: milliseconds(report.elapsed),
         flows: report.flows.iter().map(flow).collect(),
     }
 }
@@ -165,6 +175,7 @@ fn flow(flow: &FlowOutcome) -> WireFlow {
                 },
                 node: None,
                 traceback: error.log.clone(),
+                help: error.hint.clone(),
             },
         }),
         lines: WireCounts {
@@ -175,6 +186,7 @@ fn flow(flow: &FlowOutcome) -> WireFlow {
             timed_out: flow.count(Outcome::TimedOut),
             skipped: flow.count(Outcome::Skipped),
         },
+        elapsed_ms: milliseconds(flow.elapsed),
         results: flow.lines.iter().map(line).collect(),
         metrics: flow.metrics.clone(),
         aggregation_error: flow.aggregation_error.as_ref().map(wire_error),
@@ -190,8 +202,12 @@ fn line(line: &LineResult) -> WireLine {
         inputs: line.inputs.clone(),
         output: line.output.clone(),
         error: line.error.as_ref().map(wire_error),
-        duration_ms: (line.duration.as_secs_f64() * 1e6).round() / 1e3,
+        duration_ms: milliseconds(line.duration),
     }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 fn wire_error(fault: &Fault) -> WireError {
@@ -200,5 +216,6 @@ fn wire_error(fault: &Fault) -> WireError {
         message: fault.message.clone(),
         node: fault.node.clone(),
         traceback: fault.traceback.clone(),
+        help: fault.help.clone(),
     }
 }

@@ -4,7 +4,7 @@ use flowgate_check::Level;
 use flowgate_runtime::outcome::FlowError;
 use flowgate_runtime::{Outcome, RunReport, Verdict};
 
-use super::{counts, fault_text, tail, verdict_name};
+use super::{IN_REPORT, counts, fault_and_help, tail, total, verdict_name};
 use crate::check::{CheckReport, level_name, plural};
 use crate::escape::{markdown, markdown_block};
 
@@ -29,9 +29,7 @@ pub fn render(check: &CheckReport, run: Option<&RunReport>) -> String {
 }
 
 fn flows(run: &RunReport) -> String {
-    let passed = run.flows.iter().filter(|flow| flow.verdict() == Verdict::Passed).count();
-    let mut out =
-        format!("**{}**: {passed} of {} passed\n\n", verdict_name(run.verdict()), plural(run.flows.len(), "flow"));
+    let mut out = format!("**{}**: {}\n\n", verdict_name(run.verdict()), total(run));
     if run.flows.is_empty() {
         return out;
     }
@@ -55,19 +53,19 @@ fn flows(run: &RunReport) -> String {
     for flow in run.flows.iter().filter(|flow| flow.verdict() != Verdict::Passed) {
         let mut text = String::new();
         match &flow.error {
-            Some(FlowError::Refused(fault)) => text += &(fault_text(fault, 20) + "\n"),
+            Some(FlowError::Refused(fault)) => text += &(fault_and_help(fault, 20, IN_REPORT) + "\n"),
             Some(FlowError::Runtime(error)) => {
                 text += &format!("{}\n", error.message);
                 text += &error.hint.as_ref().map_or(String::new(), |hint| format!("help: {hint}\n"));
-                text += &error.log.as_ref().map_or(String::new(), |log| tail(log, 20));
+                text += &error.log.as_ref().map_or(String::new(), |log| tail(log, 20, IN_REPORT));
             }
             None => {
                 for line in flow.lines.iter().filter(|line| line.outcome != Outcome::Passed).take(MAX_LINES_PER_FLOW) {
-                    let fault = line.error.as_ref().map_or(String::new(), |fault| fault_text(fault, 20));
-                    text += &format!("line {} {}: {fault}\n", line.line, super::outcome_name(line.outcome));
+                    let fault = line.error.as_ref().map_or(String::new(), |fault| fault_and_help(fault, 20, IN_REPORT));
+                    text += &format!("row {} {}: {fault}\n", line.line + 1, super::outcome_name(line.outcome));
                 }
                 if let Some(fault) = &flow.aggregation_error {
-                    text += &format!("aggregation: {}\n", fault_text(fault, 20));
+                    text += &format!("aggregation: {}\n", fault_and_help(fault, 20, IN_REPORT));
                 }
             }
         }

@@ -1,72 +1,140 @@
-//! A run on a terminal or in a log: what went wrong, then one table.
+//! A run on a terminal or in a log: what went wrong, what came out, then one table.
 
-use flowgate_runtime::outcome::FlowError;
-use flowgate_runtime::{Fault, FlowOutcome, Outcome, RunReport, Verdict};
+use flowgate_runtime::outcome::{ExitReason, FlowError};
+use flowgate_runtime::{Fault, FlowOutcome, LineResult, Outcome, RunReport, Verdict};
+use serde_json::{Map, Value};
 
-use super::{counts, fault_text, head, tail};
+use super::{counts, fault_text, head, tail, total, why_skipped};
 use crate::check::plural;
 use crate::escape;
 
-/// How many lines of a flow are explained; the report file holds all.
+/// How many rows of a flow are explained; the report file holds all.
 const MAX_EXPLAINED: usize = 5;
 /// How many lines of a text are shown.
 const MAX_TEXT_LINES: usize = 12;
 /// How many characters of an output are shown.
 const MAX_TEXT: usize = 2000;
+/// How many flows have their outputs shown in short, how many rows of each, and how many characters of a row.
+const MAX_FLOWS: usize = 10;
+const MAX_ROWS: usize = 5;
+const MAX_ROW: usize = 100;
 
-/// The whole run, escaped for a terminal.
-pub fn render(report: &RunReport) -> String {
+/// The whole run, escaped for a terminal. `file` is the report file that holds all, where there is one; `-` is standard
+/// output.
+pub fn render(report: &RunReport, file: Option<&str>) -> String {
+    let whole = match file {
+        None => "`--report FILE` writes all".to_owned(),
+        Some("-") => "the report holds all".to_owned(),
+        Some(file) => format!("{file} holds all"),
+    };
     let mut out = String::new();
     for flow in &report.flows {
-        out += &explain(flow);
+        out += &explain(flow, &whole);
     }
-    if let [flow] = report.flows.as_slice() {
-        out += &output(flow);
-    }
+    out += &match report.flows.as_slice() {
+        [flow] if flow.lines.len() == 1 => flow.lines.iter().map(|line| output(flow, line, &whole)).collect(),
+        flows => outputs(flows, &whole),
+    };
     out += &table(report);
     if report.cancelled {
-        out += "cancelled: the lines that had not ended were skipped\n";
+        out += "cancelled: the rows that had not ended were skipped\n";
     }
     escape::terminal(&out)
 }
 
 /// What a flow gave that ran alone on one row: a person who tries a flow wants to see it.
-fn output(flow: &FlowOutcome) -> String {
-    let [line] = flow.lines.as_slice() else { return String::new() };
-    let Some(output) = line.output.as_ref().filter(|_| line.outcome == Outcome::Passed) else { return String::new() };
+fn output(flow: &FlowOutcome, line: &LineResult, whole: &str) -> String {
+    let Some(output) = passed(line) else { return String::new() };
     let mut out = format!("{}\n", flow.flow);
     for (name, value) in output {
-        let text = match value {
-            serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
+        let text = text(value);
+        let text = text.trim_end();
+        let shown = match clip(text, MAX_TEXT) {
+            Some(start) => format!("{start}...\n... {} characters in all; {whole}", text.chars().count()),
+            None => head(text, MAX_TEXT_LINES, whole),
         };
-        let text = head(clip(text.trim_end()), MAX_TEXT_LINES);
-        let several = if text.contains('\n') {
-            format!("\n{}", indent(&indent(&text)).trim_end_matches('\n'))
+        let several = if shown.contains('\n') {
+            format!("\n{}", indent(&indent(&shown)).trim_end_matches('\n'))
         } else {
-            format!(" {text}")
+            format!(" {shown}")
         };
         out += &format!("  {name}:{several}\n");
     }
     out + "\n"
 }
 
-/// The beginning of a text that may be megabytes long.
-fn clip(text: &str) -> &str {
-    text.char_indices().nth(MAX_TEXT).map_or(text, |(end, _)| &text[..end])
+/// What several rows or flows gave, in short.
+fn outputs(flows: &[FlowOutcome], whole: &str) -> String {
+    let mut out = String::new();
+    let mut short = false;
+    let any = |flow: &&FlowOutcome| flow.lines.iter().any(|line| passed(line).is_some());
+    for flow in flows.iter().filter(any).take(MAX_FLOWS) {
+        out += &format!("{}\n", flow.flow);
+        let rows: Vec<_> = flow.lines.iter().filter_map(|line| Some((line.line, passed(line)?))).collect();
+        for (row, output) in rows.iter().take(MAX_ROWS) {
+            let text = one_line(output);
+            let place = if flow.lines.len() == 1 { String::new() } else { format!("row {}  ", row + 1) };
+            out += &match clip(&text, MAX_ROW) {
+                Some(start) => format!("  {place}{start}...\n"),
+                None => format!("  {place}{text}\n"),
+            };
+            short |= text.chars().count() > MAX_ROW;
+        }
+        if let Some(rest) = rows.len().checked_sub(MAX_ROWS).filter(|rest| *rest > 0) {
+            out += &format!("  ... {}\n", plural(rest, "more row"));
+            short = true;
+        }
+    }
+    if let Some(rest) = flows.iter().filter(any).count().checked_sub(MAX_FLOWS).filter(|rest| *rest > 0) {
+        out += &format!("... {}\n", plural(rest, "more flow"));
+        short = true;
+    }
+    if short {
+        out += &format!("outputs are shown in short; {whole}\n");
+    }
+    if out.is_empty() { out } else { out + "\n" }
+}
+
+fn passed(line: &LineResult) -> Option<&Map<String, Value>> {
+    line.output.as_ref().filter(|output| line.outcome == Outcome::Passed && !output.is_empty())
+}
+
+/// `name: value; name: value`, without line breaks.
+fn one_line(output: &Map<String, Value>) -> String {
+    let value = |(name, value): (&String, &Value)| {
+        let text = text(value);
+        let start = clip(&text, MAX_TEXT).unwrap_or(&text);
+        format!("{name}: {}", start.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    output.iter().map(value).collect::<Vec<_>>().join("; ")
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The beginning of a text that is longer than so many characters.
+fn clip(text: &str, most: usize) -> Option<&str> {
+    text.char_indices().nth(most).map(|(end, _)| &text[..end])
 }
 
 /// Why a flow did not pass; nothing for one that did.
-fn explain(flow: &FlowOutcome) -> String {
+fn explain(flow: &FlowOutcome, whole: &str) -> String {
+    if let Some(fault) = why_skipped(flow) {
+        return format!("skipped: {}: {}\n\n", flow.flow, fault.message);
+    }
     let mut out = String::new();
     match &flow.error {
         Some(FlowError::Refused(fault)) => {
-            out += &format!("error: {} cannot be run\n{}", flow.flow, indent(&whole_fault(fault)));
+            out += &format!("error: {} cannot be run\n{}", flow.flow, indent(&whole_fault(fault, whole)));
         }
         Some(FlowError::Runtime(error)) => {
             out += &format!("error: {}: {}\n", flow.flow, error.message);
             if let Some(log) = &error.log {
-                out += &indent(&tail(log, MAX_TEXT_LINES));
+                out += &indent(&tail(log, MAX_TEXT_LINES, whole));
             }
             if let Some(hint) = &error.hint {
                 out += &format!("  help: {hint}\n");
@@ -75,35 +143,29 @@ fn explain(flow: &FlowOutcome) -> String {
         None => {
             let bad: Vec<_> = flow.lines.iter().filter(|line| line.outcome != Outcome::Passed).collect();
             for line in bad.iter().take(MAX_EXPLAINED) {
-                let word = match line.outcome {
-                    Outcome::Passed => "passed",
-                    Outcome::Failed => "failed",
-                    Outcome::Errored => "errored",
-                    Outcome::TimedOut => "timed out",
-                    Outcome::Skipped => "was skipped",
+                let (level, word) = match line.outcome {
+                    Outcome::Passed => ("note", "passed"),
+                    Outcome::Failed => ("error", "failed"),
+                    Outcome::Errored => ("error", "errored"),
+                    Outcome::TimedOut => ("error", "timed out"),
+                    Outcome::Skipped => ("note", "was skipped"),
                 };
-                out += &format!(
-                    "{}: {} line {} {word}\n",
-                    if line.outcome == Outcome::Skipped { "note" } else { "error" },
-                    flow.flow,
-                    line.line
-                );
+                out += &format!("{level}: {} row {} {word}\n", flow.flow, line.line + 1);
                 if let Some(fault) = &line.error {
-                    out += &indent(&whole_fault(fault));
+                    out += &indent(&whole_fault(fault, whole));
                 }
             }
             if bad.len() > MAX_EXPLAINED {
-                out +=
-                    &format!("  ... {} more; `--report FILE` writes all\n", plural(bad.len() - MAX_EXPLAINED, "line"));
+                out += &format!("  ... {}; {whole}\n", plural(bad.len() - MAX_EXPLAINED, "more row"));
             }
         }
     }
     if let Some(fault) = &flow.aggregation_error {
-        out += &format!("error: {} aggregation failed\n{}", flow.flow, indent(&whole_fault(fault)));
+        out += &format!("error: {} aggregation failed\n{}", flow.flow, indent(&whole_fault(fault, whole)));
     }
     if flow.verdict() != Verdict::Passed && !flow.log.trim().is_empty() {
-        out +=
-            &format!("  output of the flow's code:\n{}", indent(&indent(&tail(flow.log.trim_end(), MAX_TEXT_LINES))));
+        let log = tail(flow.log.trim_end(), MAX_TEXT_LINES, whole);
+        out += &format!("  output of the flow's code:\n{}", indent(&indent(&log)));
     }
     if flow.log_dropped > 0 {
         out +=
@@ -112,14 +174,18 @@ fn explain(flow: &FlowOutcome) -> String {
     if out.is_empty() { out } else { out + "\n" }
 }
 
-/// A fault with its node and the frames of the flow's own code.
-fn whole_fault(fault: &Fault) -> String {
+/// A fault with its node, the frames of the flow's own code, and what helps.
+fn whole_fault(fault: &Fault, whole: &str) -> String {
     let node = fault.node.as_ref().map_or(String::new(), |node| format!("node `{node}`: "));
-    let mut text = format!("{node}{}", fault_text(fault, MAX_TEXT_LINES));
+    let node = if fault.needs_connection() { String::new() } else { node };
+    let mut text = format!("{node}{}", fault_text(fault, MAX_TEXT_LINES, whole));
     let frames = fault.traceback.as_deref().map_or(String::new(), own_frames);
     if !frames.is_empty() {
         text += "\n";
-        text += &tail(&frames, MAX_TEXT_LINES);
+        text += &tail(&frames, MAX_TEXT_LINES, whole);
+    }
+    if let Some(help) = &fault.help {
+        text += &format!("\nhelp: {help}");
     }
     text
 }
@@ -153,14 +219,26 @@ fn table(report: &RunReport) -> String {
     for flow in &report.flows {
         let verdict = super::verdict_name(flow.verdict());
         let pad = " ".repeat(width - flow.flow.chars().count());
-        let seconds: f64 = flow.lines.iter().map(|line| line.duration.as_secs_f64()).sum();
-        out += &format!("{verdict:<8} {}{pad}  {}  {seconds:.2} s  {}\n", flow.flow, counts(flow), flow.backend);
+        let sum: f64 = flow.lines.iter().map(|line| line.duration.as_secs_f64()).sum();
+        let time = if flow.lines.len() > 1 {
+            format!("{:.2} s ({sum:.2} s in rows)", flow.elapsed.as_secs_f64())
+        } else {
+            format!("{sum:.2} s")
+        };
+        out += &format!("{verdict:<8} {}{pad}  {}  {time}  {}\n", flow.flow, counts(flow), flow.backend);
         for (name, value) in &flow.metrics {
             out += &format!("         {name} = {value}\n");
         }
     }
-    let passed = report.flows.iter().filter(|flow| flow.verdict() == Verdict::Passed).count();
-    out + &format!("{} of {} passed\n", passed, plural(report.flows.len(), "flow"))
+    out += &total(report);
+    if report.flows.len() > 1 {
+        out += &format!(" ({:.2} s)", report.elapsed.as_secs_f64());
+    }
+    out.push('\n');
+    if report.exit_reason() == ExitReason::Skipped {
+        out += "exit code 4: what was skipped did not pass; to leave it out, name the other flows only\n";
+    }
+    out
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::Run;
 use super::flow::{AGGREGATION_TIMEOUT, Halt, Job, Shared, lock};
 use super::judge;
-use crate::outcome::{Fault, FlowError, FlowOutcome};
+use crate::outcome::{FlowError, FlowOutcome};
 use crate::session::ChannelError;
 use crate::wire::{Aggregate, AggregatedBody, Loaded};
 
@@ -49,7 +49,7 @@ impl Run<'_> {
             Some(Ok(Ok(AggregatedBody { metrics, error, nodes }))) => {
                 shared.hear_nodes(&nodes);
                 outcome.metrics = metrics;
-                outcome.aggregation_error = error.map(Fault::from);
+                outcome.aggregation_error = error.map(|error| judge::told(error, self.backend.kind()));
                 return;
             }
             Some(Ok(Err(ChannelError::Ended(ended)))) => {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::judge::{self, Judged};
 use super::{Indexed, LOG_BYTES, RESULTS_BYTES, Run};
-use crate::backend::Image;
+use crate::backend::{BackendKind, Image};
 use crate::error::{RuntimeError, Stage};
 use crate::event::RunEvent;
 use crate::outcome::{Fault, FlowError, FlowOutcome, LineResult, Outcome};
@@ -46,6 +46,7 @@ pub(super) struct Job {
 /// What the lanes of one flow share.
 pub(super) struct Lines<'c> {
     pub(super) rows: &'c [Row],
+    backend: BackendKind,
     next: usize,
     results: Vec<Option<LineResult>>,
     room: usize,
@@ -114,7 +115,7 @@ impl Lines<'_> {
         };
         self.room = room;
         let aggregation_inputs = std::mem::take(&mut body.aggregation_inputs);
-        let judged = judge::line(body);
+        let judged = judge::line(body, self.backend);
         if judged.outcome == Outcome::Passed && self.keeps_aggregation_inputs {
             self.aggregation_inputs.push((line, aggregation_inputs));
         }
@@ -132,6 +133,7 @@ impl Run<'_> {
         let rows = self.cases.get(index).map_or(&[][..], |case| &case.rows);
         let lines = Mutex::new(Lines {
             rows,
+            backend: self.backend.kind(),
             next: 0,
             results: vec![None; rows.len()],
             room: RESULTS_BYTES,
@@ -148,10 +150,12 @@ impl Run<'_> {
             Ok((archive, job, loaded)) => {
                 (self.events)(RunEvent::Started { flow: index, lines: rows.len(), after: self.began.elapsed() });
                 lock(&lines).keeps_aggregation_inputs = loaded.has_aggregation;
+                let started = Instant::now();
                 let count = self.options.concurrency.clamp(1, rows.len().max(1));
                 let mut first = Some(job);
                 let lanes = (0..count).map(|_| self.lane(index, session, &archive, first.take(), &lines));
                 let mut jobs: Vec<Job> = join_all(lanes).await.into_iter().flatten().collect();
+                outcome.elapsed = started.elapsed();
                 if loaded.has_aggregation && lock(&lines).can_aggregate() {
                     if jobs.is_empty() {
                         match self.open(index, session, &archive, &lines).await {
@@ -189,6 +193,7 @@ impl Run<'_> {
         let rows = self.cases.get(index).map_or(&[][..], |case| &case.rows);
         let rest = match &outcome.error {
             Some(FlowError::Runtime(_)) if begun => Outcome::Skipped,
+            Some(error) if error.needs_connection() => Outcome::Skipped,
             Some(_) => Outcome::Errored,
             None => Outcome::Skipped,
         };
@@ -258,7 +263,7 @@ impl Run<'_> {
         }
         match (channel, loaded) {
             (Some(channel), Some(Ok(loaded))) => match loaded.error {
-                Some(error) => Err(refused(error.into())),
+                Some(error) => Err(refused(judge::told(error, self.backend.kind()))),
                 None => Ok((Job { channel, completed: 0 }, loaded)),
             },
             (_, Some(Err(ChannelError::Worker(error)))) => Err(Halt::Error(FlowError::Runtime(error))),

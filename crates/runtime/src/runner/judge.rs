@@ -5,10 +5,33 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::backend::BackendKind;
 use crate::error::{RuntimeError, Stage};
-use crate::outcome::{CONNECTION_REQUIRED, Fault, FlowError, Outcome};
+use crate::outcome::{Fault, FlowError, Outcome};
 use crate::session::ChannelError;
-use crate::wire::{Ended, LineBody, clip};
+use crate::wire::{Ended, ErrorBody, LineBody, clip};
+
+const NO_NETWORK: &str = "this runtime has no network";
+/// The classes that Python's clients raise where they reach nothing: socket, urllib, urllib3, requests, httpx, aiohttp,
+/// openai, azure-core.
+const CLIENT_ERRORS: [&str; 13] = [
+    "gaierror",
+    "ConnectionError",
+    "ConnectionRefusedError",
+    "URLError",
+    "NewConnectionError",
+    "NameResolutionError",
+    "MaxRetryError",
+    "ConnectError",
+    "ConnectTimeout",
+    "ClientConnectorError",
+    "ClientConnectorDNSError",
+    "APIConnectionError",
+    "ServiceRequestError",
+];
+/// What the system says where there is no network.
+const SYSTEM_ERRORS: [&str; 3] =
+    ["Temporary failure in name resolution", "Name or service not known", "Network is unreachable"];
 
 /// What a line came to.
 pub(super) struct Judged {
@@ -24,7 +47,7 @@ impl Judged {
 }
 
 pub(super) fn fault(name: &str, message: impl Into<String>) -> Fault {
-    Fault { r#type: name.to_owned(), message: message.into(), node: None, traceback: None }
+    Fault { r#type: name.to_owned(), message: message.into(), node: None, traceback: None, help: None }
 }
 
 pub(super) fn violation(what: &str) -> Fault {
@@ -37,17 +60,39 @@ pub(super) fn violation(what: &str) -> Fault {
     )
 }
 
+/// What a job tells, with what its author cannot know: why a runtime gives it no connection and no network.
+pub(super) fn told(error: ErrorBody, backend: BackendKind) -> Fault {
+    let mut fault = Fault::from(error);
+    if fault.needs_connection() {
+        fault.message += match backend {
+            BackendKind::Docker => "; this runtime has no network, and flowgate passes no connection into it",
+            BackendKind::Process => "; flowgate passes no connection into a runtime",
+        };
+    } else if backend == BackendKind::Docker && wants_network(&fault) {
+        fault.help = Some(NO_NETWORK.to_owned());
+    }
+    fault
+}
+
+/// Whether it is the error of a client that found no network: by its class, or by the system's own words in one that it
+/// was raised from.
+fn wants_network(fault: &Fault) -> bool {
+    let traceback = fault.traceback.as_deref().unwrap_or_default();
+    CLIENT_ERRORS.contains(&fault.r#type.as_str())
+        || SYSTEM_ERRORS.iter().any(|text| fault.message.contains(text) || traceback.contains(text))
+}
+
 /// Judges a line's answer.
-pub(super) fn line(body: LineBody) -> Judged {
+pub(super) fn line(body: LineBody, backend: BackendKind) -> Judged {
     match (body.status.as_str(), body.error, body.output) {
         ("Completed", None, Some(output)) => Judged { outcome: Outcome::Passed, output: Some(output), error: None },
         ("Completed", None, None) => {
             Judged::wrong(Outcome::Failed, violation("the job completed a line without an output"))
         }
         (_, Some(error), _) => {
-            let fault = Fault::from(error);
+            let fault = told(error, backend);
             // Not the flow's fault: no connection enters a runtime.
-            let outcome = if fault.r#type == CONNECTION_REQUIRED { Outcome::Errored } else { Outcome::Failed };
+            let outcome = if fault.needs_connection() { Outcome::Skipped } else { Outcome::Failed };
             Judged::wrong(outcome, fault)
         }
         (status, None, _) => {
@@ -61,12 +106,13 @@ pub(super) fn line(body: LineBody) -> Judged {
 pub(super) fn unanswered(line: usize, error: ChannelError) -> Judged {
     match error {
         ChannelError::Ended(ended) => {
-            Judged::wrong(Outcome::Failed, ended_early(&ended, &format!("while line {line} ran")))
+            Judged::wrong(Outcome::Failed, ended_early(&ended, &format!("while row {} ran", line + 1)))
         }
         ChannelError::Protocol(what) => Judged::wrong(Outcome::Failed, violation(&what)),
         ChannelError::TooLarge(bytes) => {
             let message = format!(
-                "the inputs of line {line} are {bytes} bytes of JSON, and 16 MiB is the most that a runtime takes"
+                "the inputs of row {} are {bytes} bytes of JSON, and 16 MiB is the most that a runtime takes",
+                line + 1
             );
             Judged::wrong(Outcome::Errored, fault("InputTooLarge", message))
         }
@@ -75,7 +121,7 @@ pub(super) fn unanswered(line: usize, error: ChannelError) -> Judged {
 }
 
 pub(super) fn timed_out(line: usize, limit: Duration) -> Judged {
-    let message = format!("line {line} took longer than {} and was killed", seconds(limit));
+    let message = format!("row {} took longer than {} and was killed", line + 1, seconds(limit));
     Judged::wrong(Outcome::TimedOut, fault("LineExecutionTimeoutError", message))
 }
 
@@ -141,7 +187,6 @@ fn first_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::ErrorBody;
 
     fn body(status: &str, output: Option<Map<String, Value>>, error: Option<ErrorBody>) -> LineBody {
         LineBody {
@@ -154,6 +199,10 @@ mod tests {
         }
     }
 
+    fn line(body: LineBody) -> Judged {
+        super::line(body, BackendKind::Docker)
+    }
+
     #[test]
     fn only_a_completed_line_with_an_output_and_no_error_passes() {
         assert_eq!(line(body("Completed", Some(Map::new()), None)).outcome, Outcome::Passed);
@@ -161,18 +210,18 @@ mod tests {
         assert_eq!(line(body("Completed", Some(Map::new()), Some(ErrorBody::default()))).outcome, Outcome::Failed);
         assert_eq!(line(body("Canceled", Some(Map::new()), None)).outcome, Outcome::Failed);
         assert_eq!(line(body("completed", Some(Map::new()), None)).outcome, Outcome::Failed);
-        let needs = ErrorBody { r#type: CONNECTION_REQUIRED.to_owned(), ..ErrorBody::default() };
-        assert_eq!(line(body("Failed", None, Some(needs))).outcome, Outcome::Errored);
+        let needs = ErrorBody { r#type: "ConnectionRequired".to_owned(), ..ErrorBody::default() };
+        assert_eq!(line(body("Failed", None, Some(needs))).outcome, Outcome::Skipped);
     }
 
     #[test]
     fn a_crash_names_its_signal() {
         let text = |signal, exit| {
-            ended_early(&Ended { reason: "exited".to_owned(), signal, exit, ..Ended::default() }, "while line 2 ran")
+            ended_early(&Ended { reason: "exited".to_owned(), signal, exit, ..Ended::default() }, "while row 2 ran")
                 .message
         };
-        assert_eq!(text(Some(11), None), "the flow's process was killed by signal 11 (SIGSEGV) while line 2 ran");
-        assert_eq!(text(None, Some(3)), "the flow's process left with exit code 3 while line 2 ran");
+        assert_eq!(text(Some(11), None), "the flow's process was killed by signal 11 (SIGSEGV) while row 2 ran");
+        assert_eq!(text(None, Some(3)), "the flow's process left with exit code 3 while row 2 ran");
         let forged =
             Ended { reason: "protocol".to_owned(), detail: "the job sent kind 0xff".to_owned(), ..Ended::default() };
         assert_eq!(ended_early(&forged, "").r#type, "ProtocolViolation");

@@ -145,11 +145,8 @@ def describe(error):
 
 
 def connection_required(node, connection, variable=None):
-    wants = f"node '{clip(node, KIB)}'" if node else f"environment variable '{clip(variable, KIB)}'"
-    message = (
-        f"{wants} needs the connection '{clip(connection, KIB)}', and flowgate passes no connection into a runtime; "
-        "only flows whose nodes use none can run here"
-    )
+    wants = f"node `{clip(node, KIB)}`" if node else f"environment variable `{clip(variable, KIB)}`"
+    message = f"{wants} needs the connection `{clip(connection, KIB)}`"
     node = None if node is None else clip(node, KIB)
     return {"type": "ConnectionRequired", "message": message, "node": node, "traceback": ""}
 
@@ -317,10 +314,10 @@ def serve_flow(spec, requests, answers):
     while flow is not None and "error" not in body:
         kind, payload = read_request(requests)
         if kind == LINE:
-            request = json.loads(payload)
-            answer(answers, RESULT, flow.line(request), spec["result_bytes"], f"the result of line {request['line']}")
+            request = json_value(payload)
+            answer(answers, RESULT, flow.line(request), spec["result_bytes"], f"the result of row {request['line'] + 1}")
         elif kind == AGGREGATE:
-            answer(answers, AGGREGATED, flow.aggregate(json.loads(payload)), spec["result_bytes"], "the aggregation")
+            answer(answers, AGGREGATED, flow.aggregate(json_value(payload)), spec["result_bytes"], "the aggregation")
         else:
             return
 

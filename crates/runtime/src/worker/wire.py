@@ -57,13 +57,33 @@ def clip(value, limit, tail=False):
     return data.decode("utf-8", "ignore")
 
 
+@contextlib.contextmanager
+def every_digit():
+    """Lifts Python's limit on the digits of an integer; at all other times it is the flow's."""
+    if not hasattr(sys, "set_int_max_str_digits"):  # an old patch release, without the limit
+        yield
+        return
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        yield
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+def json_value(data):
+    with every_digit():
+        return json.loads(data)
+
+
 def json_bytes(value):
     """`value` as strict JSON: what the engine can write keeps the engine's form, all else is text."""
-    with contextlib.suppress(Exception):
-        data = json.dumps(value, default=engine_json, allow_nan=False, ensure_ascii=False)
-        if data.count("[") + data.count("{") <= MAX_DEPTH or not too_deep(value):
-            return data.encode("utf-8", "replace")
-    return json.dumps(plain(value), allow_nan=False, ensure_ascii=False).encode("utf-8", "replace")
+    with every_digit():
+        with contextlib.suppress(Exception):
+            data = json.dumps(value, default=engine_json, allow_nan=False, ensure_ascii=False)
+            if data.count("[") + data.count("{") <= MAX_DEPTH or not too_deep(value):
+                return data.encode("utf-8", "replace")
+        return json.dumps(plain(value), allow_nan=False, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def engine_json(value):

@@ -34,7 +34,7 @@ impl Progress {
             RunEvent::Notice { flow, message } => self.status.note(&format!("{}: {message}", name(flow))),
             RunEvent::Started { flow, lines, after } => {
                 self.update(|counts| counts.lines += *lines as u64);
-                let (lines, after) = (plural(*lines, "line"), after.as_secs_f64());
+                let (lines, after) = (plural(*lines, "row"), after.as_secs_f64());
                 self.status.step(name(flow), &format!("running {lines} (ready after {after:.1} s)"));
             }
             RunEvent::LineFinished { flow, result } => {
@@ -43,9 +43,14 @@ impl Progress {
                     counts.bad += u64::from(result.outcome != Outcome::Passed);
                 });
                 let bad = if bad > 0 { format!(", {bad} not passed") } else { String::new() };
-                self.status.count(&format!("{done} of {lines} lines{bad}"));
+                self.status.count(&format!("{done} of {lines} rows{bad}"));
                 if result.outcome != Outcome::Passed {
-                    self.status.log(&format!("{}: line {} {}", name(flow), result.line, outcome_name(result.outcome)));
+                    self.status.log(&format!(
+                        "{}: row {} {}",
+                        name(flow),
+                        result.line + 1,
+                        outcome_name(result.outcome)
+                    ));
                 }
             }
             RunEvent::Finished { flow, outcome } => {
