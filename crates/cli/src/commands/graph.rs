@@ -1,5 +1,7 @@
 //! `flowgate graph`.
 
+use std::path::Path;
+
 use flowgate_check::workspace;
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::graph::{Graph, mermaid, svg};
@@ -8,6 +10,11 @@ use super::{Failure, one_flow, print};
 use crate::args::{GraphArguments, GraphFormat};
 
 pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
+    let format = match (arguments.format, &arguments.output) {
+        (Some(format), _) => format,
+        (None, Some(path)) => by_name(path)?,
+        (None, None) => GraphFormat::Mermaid,
+    };
     let base = std::env::current_dir()
         .map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
     let named = arguments.flow.display();
@@ -20,10 +27,7 @@ pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
     let Some(graph) = Graph::of(&project, &findings) else {
         return Err(Failure::usage(format!("{named}: a flex flow is Python code and has no graph to draw")));
     };
-    let is_svg =
-        |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
-    let by_name = if arguments.output.as_ref().is_some_and(is_svg) { GraphFormat::Svg } else { GraphFormat::Mermaid };
-    let text = match arguments.format.unwrap_or(by_name) {
+    let text = match format {
         GraphFormat::Mermaid => mermaid::render(&graph),
         GraphFormat::Svg => svg::render(&graph),
     };
@@ -33,4 +37,19 @@ pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
             .map_err(|error| Failure::infrastructure(format!("cannot write {}: {error}", path.display())))?,
     }
     Ok(0)
+}
+
+/// What a file of that name holds; a name without an extension says nothing.
+fn by_name(path: &Path) -> Result<GraphFormat, Failure> {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    match extension.as_deref() {
+        Some("svg") => Ok(GraphFormat::Svg),
+        None | Some("mmd" | "mermaid") => Ok(GraphFormat::Mermaid),
+        Some(_) => Err(Failure {
+            hint: Some(
+                "name the file `.svg` for a picture or `.mmd` for Mermaid, or say which with `--format`".to_owned(),
+            ),
+            ..Failure::usage(format!("--output {}: flowgate draws no picture of that kind", path.display()))
+        }),
+    }
 }
