@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowgate_flow::data;
 use flowgate_flow::load::{self, Disk};
+use flowgate_flow::{Project, data};
 use flowgate_report::check::display_path;
 use flowgate_report::escape;
-use flowgate_report::run::{json, terminal};
+use flowgate_report::run::{advice, json, terminal};
 use flowgate_runtime::engines::Choice;
 use flowgate_runtime::runner::{Cancel, run as run_cases};
-use flowgate_runtime::{Case, RunOptions, RunReport};
+use flowgate_runtime::{Case, RunOptions, RunReport, Verdict};
 
 use super::{Failure, block_on, print, say_identity};
 use crate::args::{BackendChoice, RunArguments};
@@ -34,7 +34,13 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
             )));
         }
     }
-    let report = block_on(execute(arguments, &places, cases))??;
+    let projects: Vec<Arc<Project>> = cases.iter().map(|case| Arc::clone(&case.project)).collect();
+    let mut report = block_on(execute(arguments, &places, cases))??;
+    for (flow, project) in report.flows.iter_mut().zip(projects) {
+        if flow.verdict() != Verdict::Passed {
+            flow.advice = advice::of_run(flow, &project, &super::findings(&project));
+        }
+    }
     if let Some(path) = &arguments.report {
         let text = json::render(&report).map_err(|error| Failure::infrastructure(error.to_string()))?;
         write(path, &text)

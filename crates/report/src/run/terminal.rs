@@ -123,6 +123,9 @@ fn explain(flow: &FlowOutcome) -> String {
         out +=
             &format!("  output of the flow's code:\n{}", indent(&indent(&tail(flow.log.trim_end(), MAX_TEXT_LINES))));
     }
+    for advice in &flow.advice {
+        out += &format!("  help: {advice}\n");
+    }
     if flow.log_dropped > 0 {
         out +=
             &format!("note: {}: {} bytes of its output were dropped (64 KiB are kept)\n", flow.flow, flow.log_dropped);
