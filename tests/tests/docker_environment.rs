@@ -124,6 +124,84 @@ fn requirements_that_nobody_can_meet() {
     assert_eq!(engine.containers_of(ran.process), Vec::<String>::new());
 }
 
+/// The checker and the run judge alike: what is an error of the one fails in the other, and the run names the rule and
+/// what would mend it.
+#[test]
+fn what_fails_here_is_found_before() {
+    let Some(engine) = docker_or_skip() else { return };
+    let zero = format!("--hash=sha256:{}", "0".repeat(64));
+    for (name, requirements, import, rule, help, cause) in [
+        (
+            "pin",
+            "promptflow==1.11.0\n",
+            "",
+            "pinned-promptflow",
+            "`flowgate check --fix flow` mends it",
+            "cannot be met",
+        ),
+        ("base", "tabulate==0.8.10\n", "", "conflicting-base-pin", "--unsafe-fixes flow", "cannot be met"),
+        (
+            "import",
+            "",
+            "import bs4",
+            "undeclared-import",
+            "write `beautifulsoup4` into a `requirements.txt`",
+            "No module named 'bs4'",
+        ),
+        ("extra", "promptflow-sdk[builtins]\n", "", "dropped-by-pip", "--unsafe-fixes flow", "builtins"),
+        ("git", "git+https://example.com/r\n", "", "unsupported-requirement", "publish it to a feed", "was refused"),
+        ("hash", &format!("humanize {zero}\n"), "", "incomplete-hashes", "pin it, and add its hash", "not pinned"),
+        ("unnamed", &format!("six==1.16.0 {zero}\nhumanize\n"), "", "incomplete-hashes", "humanize", "not pinned"),
+    ] {
+        let folder = flow_with(name, "", requirements);
+        if !import.is_empty() {
+            flows::python(&folder, "flow", import, "return text");
+        }
+        let checked = flowgate_tests::run(folder.path(), &["check", "flow"]);
+        assert_eq!(checked.code, Some(3), "{name}: {checked:?}");
+        assert!(checked.stdout.contains(&format!("error[{rule}]")), "{name}: {checked:?}");
+        let ran = flows::run(&folder, &DOCKER);
+        ran.assert_code(4);
+        for part in [rule, help, cause] {
+            assert!(ran.done.stdout.contains(part), "{name}: {part}: {:?}", ran.done);
+        }
+        assert_eq!(engine.containers_of(ran.process), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_hash_is_checked_and_asks_for_all() {
+    let Some(engine) = docker_or_skip() else { return };
+    let zero = "0".repeat(64);
+    // An older release than the base image's dateutil, and what it needs in another version than there.
+    let good =
+        "python-dateutil==2.8.2 --hash=sha256:961d03dc3453ebbc59dbdea9e4e11c5651520a876d0f4db161e8674aae935da9\n";
+    let other = format!("humanize==4.9.0 --hash=sha256:{zero}\n");
+    assert_refused(
+        &flows::run(&flow_with("other-hash", "", &other), &DOCKER),
+        4,
+        &["requirements.txt:1: `humanize==4.9.0", "the file on the index has another hash"],
+    );
+    let along = "html5lib==1.1 --hash=sha256:0d78f8fde1c230e99fe37986a60526d7049ed4bf8a9fadbad5f00e22e58e041d\n";
+    assert_refused(
+        &flows::run(&flow_with("along", "", along), &DOCKER),
+        4,
+        &["bring `webencodings==", "without one: pip refuses that"],
+    );
+    let folder = flow_with("hashed", "", good);
+    let ran = flows::run(&folder, &DOCKER);
+    ran.assert_code(0);
+    // A log has the steps of a build, and what the installer says only where it fails.
+    let log = &ran.done.stderr;
+    assert!(log.contains("installing the flow's requirements") && !log.contains("python-dateutil"), "{log}");
+    let text = |command: &str| flowgate_tests::run(folder.path(), &["environment", command, "flow"]).stdout;
+    let (plan, show) = (text("plan"), text("show"));
+    assert!(plan.contains("requirements python-dateutil==2.8.2 --hash") && !plan.contains("packages"), "{plan}");
+    assert!(show.contains("required     python-dateutil 2.8.2") && !show.contains("--hash"), "{show}");
+    let image = ran.flow("flow")["environment"]["image"].as_str().expect("an image").to_owned();
+    assert_eq!(engine.ask("DELETE", &format!("/images/{image}")).0, 200);
+}
+
 #[test]
 fn requirements_that_the_image_satisfies() {
     let Some(engine) = docker_or_skip() else { return };

@@ -20,6 +20,25 @@ fn printed_as_mermaid_and_written_as_svg() {
 }
 
 #[test]
+fn the_name_of_a_file_says_what_is_drawn() {
+    let folder = Folder::with("kinds", &[("words/flow.dag.yaml", FLOW), ("words/split.py", TOOL)]);
+    for (name, starts) in [("a.svg", "<svg "), ("a.MMD", "flowchart"), ("a.mermaid", "flowchart"), ("a", "flowchart")] {
+        let done = run(folder.path(), &["graph", "words", "--output", name]);
+        assert_eq!(done.code, Some(0), "{name}: {}", done.stderr);
+        let text = std::fs::read_to_string(folder.path().join(name)).expect("a picture");
+        assert!(text.starts_with(starts), "{name}: {text}");
+    }
+    let refused = run(folder.path(), &["graph", "words", "--output", "words.png"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stdout);
+    for part in ["words.png", "`.svg`", "`.mmd`", "--format"] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
+    assert!(!folder.path().join("words.png").exists());
+    let asked = run(folder.path(), &["graph", "words", "--output", "words.txt", "--format", "mermaid"]);
+    assert_eq!(asked.code, Some(0), "{}", asked.stderr);
+}
+
+#[test]
 fn what_has_no_graph_is_said() {
     let flow = ("flow.dag.yaml", FLOW);
     let folder =

@@ -25,7 +25,7 @@ const HEADER: &str = "\
 /// What could not be resolved or proven.
 pub(crate) fn refresh() -> Result<()> {
     testbed::make()?;
-    let lock = root().join("crates/runtime/src/lock/requirements.txt");
+    let lock = root().join("crates/flow/src/lock/requirements.txt");
     let before = fs::read_to_string(&lock).map_err(at(&lock))?;
     let work = root().join("target/lock");
     remove(&work)?;

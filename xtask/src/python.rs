@@ -25,7 +25,7 @@ pub(crate) fn with_engine() -> Result<PathBuf> {
     say(&format!("making a Python with the engine in {}; set {VARIABLE} to use another", home.display()));
     remove(&home)?;
     output(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
-    let lock = root().join("crates/runtime/src/lock/requirements.txt");
+    let lock = root().join("crates/flow/src/lock/requirements.txt");
     let words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"];
     output(Command::new(&python).args(words).arg(lock))?;
     std::fs::write(&done, "").map_err(at(&done))?;

@@ -191,7 +191,8 @@ async fn run_all(
     let show = |event: RunEvent| {
         let name = |flow: usize| names.get(flow).map_or("", String::as_str);
         let line = match event {
-            RunEvent::Preparing { flow, what } => format!("{}: {what}", name(flow)),
+            RunEvent::Preparing { part: true, .. } => return,
+            RunEvent::Preparing { flow, what, part: false } => format!("{}: {what}", name(flow)),
             RunEvent::Notice { flow, message } => format!("{}: {message}", name(flow)),
             RunEvent::Started { flow, lines, after } => {
                 format!("{}: running {} (ready after {:.1} s)", name(flow), plural(lines, "row"), after.as_secs_f64())

@@ -37,6 +37,9 @@ pub struct Context<'p> {
     comparisons: Cell<usize>,
 }
 
+/// Keys of `environment` that bring what the files do not tell.
+pub(crate) const OPAQUE: [&str; 3] = ["conda_file", "setup_sh", "runtime_image"];
+
 /// A flow with as many mistakes as this allows comparisons is not mended by suggestions, and one
 /// that is made to be slow must not be.
 const MAX_COMPARISONS: usize = 200_000;
@@ -64,6 +67,16 @@ impl<'p> Context<'p> {
     /// The flow's file, DAG or flex.
     pub fn flow_file(&self) -> Option<&'p FlowFile> {
         self.project.flow.as_ref()
+    }
+
+    /// True where the flow runs on flowgate's own base image, whose packages are known: it names no image, and describes
+    /// its environment in no way that only Azure understands.
+    pub fn is_on_own_base(&self) -> bool {
+        let Some(file) = self.flow_file().filter(|file| file.flow.complete) else { return false };
+        let environment = file.document.root.get("environment");
+        self.target == RuntimeTarget::HostedRuntime
+            && !environment.is_some_and(|e| OPAQUE.iter().any(|key| e.value.get(key).is_some()))
+            && file.flow.environment.as_ref().is_none_or(|environment| environment.image.is_none())
     }
 
     /// The requirements file and what it includes.

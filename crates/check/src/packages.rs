@@ -29,6 +29,9 @@ const BASE: &str = "aniso8601 annotated-doc annotated-types anyio argcomplete at
 const HOSTED: &str = "promptflow-azure promptflow-vectordb promptflow-image-bundle pip setuptools wheel \
     gunicorn uvicorn azure-keyvault-secrets tenacity";
 
+/// What the official Python image holds.
+const OFFICIAL: &str = "pip setuptools wheel";
+
 /// A package that promptflow's extra `azure` brings.
 pub(crate) const AZURE_EXTRA: &str = "promptflow-azure";
 
@@ -226,6 +229,8 @@ pub(crate) enum Installed {
     Base,
     /// [`BASE`] and [`HOSTED`].
     Hosted,
+    /// [`BASE`], and what the official Python image holds.
+    Own,
 }
 
 impl Installed {
@@ -234,7 +239,10 @@ impl Installed {
         static ALONE: LazyLock<Option<Brought>> = LazyLock::new(|| Brought::default().with(BASE.split_whitespace()));
         static WITH_HOSTED: LazyLock<Option<Brought>> =
             LazyLock::new(|| Brought::default().with(BASE.split_whitespace().chain(HOSTED.split_whitespace())));
+        static WITH_OWN: LazyLock<Option<Brought>> =
+            LazyLock::new(|| Brought::default().with(BASE.split_whitespace().chain(OFFICIAL.split_whitespace())));
         match self {
+            Self::Own => WITH_OWN.as_ref(),
             Self::Base => ALONE.as_ref(),
             Self::Hosted => WITH_HOSTED.as_ref(),
         }
@@ -317,9 +325,7 @@ mod tests {
 
     #[test]
     fn the_base_is_the_lock() {
-        let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/src/lock/requirements.txt");
-        let lock = std::fs::read_to_string(lock).expect("the lock");
-        let locked: BTreeSet<&str> = lock
+        let locked: BTreeSet<&str> = flowgate_flow::lock::LOCK
             .lines()
             .filter(|line| !line.starts_with('#'))
             .filter_map(|line| Some(line.split_once("==")?.0))

@@ -25,6 +25,7 @@ mod implicit_requirements;
 mod import_newer_than_pin;
 mod incomplete_activate;
 mod incomplete_chat_flow;
+mod incomplete_hashes;
 mod inconsistent_variants;
 mod invalid_aggregation_reference;
 mod invalid_assistant_definition;
@@ -85,6 +86,7 @@ mod unpinned_base_image;
 mod unreadable_file;
 mod unreferencable_node_name;
 mod unresolved_environment_variable;
+mod unsupported_requirement;
 mod untrusted_index;
 mod unused_flow_input;
 pub(crate) mod unused_ignore;
@@ -122,8 +124,10 @@ pub const ALL: &[Rule] = &[
     deprecated_import::RULE,
     requirements_path_not_found::RULE,
     requirements_syntax::RULE,
+    incomplete_hashes::RULE,
     dropped_by_pip::RULE,
     local_requirement::RULE,
+    unsupported_requirement::RULE,
     malformed_private_feed::RULE,
     unresolved_environment_variable::RULE,
     private_feed_credential::RULE,

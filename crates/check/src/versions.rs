@@ -8,6 +8,17 @@ use pep508_rs::pep440_rs::{Operator, Version, VersionSpecifiers};
 /// several packages.
 pub(crate) const SPLIT: &str = "1.8.0";
 
+/// True where no version goes with both.
+pub(crate) fn exclude_each_other(wanted: &VersionSpecifiers, needed: &VersionSpecifiers) -> bool {
+    let bound = |operators: &[Operator]| needed.iter().find(|clause| operators.contains(clause.operator()));
+    if let Some(exact) = bound(&[Operator::Equal]) {
+        return !wanted.contains(exact.version());
+    }
+    let from = bound(&[Operator::GreaterThanEqual]).map_or("0".to_owned(), |clause| clause.version().to_string());
+    let below = bound(&[Operator::LessThan]).map(|clause| clause.version().to_string());
+    excludes(wanted, &from, below.as_deref())
+}
+
 /// True where no version from `from` to below `below` fulfils `wanted`.
 pub(crate) fn excludes(wanted: &VersionSpecifiers, from: &str, below: Option<&str>) -> bool {
     let (Ok(from), Ok(below)) = (Version::from_str(from), below.map(Version::from_str).transpose()) else {

@@ -133,17 +133,17 @@ impl FailOn {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnvironmentCommand {
-    /// Say what a flow needs, under which content address, and whether it is built. Builds nothing.
+    /// Say what goes into the environment of a flow, under which address, and whether it is built. Builds nothing.
     Plan(EnvironmentFlow),
     /// Build what flows need, where it is not built yet.
     Build(BuildArguments),
-    /// Show the environment of a flow as it is built.
+    /// Show what was built for a flow: the image, and what its requirements brought.
     Show(EnvironmentFlow),
     /// List what is installed in the environment of a flow: by the base, the requirements, and along with those.
     Packages(EnvironmentFlow),
-    /// Remove environments that no flow of this machine had last.
+    /// Remove images of environments that no flow of this machine had last.
     Prune {
-        /// Remove every environment.
+        /// Remove every environment, those of the process backend included.
         #[arg(long)]
         all: bool,
     },
@@ -298,7 +298,7 @@ pub(crate) struct RunArguments {
     /// standard error then.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// How many seconds one line may take.
+    /// How many seconds one line may take. A flow has as many to load, but 60 at least.
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) line_timeout: u64,
     #[command(flatten)]

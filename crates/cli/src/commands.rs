@@ -4,8 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use flowgate_check::{Finding, workspace};
 use flowgate_flow::load::{self, Disk, FileSystem};
-use flowgate_flow::{FileKind, classify};
+use flowgate_flow::{FileKind, Project, classify};
 use flowgate_report::check::display_path;
 use flowgate_report::{escape, file};
 use flowgate_runtime::identity::Identity;
@@ -105,6 +106,12 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
         #[cfg(feature = "action")]
         Command::Action => action::run(),
     }
+}
+
+/// What the checker says of a flow that failed: nothing where its configuration cannot be used, which the checker itself
+/// would say.
+fn findings(project: &Project) -> Vec<Finding> {
+    workspace::check_project(&Disk, project).unwrap_or_default()
 }
 
 /// How many flows a message names.

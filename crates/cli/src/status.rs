@@ -38,6 +38,11 @@ impl Status {
         }
     }
 
+    /// A part of a step, for the moving line alone, unescaped.
+    pub(crate) fn part(&self, flow: &str, what: &str) {
+        self.count(&format!("{}: {what}", short(flow)));
+    }
+
     /// What changes too often for a log, unescaped.
     pub(crate) fn count(&self, text: &str) {
         self.bar.set_message(escape::line(text).replace('\t', " "));
@@ -59,6 +64,7 @@ impl Status {
     pub(crate) fn tell(&self, flow: &str, said: Said<'_>) {
         match said {
             Said::Step(what) => self.step(flow, what),
+            Said::Part(what) => self.part(flow, what),
             Said::Note(message) => self.note(&format!("{flow}: {message}")),
         }
     }

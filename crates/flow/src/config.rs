@@ -99,7 +99,8 @@ pub struct CheckConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuntimeTarget {
-    /// Azure's compute session, on Microsoft's prompt flow image.
+    /// Azure's compute session, on Microsoft's prompt flow image, and `flowgate run`, where a flow that names no image
+    /// runs on flowgate's own.
     #[default]
     HostedRuntime,
     /// A base image of one's own, which need not hold what Microsoft's does.

@@ -23,6 +23,7 @@ pub mod feed;
 pub mod graph;
 pub mod include;
 pub mod load;
+pub mod lock;
 pub mod lower;
 pub mod model;
 pub mod project;

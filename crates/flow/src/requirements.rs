@@ -7,6 +7,7 @@
 //! which the newest holds. Where they differ, the newer one is followed.
 
 mod encoding;
+mod hashes;
 mod indexes;
 mod logical;
 mod options;
@@ -15,6 +16,7 @@ mod requirement;
 mod tests;
 
 pub use encoding::{Encoding, decode};
+pub use hashes::{HashFault, digits_of, is_hash};
 pub use indexes::{Indexes, PUBLIC_INDEX};
 pub use options::{LineOption, OptionKind, Refusal, long_names};
 pub use requirement::{Form, Requirement};

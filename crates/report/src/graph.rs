@@ -258,6 +258,9 @@ impl Builder {
     }
 }
 
+/// The characters of a condition that a line of every picture has room for.
+const MAX_CONDITION: usize = 36;
+
 /// The lines below a node's name.
 fn describe(flow: &Flow, node: &Node, written: &Node) -> Vec<String> {
     let value = |part: &Option<flowgate_flow::Spanned<String>>| part.as_ref().map(|part| part.value.clone());
@@ -275,7 +278,13 @@ fn describe(flow: &Flow, node: &Node, written: &Node) -> Vec<String> {
             Some(value) => value.scalar().map_or_else(|| value.kind().to_owned(), |scalar| scalar.text.clone()),
             None => "?".to_owned(),
         };
-        lines.push(format!("if {} is {}", show(&activate.when), show(&activate.is)));
+        let (when, is) = (show(&activate.when), show(&activate.is));
+        // A line may be cut at its end, and the value says most.
+        if when.chars().count() + is.chars().count() > MAX_CONDITION {
+            lines.extend([format!("if {when}"), format!("is {is}")]);
+        } else {
+            lines.push(format!("if {when} is {is}"));
+        }
     }
     if node.aggregation {
         lines.push("once, after all lines".to_owned());

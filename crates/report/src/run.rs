@@ -1,5 +1,6 @@
 //! Runs, collected or as they happen, for a front end.
 
+pub mod advice;
 pub mod github;
 pub mod json;
 pub mod summary;

@@ -12,6 +12,7 @@ use crate::session::Session;
 
 #[cfg(feature = "docker")]
 pub mod docker;
+mod explain;
 mod folders;
 pub mod process;
 #[cfg(feature = "test-support")]
@@ -88,6 +89,8 @@ impl Default for Limits {
 pub enum Said<'s> {
     /// What it is doing, until it does something else: a lower-case fragment such as "installing packages".
     Step(&'s str),
+    /// A part of the step, of which there may be hundreds: nothing for a log.
+    Part(&'s str),
     /// What is to stay: a full sentence.
     Note(&'s str),
 }
@@ -101,9 +104,22 @@ impl Progress<'_> {
         (self.0)(Said::Step(what));
     }
 
+    pub(crate) fn part(self, what: &str) {
+        (self.0)(Said::Part(what));
+    }
+
     pub(crate) fn note(self, message: &str) {
         (self.0)(Said::Note(message));
     }
+}
+
+/// What became of one environment that was to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// Its name, or its id where it has none.
+    pub name: String,
+    /// Why it stays, where it could not be removed.
+    pub stays: Option<String>,
 }
 
 /// A place where runtimes live.

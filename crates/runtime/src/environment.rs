@@ -7,6 +7,7 @@ pub mod access;
 pub mod base;
 pub mod cache;
 pub(crate) mod contract;
+pub(crate) mod hashes;
 pub mod image;
 pub mod key;
 pub mod local;

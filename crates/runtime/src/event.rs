@@ -14,6 +14,8 @@ pub enum RunEvent {
         flow: usize,
         /// The stage, as a lower-case fragment in the progressive form.
         what: String,
+        /// Whether it is one of perhaps hundreds of parts of a stage, and nothing for a log.
+        part: bool,
     },
     /// Something the user should know that is no failure: a part that was skipped, and why.
     Notice {

@@ -195,7 +195,7 @@ impl Installer {
         }
         if let Some(line) = log.as_deref().and_then(command::loss) {
             let message = format!("{installer} left out a part of the requirements: {}", clip(line.to_owned(), 400));
-            return Err(with(RuntimeError::new(Stage::Environment, message), None, log.clone()));
+            return Err(RuntimeError::new(Stage::Environment, message));
         }
         self.hello.packages = exited.packages;
         let direct = exited.direct.into_iter().take(MAX_PACKAGES).map(|name| clip(name, 200)).collect();

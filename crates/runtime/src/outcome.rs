@@ -112,6 +112,8 @@ pub struct FlowOutcome {
     pub log: String,
     /// How many bytes of it were dropped.
     pub log_dropped: u64,
+    /// What the checker knows of why it did not pass: the runtime leaves it empty.
+    pub advice: Vec<String>,
 }
 
 /// Why a flow could not be run at all.
@@ -267,6 +269,7 @@ impl RunReport {
             aggregation_error: None,
             log: String::new(),
             log_dropped: 0,
+            advice: Vec::new(),
         });
         Self { flows: flows.collect(), cancelled: error.is_none(), ..Self::default() }
     }

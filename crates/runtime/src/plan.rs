@@ -19,9 +19,6 @@ pub const PROMPTFLOW_VERSION: &str = "1.18.5";
 /// The repository of flowgate's own base image.
 pub const BASE_IMAGE: &str = "flowgate-base";
 
-/// Packages at fixed versions with their hashes, on which flowgate's own environments rest.
-pub const LOCK: &str = include_str!("lock/requirements.txt");
-
 /// What a flow needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentPlan {
@@ -118,6 +115,9 @@ impl EnvironmentPlan {
         // Of two indexes the first may count more, so their order stays.
         content.add("indexes", self.indexes.addresses());
         content.add_sorted("options", self.other_options().map(|option| option.normal.clone()));
+        if self.checks_hashes() {
+            content.add("hashes", ["checked".to_owned()]);
+        }
         content.add_sorted("local", self.local.iter().map(|local| format!("{} {}", local.path, local.sha256)));
         content
     }

@@ -134,7 +134,8 @@ impl Run<'_> {
         let tell = |said: Said<'_>| {
             (self.events)(match said {
                 Said::Note(message) => RunEvent::Notice { flow: first, message: message.to_owned() },
-                Said::Step(what) => RunEvent::Preparing { flow: first, what: what.to_owned() },
+                Said::Step(what) => RunEvent::Preparing { flow: first, what: what.to_owned(), part: false },
+                Said::Part(what) => RunEvent::Preparing { flow: first, what: what.to_owned(), part: true },
             });
         };
         let progress = Progress(&tell);
@@ -225,6 +226,7 @@ impl Run<'_> {
             aggregation_error: None,
             log: String::new(),
             log_dropped: 0,
+            advice: Vec::new(),
         }
     }
 

@@ -224,11 +224,31 @@ async fn an_install_that_fails_says_why_and_leaves_no_environment() {
         .with(&[("flow/flow.dag.yaml", &flow("")), ("flow/requirements.txt", "flowgate-has-no-such-package==0.0.1\n")]);
     let error = backend(folder.0.join("cache")).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap_err();
     assert_eq!(error.stage, Stage::Environment);
-    assert!(error.message.starts_with("installing the flow's requirements failed: "), "{error:?}");
-    assert!(error.log.as_ref().is_some_and(|log| log.contains("flowgate-has-no-such-package")), "{error:?}");
+    let said = "requirements.txt:1: `flowgate-has-no-such-package==0.0.1` cannot be had from the indexes: ";
+    assert!(error.message.starts_with(said) && error.log.is_none(), "{error:?}");
     let left: Vec<PathBuf> =
         std::fs::read_dir(folder.0.join("cache/venvs")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.iter().all(|path| path.extension().is_some_and(|extension| extension == "lock")), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requirements_that_do_not_go_with_the_engine_or_have_no_hash_are_refused() {
+    let zero = format!("--hash=sha256:{}", "0".repeat(64));
+    for (requirements, said) in [
+        ("promptflow==1.11.0\n", "`promptflow==1.11.0` cannot be met together with what flowgate's lock holds: "),
+        ("tabulate==0.8.10\n", "`tabulate==0.8.10` cannot be met together with "),
+        (&format!("toolz {zero}\n"), "is not pinned with `==`"),
+        (&format!("toolz==0.12.0 {zero}\n"), ": the file on the index has another hash"),
+        (
+            "html5lib==1.1 --hash=sha256:0d78f8fde1c230e99fe37986a60526d7049ed4bf8a9fadbad5f00e22e58e041d\n",
+            "bring `webencodings==",
+        ),
+    ] {
+        let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow("")), ("flow/requirements.txt", requirements)]);
+        let error = backend(cache()).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap_err();
+        assert_eq!(error.stage, Stage::Environment);
+        assert!(error.message.contains(said), "{requirements}: {error:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ fn hostile() -> Folder {
         &[
             ("a b%/flow.dag.yaml", HOSTILE),
             ("a b%/n.py", flowgate_tests::flows::ANY_TOOL),
-            ("a b%/requirements.txt", "promptflow==1.10.0\n"),
+            ("a b%/requirements.txt", "promptflow==1.18.5\n"),
             ("good/flow.dag.yaml", "inputs: {}\n"),
         ],
     )
@@ -219,7 +219,7 @@ fn junit_is_red_where_the_exit_code_is() {
         "junit",
         &[
             ("f/flow.dag.yaml", "inputs: {a: {type: Int}}\n"),
-            ("f/requirements.txt", "promptflow==1.10.0\n"),
+            ("f/requirements.txt", "promptflow==1.18.5\n"),
             ("good/flow.dag.yaml", "inputs: {}\n"),
         ],
     );
@@ -237,8 +237,8 @@ fn junit_is_red_where_the_exit_code_is() {
                 </testcase>
             </testsuite>
             <testsuite name="f/requirements.txt" tests="1" skipped="0" errors="0" failures="0">
-                <testcase name="pinned-promptflow: `promptflow` is pinned below 1.17.1 (`==1.10.0`): it cannot be imported beside marshmallow 3.24 or newer" classname="f/requirements.txt" file="f/requirements.txt" line="1">
-                    <system-out>f/requirements.txt:1:1: warning[pinned-promptflow]: `promptflow` is pinned below 1.17.1 (`==1.10.0`): it cannot be imported beside marshmallow 3.24 or newer
+                <testcase name="pinned-promptflow: `promptflow` is pinned (`==1.18.5`), and the base image brings its own version" classname="f/requirements.txt" file="f/requirements.txt" line="1">
+                    <system-out>f/requirements.txt:1:1: warning[pinned-promptflow]: `promptflow` is pinned (`==1.18.5`), and the base image brings its own version
         help: write `promptflow` without a version</system-out>
                 </testcase>
             </testsuite>

@@ -16,7 +16,7 @@ fn faulty() -> Folder {
         &[
             ("flows/words/flow.dag.yaml", FLOW),
             ("flows/words/split.py", ANY_TOOL),
-            ("flows/words/requirements.txt", "promptflow==1.10.0\n"),
+            ("flows/words/requirements.txt", "promptflow==1.18.5\n"),
         ],
     )
 }
@@ -50,10 +50,10 @@ fn the_terminal_shows_every_fault_on_its_line() {
            |
            = help: did you mean `split`?
 
-        warning[pinned-promptflow]: `promptflow` is pinned below 1.17.1 (`==1.10.0`): it cannot be imported beside marshmallow 3.24 or newer
+        warning[pinned-promptflow]: `promptflow` is pinned (`==1.18.5`), and the base image brings its own version
          --> flows/words/requirements.txt:1:1
           |
-        1 | promptflow==1.10.0
+        1 | promptflow==1.18.5
           | ^^^^^^^^^^^^^^^^^^
           |
           = help: write `promptflow` without a version
@@ -69,7 +69,7 @@ fn the_terminal_shows_every_fault_on_its_line() {
 fn json_is_the_documented_contract() {
     let folder = Folder::with(
         "json",
-        &[("f/flow.dag.yaml", "inputs:\n  é😀: {type: Int}\n"), ("f/requirements.txt", "promptflow==1.10.0\n")],
+        &[("f/flow.dag.yaml", "inputs:\n  é😀: {type: Int}\n"), ("f/requirements.txt", "promptflow==1.18.5\n")],
     );
     let done = run(folder.path(), &["check", "--format", "json", "f"]);
     expect![[r#"
@@ -156,7 +156,7 @@ fn json_is_the_documented_contract() {
                 "line": 1,
                 "column": 19
               },
-              "message": "`promptflow` is pinned below 1.17.1 (`==1.10.0`): it cannot be imported beside marshmallow 3.24 or newer",
+              "message": "`promptflow` is pinned (`==1.18.5`), and the base image brings its own version",
               "help": "write `promptflow` without a version",
               "engine": null,
               "fix": {
@@ -206,7 +206,7 @@ fn github_gets_workflow_commands() {
 fn the_exit_code_follows_fail_on() {
     let folder = Folder::with(
         "fail-on",
-        &[("flow.dag.yaml", ""), ("requirements.txt", "promptflow==1.10.0\npromptflow-tools>=1\n")],
+        &[("flow.dag.yaml", ""), ("requirements.txt", "promptflow==1.18.5\npromptflow-tools>=1\n")],
     );
     for (level, code) in [("error", 0), ("warning", 3), ("hint", 3), ("never", 0)] {
         assert_eq!(run(folder.path(), &["check", "--fail-on", level]).code, Some(code), "{level}");
@@ -220,7 +220,7 @@ fn a_requirements_file_is_checked_with_its_flow_or_alone() {
         &[
             ("f/flow.dag.yaml", "inputs: {a: {type: nope}}\nenvironment: {python_requirements_txt: deps/all.txt}\n"),
             ("f/deps/all.txt", "promptflow<2\n"),
-            ("other.txt", "promptflow==1.10.0\n"),
+            ("other.txt", "promptflow==1.18.5\n"),
         ],
     );
     for (path, findings) in [
@@ -270,7 +270,7 @@ fn rules_are_selected_and_ignored() {
         (&["check", "--statistics"][..], "1  error         unknown-node-reference\n"),
         (
             &["check", "--select", "pinned-promptflow,unknown-flow-input", "--statistics"],
-            "1  warning  [*]  pinned-promptflow\n1  error         unknown-flow-input\n",
+            "1  warning  [*]  pinned-promptflow\n1  error         unknown-flow-input\n[*] every one is fixable with `--fix`, [-] some are\n",
         ),
         (&["check", "--ignore", "invalid-type-name", "--ignore=unknown-node-reference"], "1 flow checked: 1 warning\n"),
         (

@@ -8,7 +8,7 @@ use flowgate_tests::{Finished, Folder, command};
 /// A flow whose file on the disk is whole, with the requirements and the tool that it names.
 fn folder() -> Folder {
     let flow = "inputs: {a: {type: int}}\nenvironment: {python_requirements_txt: r.txt}\n";
-    Folder::with("stdin", &[("f/flow.dag.yaml", flow), ("f/r.txt", "promptflow==1.10.0\n")])
+    Folder::with("stdin", &[("f/flow.dag.yaml", flow), ("f/r.txt", "promptflow==1.18.5\n")])
 }
 
 fn check(folder: &Folder, arguments: &[&str], text: &[u8]) -> Finished {
@@ -46,7 +46,7 @@ fn the_fixed_text_is_printed_and_no_file_is_written() {
     assert!(done.stderr.contains("fixed f/flow.dag.yaml:1: write `int` [invalid-type-name]"), "{}", done.stderr);
     // Only the text on standard input is fixed.
     assert!(done.stderr.contains("1 flow checked: 1 warning\n") && done.code == Some(0), "{}", done.stderr);
-    assert_eq!(std::fs::read_to_string(folder.path().join("f/r.txt")).expect("a file"), "promptflow==1.10.0\n");
+    assert_eq!(std::fs::read_to_string(folder.path().join("f/r.txt")).expect("a file"), "promptflow==1.18.5\n");
 
     let diff = check(&folder, &["--diff", "--stdin-filename", "f/flow.dag.yaml"], TEXT);
     assert!(

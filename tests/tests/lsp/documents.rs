@@ -57,7 +57,7 @@ async fn several_changes_in_one_message_build_on_each_other() {
 #[tokio::test]
 async fn closing_clears_what_was_shown() {
     let folder =
-        Folder::with("lsp-close", &[("flow.dag.yaml", THREE_FAULTS), ("requirements.txt", "promptflow==1.10.0\n")]);
+        Folder::with("lsp-close", &[("flow.dag.yaml", THREE_FAULTS), ("requirements.txt", "promptflow==1.18.5\n")]);
     let (flow, requirements) = (folder.path().join("flow.dag.yaml"), folder.path().join("requirements.txt"));
     let mut client = Client::start(folder.path()).await;
     client.open(&flow, THREE_FAULTS).await;
@@ -102,7 +102,7 @@ async fn a_file_that_goes_from_the_disk_is_missed() {
     assert_eq!(client.published(&flow).await.findings(), ["1:27-43 requirements-path-not-found"]);
     assert!(client.published(&requirements).await.findings().is_empty());
 
-    folder.write("requirements.txt", "promptflow==1.10.0\n");
+    folder.write("requirements.txt", "promptflow==1.18.5\n");
     client.disk_event(&requirements, 1).await;
     assert!(client.published(&flow).await.findings().is_empty());
     assert_eq!(client.published(&requirements).await.findings(), ["0:0-18 pinned-promptflow"]);

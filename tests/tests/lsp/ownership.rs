@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::client::{Client, range, uri};
 use crate::{ANY_TOOL, GOOD_FLOW};
 
-const PINNED: &str = "promptflow==1.10.0\n";
+const PINNED: &str = "promptflow==1.18.5\n";
 
 #[tokio::test]
 async fn a_text_that_was_never_saved_counts_for_the_flow_that_names_it() {

@@ -5,8 +5,8 @@ use pep508_rs::VersionOrUrl;
 use crate::context::Context;
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::rule::{Group, Rule};
-use crate::versions::excludes;
-use flowgate_flow::base_image;
+use crate::versions::{exclude_each_other, excludes};
+use flowgate_flow::{base_image, lock};
 
 pub(super) const RULE: Rule = Rule {
     name: "conflicting-base-pin",
@@ -14,7 +14,7 @@ pub(super) const RULE: Rule = Rule {
     level: Level::Warning,
     summary: "A version of a package that promptflow itself needs in another version.",
     cases: &["old-openai-pin", "marshmallow-pin"],
-    why: "pip replaces the package under the engine's feet and only prints a line about it. The session then does not start, or its first import fails: `No module named 'openai.error'`, `cannot import name ... from 'marshmallow'`.",
+    why: "A flow that names no image runs on flowgate's own base image; there the environment cannot be built, which is an error. On Microsoft's, pip replaces the package under the engine's feet and only prints a line about it. The session then does not start, or its first import fails: `No module named 'openai.error'`, `cannot import name ... from 'marshmallow'`.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nopenai==0.28.1\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nopenai\nrequests\n",
     fix: Some("Removes the version. Unsafe: the flow's own code may have been written for it."),
@@ -23,7 +23,7 @@ pub(super) const RULE: Rule = Rule {
 
 /// What promptflow needs: the package, the first version that it takes, the first that it no longer
 /// takes, and which part of it asks. Taken from the metadata of promptflow 1.18.5 and
-/// promptflow-tools 1.6.1, bounds that also hold for older releases since 1.8.
+/// promptflow-tools 1.6.1, bounds that also hold for older releases since 1.8, as Microsoft's images hold them.
 const NEEDED: [(&str, &str, Option<&str>, &str); 12] = [
     ("openai", "1.0.0", None, "promptflow-tools"),
     ("marshmallow", "3.5", Some("4.0.0"), "promptflow-devkit"),
@@ -47,6 +47,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     if context.target != RuntimeTarget::HostedRuntime {
         return Vec::new();
     }
+    let own_base = context.is_on_own_base();
     let image = context.flow_file().and_then(|flow| flow.flow.environment.as_ref()?.image.as_ref());
     if image.is_some_and(|image| !base_image::is_microsofts(&image.value)) {
         return Vec::new();
@@ -62,9 +63,17 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
                 continue;
             };
             let normal = requirement.normalized_name().unwrap_or_default();
-            let Some((_, from, below, asks)) = NEEDED.iter().find(|(needed, ..)| *needed == normal) else { continue };
+            let needed = NEEDED.iter().find(|(needed, ..)| *needed == normal);
+            let own = if own_base && parsed.marker.is_true() { lock::needs(&normal) } else { &[] };
             let at = Place { file: file.file, span: Span::new(name.span.start, written.span.end) };
-            let message = if excludes(wanted, from, *below) {
+            let mut level = Level::Warning;
+            let message = if let Some(need) = own.iter().find(|need| exclude_each_other(wanted, &need.specifiers)) {
+                level = Level::Error;
+                let range = need.specifiers.to_string().replace(' ', "");
+                format!("`{}` in the base image needs `{normal}{range}`, not `{}`", need.by, written.value)
+            } else if let Some((_, from, below, asks)) =
+                needed.filter(|(_, from, below, _)| excludes(wanted, from, *below))
+            {
                 let range = below.map_or(format!(">={from}"), |below| format!(">={from},<{below}"));
                 format!("`{asks}` in the base image needs `{normal}{range}`, not `{}`", written.value)
             } else if normal == "marshmallow"
@@ -81,7 +90,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             let keep = requirement.extras.map_or(name.span.end, |extras| extras.end);
             let edit = Place { file: file.file, span: Span::new(keep, written.span.end) };
             findings.push(
-                Finding::new(Level::Warning, at, message)
+                Finding::new(level, at, message)
                     .help("drop the version, and adapt the code; or run the flow on an image of your own")
                     .fix(Applicability::Unsafe, "remove the version", edit, ""),
             );
@@ -116,6 +125,27 @@ flask<=2.2.2
 flask==3.0
 pandas>3
 #^^^^^^^ warning[conflicting-base-pin]: `promptflow-devkit` in the base image needs `pandas>=1.5.3,<3.0.0`, not `>3`
+",
+        );
+        fixture::raises(
+            &super::RULE,
+            "#- flow.dag.yaml
+inputs: {}
+#- requirements.txt
+tabulate==0.8.10
+#^^^^^^^^^^^^^^^ error[conflicting-base-pin]: `promptflow-devkit` in the base image needs `tabulate>=0.9.0,<1.0.0`, not `==0.8.10`
+starlette>=0.50
+#^^^^^^^^^^^^^^ error[conflicting-base-pin]: `promptflow-core` in the base image needs `starlette>=0.49.1,<0.50.0`, not `>=0.50`
+google-search-results==2.4.2
+#^^^^^^^^^^^^^^^^^^^^^^^^^^^ error[conflicting-base-pin]: `promptflow-tools` in the base image needs `google-search-results==2.4.1`, not `==2.4.2`
+google-search-results>=2
+tabulate~=0.9
+openai<1 ; python_version < '3'
+#^^^^^^^ warning[conflicting-base-pin]: `promptflow-tools` in the base image needs `openai>=1.0.0`, not `<1`
+-c limits.txt
+#- limits.txt
+pandas==3.0
+#^^^^^^^^^^ error[conflicting-base-pin]: `promptflow-devkit` in the base image needs `pandas>=1.5.3,<3.0.0`, not `==3.0`
 ",
         );
         fixture::raises(

@@ -1,7 +1,7 @@
 //! What pip was seen to lose, for any index. Lines about a private feed are `malformed-private-feed`'s.
 
 use flowgate_flow::project::{FileId, RequirementsFile};
-use flowgate_flow::requirements::{Line, LineOption, OptionKind};
+use flowgate_flow::requirements::{Line, LineOption, OptionKind, Requirement, normalize};
 use flowgate_flow::{Span, Spanned};
 
 use crate::context::Context;
@@ -15,11 +15,19 @@ pub(super) const RULE: Rule = Rule {
     group: Group::Environment,
     level: Level::Error,
     summary: "A part of a requirements file that pip reads and then ignores without a word.",
-    cases: &["replaced-index", "index-on-package-line", "several-options-on-a-line", "lower-case-variable"],
-    why: "pip reports success: the package is not installed, or it comes from another index than the file names. It is an error where a package or an index is lost, a warning where another option is.",
+    cases: &[
+        "replaced-index",
+        "index-on-package-line",
+        "several-options-on-a-line",
+        "lower-case-variable",
+        "unknown-extra",
+    ],
+    why: "pip reports success: the package is not installed, or it comes from another index than the file names. It is an error where a package or an index is lost, a warning where another option is. An extra that a package of promptflow does not have is an error where the flow runs on flowgate's own base image: its build fails.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n--pre requests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n--pre\nrequests\n",
-    fix: Some("Puts what is lost on a line of its own. Unsafe: pip then installs more than before, or from elsewhere."),
+    fix: Some(
+        "Puts what is lost on a line of its own, or removes an unknown extra. Unsafe: pip then installs more than before, or from elsewhere.",
+    ),
     check,
 };
 
@@ -29,6 +37,9 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         for line in &file.requirements.lines {
             if line.refusal.is_none() && look_alike::find(&line.text).is_none() && !is_about_feed(line) {
                 on_one_line(file.file, line, &mut findings);
+            }
+            if !file.constraint && line.refusal.is_none() {
+                findings.extend(line.requirement.as_ref().and_then(|r| lost_extra(context, file.file, r)));
             }
         }
         findings.extend(swallowed(context, file));
@@ -95,6 +106,42 @@ fn on_one_line(file: FileId, line: &Line, findings: &mut Vec<Finding>) {
         before = end;
     }
     lost_words(file, line, findings);
+}
+
+/// The extras of promptflow's packages, as 1.18.5 and promptflow-tools 1.6.1 have them. `promptflow-sdk` is their
+/// old name: an empty package today.
+const EXTRAS: [(&str, &[&str]); 6] = [
+    ("promptflow", &["all", "azure", "azureml-serving", "executable", "executor-service"]),
+    ("promptflow-core", &["azureml-serving", "executor-service"]),
+    ("promptflow-devkit", &["all", "executable", "pyarrow"]),
+    ("promptflow-sdk", &[]),
+    ("promptflow-tools", &["azure"]),
+    ("promptflow-tracing", &[]),
+];
+
+/// An extra that a package of promptflow's does not have.
+fn lost_extra(context: &Context<'_>, file: FileId, requirement: &Requirement) -> Option<Finding> {
+    let normal = requirement.normalized_name()?;
+    let (_, known) = EXTRAS.iter().find(|(name, _)| *name == normal)?;
+    let parsed = requirement.parsed.as_ref().ok()?;
+    let extras = parsed.extras.iter().map(|extra| normalize(extra.as_ref()));
+    let lost = extras.into_iter().find(|extra| !known.contains(&extra.as_str()))?;
+    let (name, extras) = (requirement.name.as_ref()?, requirement.extras?);
+    // An older promptflow of another image may have had it.
+    let level = if context.is_on_own_base() { Level::Error } else { Level::Warning };
+    let at = Place { file, span: Span::new(name.span.start, extras.end) };
+    let finding = Finding::new(level, at, format!("pip drops the extra `{lost}`: `{normal}` has none of that name"));
+    let is_alone = requirement.text.len() == extras.end - name.span.start;
+    Some(match normal.as_str() {
+        "promptflow-sdk" if is_alone => finding
+            .help("its new name is `promptflow`, and its built-in tools are in `promptflow-tools`")
+            .fix(Applicability::Unsafe, "write the new names", at, "promptflow\npromptflow-tools"),
+        "promptflow-sdk" => finding.help("write `promptflow` and `promptflow-tools` instead"),
+        _ if parsed.extras.len() == 1 => {
+            finding.fix(Applicability::Unsafe, "remove the extra", Place { file, span: extras }, "")
+        }
+        _ => finding.help("remove it"),
+    })
 }
 
 fn level(kind: OptionKind) -> Level {
@@ -302,6 +349,19 @@ foo # last \\
 #^^^^^^^^^^^^^^^^ warning[dropped-by-pip]: `--no-index` switches `--extra-index-url` off
 ",
         );
+    }
+
+    #[test]
+    fn extras_that_there_are_not() {
+        let flow = |environment: &str, level: &str| {
+            format!(
+                "#- flow.dag.yaml\nenvironment: {{{environment}}}\n#- requirements.txt\npromptflow-sdk[builtins]\n#^^^^^^^^^^^^^^^^^^^^^^^ {level}[dropped-by-pip]: pip drops the extra `builtins`: `promptflow-sdk` has none of that name\npromptflow[azure, all]\npromptflow-tools[x]>=1\n#^^^^^^^^^^^^^^^^^^ {level}[dropped-by-pip]: pip drops the extra `x`: `promptflow-tools` has none of that name\nother[x]\n"
+            )
+        };
+        fixture::raises(&super::RULE, &flow("", "error"));
+        fixture::raises(&super::RULE, &flow("image: contoso.azurecr.io/flows:1", "warning"));
+        let fixed = fixture::fixed("#- requirements.txt\npromptflow-sdk[builtins]\npromptflow[x] # why\n");
+        assert_eq!(fixed, "#- requirements.txt\npromptflow\npromptflow-tools\npromptflow # why\n");
     }
 
     #[test]

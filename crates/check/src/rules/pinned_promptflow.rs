@@ -5,6 +5,8 @@ use crate::versions::excludes;
 use flowgate_flow::Span;
 use flowgate_flow::base_image;
 use flowgate_flow::config::RuntimeTarget;
+use flowgate_flow::lock;
+use flowgate_flow::requirements::Requirement;
 use pep508_rs::VersionOrUrl;
 
 /// The packages of the promptflow family that the base image holds.
@@ -47,7 +49,7 @@ pub(super) const RULE: Rule = Rule {
         "promptflow-lower-bound",
         "pinned-promptflow-tools",
     ],
-    why: "The base image already holds a matching set. A pinned version replaces a part of it, and pip reports success whether or not the rest fits: from 1.4.1 to before 1.17.1, `import promptflow` fails beside marshmallow 3.24 or newer, and only the older marshmallow of the newest base images saves it. Releases below 1.7 also overwrite a module that `promptflow.core` of the base image needs. It is an error where it is known to fail: on the base image `20250131.v2`, and in a container of `pf flow build`, which installs the newest of all that a release needs. A lower bound (`>=`) is only a hint.",
+    why: "The base image already holds a matching set. A pinned version replaces a part of it, and pip reports success whether or not the rest fits: from 1.4.1 to before 1.17.1, `import promptflow` fails beside marshmallow 3.24 or newer, and only the older marshmallow of the newest base images saves it. Releases below 1.7 also overwrite a module that `promptflow.core` of the base image needs. It is an error where it is known to fail: on flowgate's own base image, on which a flow runs that names no image, and whose build refuses every version but its own; on the base image `20250131.v2`; and in a container of `pf flow build`, which installs the newest of all that a release needs. A lower bound (`>=`) is only a hint.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\npromptflow[azure]==1.10.0\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\npromptflow[azure]\nrequests\n",
     fix: Some(
@@ -61,6 +63,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     let image = context.flow_file().and_then(|flow| flow.flow.environment.as_ref()?.image.as_ref());
     let is_hosted = context.target == RuntimeTarget::HostedRuntime
         && image.is_none_or(|image| base_image::is_microsofts(&image.value));
+    let own_base = context.is_on_own_base();
     let breaks = is_hosted && image.is_some_and(|image| image.value.ends_with(BREAKING_IMAGE));
     let is_split = is_hosted && !image.is_some_and(|image| base_image::may_precede_core(&image.value));
     let mut all = context.requirements().iter().flat_map(|file| file.requirements.requirements());
@@ -84,7 +87,16 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             let at = Place { file: file.file, span: Span::new(name.span.start, specifier.span.end) };
             let written = specifier.value.split_whitespace().collect::<Vec<_>>().join(" ");
             let brings = "and the base image brings its own version";
-            let (level, message) = if is_broken {
+            let own = own_base.then(|| lock::package(&normal)).flatten();
+            let held = own.and_then(|own| own.versions.first()).filter(|_| marked_for_all(requirement));
+            let refused = held.filter(|held| match parsed {
+                Some(VersionOrUrl::VersionSpecifier(wanted)) => !wanted.contains(held),
+                _ => false,
+            });
+            let (level, message) = if let Some(held) = refused {
+                let what = "the environment cannot be built";
+                (Level::Error, format!("`{normal}` is pinned (`{written}`), and the base image holds {held}: {what}"))
+            } else if is_broken {
                 let what = "is pinned to a version that installs and then cannot be imported";
                 (Level::Error, format!("`{normal}` {what} (`{written}`)"))
             } else if is_fragile && breaks {
@@ -114,6 +126,10 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         }
     }
     findings
+}
+
+fn marked_for_all(requirement: &Requirement) -> bool {
+    requirement.parsed.as_ref().is_ok_and(|parsed| parsed.marker.is_true())
 }
 
 fn clauses(specifier: &str) -> Vec<&str> {
@@ -185,13 +201,35 @@ promptflow<2
         };
         let overwrites =
             " below 1.7 (`==1.1.1`): over the base image's newer parts, `promptflow.core` cannot be imported";
-        fixture::raises(&super::RULE, &format!("#- flow.dag.yaml\ninputs: {{}}\n{}", old(overwrites)));
+        let image = format!("environment: {{image: '{runtime}:20251211.v2'}}");
+        fixture::raises(&super::RULE, &format!("#- flow.dag.yaml\n{image}\n{}", old(overwrites)));
         let brings = old(" (`==1.1.1`), and the base image brings its own version");
         fixture::raises(
             &super::RULE,
             &format!("#- flow.dag.yaml\nenvironment: {{image: contoso.azurecr.io/flows:1}}\n{brings}"),
         );
         flow(&format!("{runtime}:20250131.v2"), &format!("error{pinned}marshmallow in this base image breaks it"));
+    }
+
+    #[test]
+    fn on_the_own_base_image() {
+        fixture::raises(
+            &super::RULE,
+            "#- flow.dag.yaml
+inputs: {}
+#- requirements.txt
+promptflow==1.11.0
+#^^^^^^^^^^^^^^^^^ error[pinned-promptflow]: `promptflow` is pinned (`==1.11.0`), and the base image holds 1.18.5: the environment cannot be built
+promptflow-tools<1.6
+#^^^^^^^^^^^^^^^^^^^ error[pinned-promptflow]: `promptflow-tools` is pinned (`<1.6`), and the base image holds 1.6.1: the environment cannot be built
+promptflow-core==1.18.5
+#^^^^^^^^^^^^^^^^^^^^^^ warning[pinned-promptflow]: `promptflow-core` is pinned (`==1.18.5`), and the base image brings its own version
+promptflow-devkit==1.0 ; python_version < '3'
+#^^^^^^^^^^^^^^^^^^^^^ warning[pinned-promptflow]: `promptflow-devkit` is pinned (`==1.0`), and the base image brings its own version
+promptflow-azure==1.0
+#^^^^^^^^^^^^^^^^^^^^ warning[pinned-promptflow]: `promptflow-azure` is pinned (`==1.0`), and the base image brings its own version
+",
+        );
     }
 
     #[test]

@@ -62,7 +62,6 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             findings.extend(line.options.iter().filter_map(|option| joined_by_equals(file.file, option)));
             findings.extend(line.options.iter().filter_map(|option| newly_refused(file.file, option)));
         }
-        findings.extend(unhashed(context, file));
     }
     findings.extend(conflicts(context));
     findings
@@ -247,39 +246,6 @@ fn lower_first(text: &str) -> String {
     }
 }
 
-/// One hash makes pip want one for each requirement.
-fn unhashed(context: &Context<'_>, file: &RequirementsFile) -> Vec<Finding> {
-    // A constraint may bring the hash.
-    if file.constraint || context.requirements().iter().any(|file| file.constraint) {
-        return Vec::new();
-    }
-    let Some((_, first)) = file
-        .requirements
-        .options()
-        .find(|(line, option)| option.kind == OptionKind::Hash && line.requirement.is_some() && line.refusal.is_none())
-    else {
-        return Vec::new();
-    };
-    let hash = Place { file: file.file, span: first.name.span };
-    let lines =
-        file.requirements.lines.iter().filter(|line| {
-            line.refusal.is_none() && !line.options.iter().any(|option| option.kind == OptionKind::Hash)
-        });
-    lines
-        .filter_map(|line| line.requirement.as_ref().filter(|r| r.parsed.is_ok()))
-        .map(|requirement| {
-            let name = requirement.name.as_ref().map_or("", |name| name.value.as_str());
-            let at = Place { file: file.file, span: requirement.span };
-            Finding::error(
-                at,
-                format!("`{name}` has no `--hash`, and with one hash pip wants one for each requirement"),
-            )
-            .related(hash, "a hash")
-            .help("add its hash, or remove all of them")
-        })
-        .collect()
-}
-
 /// Where a version is fixed: the place, what is written, and what it means.
 struct Wanted<'p> {
     at: Place,
@@ -426,18 +392,6 @@ bar!=1.0
 #^^^^^^^ error[requirements-syntax]: no version fulfils both `bar!=1.0` and `bar==1.0`
 only==1
 only==2
-",
-        );
-    }
-
-    #[test]
-    fn one_hash_asks_for_all() {
-        fixture::raises(
-            &super::RULE,
-            "#- requirements.txt
-foo==1 --hash=sha256:ab
-bar==1
-#^^^^^ error[requirements-syntax]: `bar` has no `--hash`, and with one hash pip wants one for each requirement
 ",
         );
     }

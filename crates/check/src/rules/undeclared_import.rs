@@ -6,7 +6,7 @@ use flowgate_flow::project::{NestedTarget, Presence};
 use flowgate_flow::requirements::{Form, OptionKind};
 use ruff_python_stdlib::sys::is_known_standard_library;
 
-use crate::context::Context;
+use crate::context::{Context, OPAQUE};
 use crate::finding::{Applicability, Finding, Level, Place};
 use crate::packages::{self, AZURE_EXTRA, Brought, Installed};
 use crate::rule::{Group, Rule};
@@ -18,7 +18,7 @@ pub(super) const RULE: Rule = Rule {
     level: Level::Warning,
     summary: "An import of a package that neither the requirements nor promptflow bring.",
     cases: &[],
-    why: "On the machine where the flow was written the package is there; in the hosted runtime or an image the node's file cannot be loaded, and the run ends with `PythonLoadError` and `No module named ...`. The files of nodes are looked at, and the modules of the flow's folder that they import; not what stands in a function, in a `try` or under a condition. Silent where the image is one's own, or where a requirement may bring anything: a URL, an extra, a package that flowgate does not know.",
+    why: "On the machine where the flow was written the package is there; in the hosted runtime or an image the node's file cannot be loaded, and the run ends with `PythonLoadError` and `No module named ...`. The files of nodes are looked at, and the modules of the flow's folder that they import; not what stands in a function, in a `try` or under a condition. It is an error where the flow names no image: it then runs on flowgate's own base image, whose packages are known. Silent where the image is one's own, or where a requirement may bring anything: a URL, an extra, a package that flowgate does not know.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\nnodes:\n- name: read\n  type: python\n  source:\n    type: code\n    path: read.py\n  inputs: {}\noutputs:\n  text:\n    type: string\n    reference: ${read.output}\n#- read.py\nfrom promptflow.core import tool\nfrom PyPDF2 import PdfReader\n\n\n@tool\ndef read() -> str:\n    return PdfReader(\"a.pdf\").pages[0].extract_text()\n#- requirements.txt\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\nnodes:\n- name: read\n  type: python\n  source:\n    type: code\n    path: read.py\n  inputs: {}\noutputs:\n  text:\n    type: string\n    reference: ${read.output}\n#- read.py\nfrom promptflow.core import tool\nfrom PyPDF2 import PdfReader\n\n\n@tool\ndef read() -> str:\n    return PdfReader(\"a.pdf\").pages[0].extract_text()\n#- requirements.txt\nrequests\npypdf2\n",
     fix: Some(
@@ -68,8 +68,11 @@ fn is_standard(module: &str) -> bool {
 
 /// The modules of the named packages and of those that are there without being asked for.
 fn brought(context: &Context<'_>, named: &[String]) -> Option<Brought> {
-    let hosted = context.target == RuntimeTarget::HostedRuntime;
-    let installed = if hosted { Installed::Hosted } else { Installed::Base };
+    let installed = match context.target {
+        _ if context.is_on_own_base() => Installed::Own,
+        RuntimeTarget::HostedRuntime => Installed::Hosted,
+        RuntimeTarget::OwnBaseImage | RuntimeTarget::FlowBuild => Installed::Base,
+    };
     packages::brought(installed, named.iter().map(String::as_str))
 }
 
@@ -80,22 +83,25 @@ pub(super) fn may_be_brought(context: &Context<'_>, module: &str) -> bool {
 }
 
 fn finding(context: &Context<'_>, at: Place, module: &str, package: Option<&str>) -> Finding {
+    // Files of variants that are not the default are not loaded.
+    let fails = context.is_on_own_base() && context.flow_file().is_some_and(|file| file.flow.variants.is_empty());
+    let level = if fails { Level::Error } else { Level::Warning };
     let Some(package) = package else {
         let message = format!("`{module}` is imported, and neither the requirements nor promptflow bring it");
         let help = "add its package to the requirements, or its folder to `additional_includes`";
-        return Finding::new(Level::Warning, at, message).help(help);
+        return Finding::new(level, at, message).help(help);
     };
     let message =
         format!("`{module}` is imported, and neither the requirements nor promptflow bring it: it is in `{package}`");
     let file = context.requirements().iter().find(|file| !file.constraint);
     let Some((file, source)) = file.and_then(|file| Some((file.file, context.project.file(file.file)?))) else {
         let help = format!("write `{package}` into a `requirements.txt` beside the flow, and name it in `environment`");
-        return Finding::new(Level::Warning, at, message).help(help);
+        return Finding::new(level, at, message).help(help);
     };
     let end = Place { file, span: Span::empty(source.text.len()) };
     let line = if source.text.is_empty() || source.text.ends_with('\n') { "" } else { "\n" };
     let fix = format!("{line}{package}\n");
-    let finding = Finding::new(Level::Warning, at, message).help(format!("add the line `{package}`"));
+    let finding = Finding::new(level, at, message).help(format!("add the line `{package}`"));
     finding.fix(Applicability::Unsafe, "add the line to the requirements", end, fix)
 }
 
@@ -104,8 +110,7 @@ fn finding(context: &Context<'_>, at: Place, module: &str, package: Option<&str>
 fn named(context: &Context<'_>) -> Option<Vec<String>> {
     let flow = context.flow_file().filter(|flow| flow.flow.complete)?;
     let environment = flow.document.root.get("environment");
-    let opaque = ["conda_file", "setup_sh", "runtime_image"];
-    if environment.is_some_and(|e| opaque.iter().any(|key| e.value.get(key).is_some())) {
+    if environment.is_some_and(|e| OPAQUE.iter().any(|key| e.value.get(key).is_some())) {
         return None;
     }
     let environment = flow.flow.environment.as_ref();
@@ -164,12 +169,15 @@ nodes:
     fn by_what_is_there() {
         raises(
             "#- a.py
-import os, tomllib, yaml, openai, helper
+import os, tomllib, pkg_resources, openai, helper
+import yaml
+#      ^^^^ error[undeclared-import]: `yaml` is imported, and neither the requirements nor promptflow bring it: it is in `pyyaml`
 from azure.search import documents
+#    ^^^^^^^^^^^^ error[undeclared-import]: `azure.search` is imported, and neither the requirements nor promptflow bring it
 import sklearn.metrics
-#      ^^^^^^^^^^^^^^^ warning[undeclared-import]: `sklearn.metrics` is imported, and neither the requirements nor promptflow bring it: it is in `scikit-learn`
+#      ^^^^^^^^^^^^^^^ error[undeclared-import]: `sklearn.metrics` is imported, and neither the requirements nor promptflow bring it: it is in `scikit-learn`
 import contoso
-#      ^^^^^^^ warning[undeclared-import]: `contoso` is imported, and neither the requirements nor promptflow bring it
+#      ^^^^^^^ error[undeclared-import]: `contoso` is imported, and neither the requirements nor promptflow bring it
 from . import beside
 try:
     import torch
@@ -180,7 +188,7 @@ def f():
 #- helper.py
 import a
 import docx, docx.shared
-#      ^^^^ warning[undeclared-import]: `docx` is imported, and neither the requirements nor promptflow bring it: it is in `python-docx`
+#      ^^^^ error[undeclared-import]: `docx` is imported, and neither the requirements nor promptflow bring it: it is in `python-docx`
 #- unused.py
 import torch
 ",
@@ -208,7 +216,7 @@ import torch
         raises(
             "#- a.py
 import docx, contoso
-#      ^^^^ warning[undeclared-import]: `docx` is imported, and neither the requirements nor promptflow bring it: it is in `python-docx`
+#      ^^^^ error[undeclared-import]: `docx` is imported, and neither the requirements nor promptflow bring it: it is in `python-docx`
 #- requirements.txt
 # python-docx
 promptflow[azure]
@@ -228,11 +236,16 @@ contoso==1
                 "{FLOW}environment: {{{environment}}}\n#- a.py\nimport bs4, torch\n#- c.yml\nname: c\n#- requirements.txt\nrequests\n"
             );
             let (_, findings) = fixture::findings(&fixture::files(&fixture));
-            findings.iter().filter(|finding| finding.rule == super::RULE.name).count()
+            let own = findings.into_iter().filter(|finding| finding.rule == super::RULE.name);
+            own.map(|finding| finding.level).collect::<Vec<_>>()
         };
-        assert_eq!(flow("image: mcr.microsoft.com/azureml/promptflow/promptflow-runtime:20251211.v2"), 1);
-        assert_eq!(flow("image: contoso.azurecr.io/flows:1"), 0);
-        assert_eq!(flow("conda_file: c.yml"), 0);
-        assert_eq!(flow("python_requirements_txt: gone.txt"), 0);
+        use crate::Level::{Error, Warning};
+        // `bs4` comes with Microsoft's image.
+        let runtime = "mcr.microsoft.com/azureml/promptflow/promptflow-runtime:20251211.v2";
+        assert_eq!(flow(&format!("image: '{runtime}'")), [Warning]);
+        assert_eq!(flow(""), [Error, Error]);
+        assert_eq!(flow("image: contoso.azurecr.io/flows:1"), []);
+        assert_eq!(flow("conda_file: c.yml"), []);
+        assert_eq!(flow("python_requirements_txt: gone.txt"), []);
     }
 }

@@ -4,15 +4,18 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+use flowgate_flow::Project;
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::check::{display_path, plural};
 use flowgate_report::environment::{json, terminal};
 use flowgate_report::escape;
-use flowgate_runtime::backend::Progress;
+use flowgate_report::run::advice;
+use flowgate_runtime::backend::process::Process;
+use flowgate_runtime::backend::{Progress, Pruned};
 use flowgate_runtime::environment::show::Environment;
 use flowgate_runtime::{Cancel, EnvironmentPlan, RuntimeError, Stage, plan};
 
-use super::{Failure, block_on, block_on_this_thread, flows, listen, one_flow, say_identity};
+use super::{Failure, block_on, block_on_this_thread, findings, flows, listen, one_flow, say_identity};
 use crate::args::{BuildArguments, EnvironmentCommand, EnvironmentFlow, ReportFormat};
 use crate::places::Places;
 use crate::say::{self, Text};
@@ -53,7 +56,7 @@ async fn show_plan(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failur
             environment
         }
     };
-    output(places, &name, &environment, flow.format)
+    output(places, &name, &environment, flow.format, terminal::plan)
 }
 
 /// What is there is found on this thread alone, as threads take longer to start; what is to be built gets them.
@@ -61,10 +64,10 @@ fn build(cancel: &Cancel, places: &Places, arguments: &BuildArguments) -> Result
     let files = all_flows(places, &arguments.flows)?;
     let of_several = files.len() > 1;
     let code = Cell::new(0);
-    let leave_out = |name: &str, error: RuntimeError| {
+    let leave_out = |name: &str, project: &Project, error: RuntimeError| {
         // Where the machine is at fault, the next one would fail like this one.
         let ends_all = !of_several || error.stage == Stage::Infrastructure;
-        let failure = Failure::of(error);
+        let failure = advised(name, project, error);
         if ends_all {
             return Err(failure);
         }
@@ -74,14 +77,15 @@ fn build(cancel: &Cancel, places: &Places, arguments: &BuildArguments) -> Result
     };
     let mut planned = VecDeque::new();
     for file in files {
-        match plan_of(places, &file)? {
-            (name, Ok(plan)) => planned.push_back((name, plan)),
-            (name, Err(error)) => leave_out(&name, error)?,
+        let (name, project, plan) = plan_of(places, &file)?;
+        match plan {
+            Ok(plan) => planned.push_back((name, project, plan)),
+            Err(error) => leave_out(&name, &project, error)?,
         }
     }
     let looked_up = block_on_this_thread(unless_cancelled(cancel, async {
         let docker = places.engines.engine().map_err(Failure::of)?;
-        while let Some((name, plan)) = planned.front() {
+        while let Some((name, _, plan)) = planned.front() {
             let Some(environment) = docker.have(plan).await.map_err(Failure::of)? else { break };
             tell(places, name, &environment, arguments.format, Status::new(false))?;
             planned.pop_front();
@@ -93,13 +97,13 @@ fn build(cancel: &Cancel, places: &Places, arguments: &BuildArguments) -> Result
     }
     let made = block_on(unless_cancelled(cancel, async {
         let docker = places.engines.engine().map_err(Failure::of)?;
-        for (name, plan) in &planned {
+        for (name, project, plan) in &planned {
             let status = Status::new(Places::is_live());
             match docker.make(plan, Progress(&|said| status.tell(name, said))).await {
                 Ok(made) => tell(places, name, &made, arguments.format, status)?,
                 Err(error) => {
                     drop(status);
-                    leave_out(name, error)?;
+                    leave_out(name, project, error)?;
                 }
             }
         }
@@ -121,7 +125,7 @@ fn tell(
         status.note(&format!("{name}: {changed}"));
     }
     drop(status);
-    output(places, name, environment, format).map(drop)
+    output(places, name, environment, format, terminal::show).map(drop)
 }
 
 /// Exit code 130 where it was cancelled first; what the work began is removed where it is dropped.
@@ -135,13 +139,13 @@ async fn unless_cancelled(cancel: &Cancel, work: impl Future<Output = Result<u8,
 
 async fn show(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failure> {
     let (name, environment) = built(places, &flow.flow).await?;
-    output(places, &name, &environment, flow.format)
+    output(places, &name, &environment, flow.format, terminal::show)
 }
 
 async fn packages(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failure> {
     let (name, environment) = built(places, &flow.flow).await?;
     match (&environment.packages, flow.format) {
-        (_, ReportFormat::Json) => output(places, &name, &environment, flow.format),
+        (_, ReportFormat::Json) => output(places, &name, &environment, flow.format, terminal::show),
         (Some(packages), ReportFormat::Text) => say::print(&terminal::packages(packages), Text::People).map(|()| 0),
         (None, ReportFormat::Text) => Err(Failure {
             code: 4,
@@ -152,18 +156,27 @@ async fn packages(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failure
 }
 
 async fn prune(places: &Places, all: bool) -> Result<u8, Failure> {
+    if all {
+        // They need no engine.
+        let process = Process::new(places.engines.process.clone());
+        show_pruned(&process.prune().map_err(Failure::of)?, "virtual environment")?;
+    }
     let docker = places.engines.docker().await.map_err(Failure::of)?;
-    let pruned = docker.prune(all).await.map_err(Failure::of)?;
+    show_pruned(&docker.prune(all).await.map_err(Failure::of)?, "image")?;
+    Ok(0)
+}
+
+fn show_pruned(pruned: &[Pruned], noun: &str) -> Result<(), Failure> {
     let mut out = String::new();
-    for image in &pruned {
-        out += &match &image.stays {
-            None => format!("removed {}\n", image.image),
-            Some(why) => format!("kept {}: {why}\n", image.image),
+    for one in pruned {
+        out += &match &one.stays {
+            None => format!("removed {}\n", one.name),
+            Some(why) => format!("kept {}: {why}\n", one.name),
         };
     }
-    let removed = pruned.iter().filter(|image| image.stays.is_none()).count();
-    out += &format!("{} removed\n", plural(removed, "image"));
-    say::print(&escape::terminal(&out), Text::People).map(|()| 0)
+    let removed = pruned.iter().filter(|one| one.stays.is_none()).count();
+    out += &format!("{} removed\n", plural(removed, noun));
+    say::print(&escape::terminal(&out), Text::People)
 }
 
 async fn base(cancel: &Cancel, places: &Places, from: Option<&str>, python: &str) -> Result<u8, Failure> {
@@ -181,8 +194,17 @@ async fn base(cancel: &Cancel, places: &Places, from: Option<&str>, python: &str
 /// The plan of the one flow at a path, with the name that messages use.
 fn planned(places: &Places, flow: &Path) -> Result<(String, EnvironmentPlan), Failure> {
     let file = one_flow(&places.working_directory.join(flow), &flow.display().to_string())?;
-    let (name, plan) = plan_of(places, &file)?;
-    Ok((name, plan.map_err(Failure::of)?))
+    let (name, project, plan) = plan_of(places, &file)?;
+    let plan = plan.map_err(|error| advised(&name, &project, error))?;
+    Ok((name, plan))
+}
+
+/// A failure, with what the checker knows of it.
+fn advised(name: &str, project: &Project, error: RuntimeError) -> Failure {
+    let advice = advice::of_error(&error, name, project, &findings(project));
+    let failure = Failure::of(error);
+    let hint = failure.hint.iter().cloned().chain(advice).collect::<Vec<_>>().join("\n  help: ");
+    Failure { hint: (!hint.is_empty()).then_some(hint), ..failure }
 }
 
 /// Every flow at or below those paths, once.
@@ -196,12 +218,13 @@ fn all_flows(places: &Places, paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure
     Ok(files)
 }
 
-/// A flow's name in messages, and its plan.
-fn plan_of(places: &Places, file: &Path) -> Result<(String, Result<EnvironmentPlan, RuntimeError>), Failure> {
+/// A flow's name in messages, the flow, and its plan.
+fn plan_of(places: &Places, file: &Path) -> Result<(String, Project, Result<EnvironmentPlan, RuntimeError>), Failure> {
     let name = display_path(file, &places.working_directory);
     let project = load::load_project(&Disk, file);
     let settings = places.settings(&project.folder)?;
-    Ok((name, plan(&project, &settings)))
+    let plan = plan(&project, &settings);
+    Ok((name, project, plan))
 }
 
 /// A flow's environment that the engine has.
@@ -219,7 +242,13 @@ async fn built(places: &Places, flow: &Path) -> Result<(String, Environment), Fa
     })
 }
 
-fn output(places: &Places, name: &str, environment: &Environment, format: ReportFormat) -> Result<u8, Failure> {
-    say::report(format, || terminal::plan(environment, name), || json::render(environment, &places.working_directory))?;
+fn output(
+    places: &Places,
+    name: &str,
+    environment: &Environment,
+    format: ReportFormat,
+    text: impl Fn(&Environment, &str) -> String,
+) -> Result<u8, Failure> {
+    say::report(format, || text(environment, name), || json::render(environment, &places.working_directory))?;
     Ok(0)
 }

@@ -1,5 +1,7 @@
 //! `flowgate graph`.
 
+use std::path::Path;
+
 use flowgate_check::workspace;
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::file;
@@ -10,6 +12,11 @@ use crate::args::{GraphArguments, GraphFormat};
 use crate::say::{self, Text};
 
 pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
+    let format = match (arguments.format, &arguments.output) {
+        (Some(format), _) => format,
+        (None, Some(path)) => by_name(path)?,
+        (None, None) => GraphFormat::Mermaid,
+    };
     let base = std::env::current_dir()
         .map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
     let named = arguments.flow.display();
@@ -22,10 +29,7 @@ pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
     let Some(graph) = Graph::of(&project, &findings) else {
         return Err(Failure::usage(format!("{named}: a flex flow is Python code and has no graph to draw")));
     };
-    let is_svg =
-        |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
-    let by_name = if arguments.output.as_ref().is_some_and(is_svg) { GraphFormat::Svg } else { GraphFormat::Mermaid };
-    let (text, kind) = match arguments.format.unwrap_or(by_name) {
+    let (text, kind) = match format {
         GraphFormat::Mermaid => (mermaid::render(&graph), Text::People),
         GraphFormat::Svg => (svg::render(&graph), Text::Xml),
     };
@@ -34,4 +38,19 @@ pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
         Some(path) => file::write(path, text.as_bytes()).map_err(|error| Failure::of_file(path, &error))?,
     }
     Ok(0)
+}
+
+/// What a file of that name holds; a name without an extension says nothing.
+fn by_name(path: &Path) -> Result<GraphFormat, Failure> {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    match extension.as_deref() {
+        Some("svg") => Ok(GraphFormat::Svg),
+        None | Some("mmd" | "mermaid") => Ok(GraphFormat::Mermaid),
+        Some(_) => Err(Failure {
+            hint: Some(
+                "name the file `.svg` for a picture or `.mmd` for Mermaid, or say which with `--format`".to_owned(),
+            ),
+            ..Failure::usage(format!("--output {}: flowgate draws no picture of that kind", path.display()))
+        }),
+    }
 }

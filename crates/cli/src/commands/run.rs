@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowgate_flow::Project;
 use flowgate_flow::data::{self, Remark};
 use flowgate_flow::load::{self, Disk};
 use flowgate_report::check::display_path;
-use flowgate_report::run::{json, terminal};
+use flowgate_report::run::{advice, json, terminal};
 use flowgate_runtime::engines::Choice;
 use flowgate_runtime::outcome::ExitReason;
 use flowgate_runtime::runner::run as run_cases;
-use flowgate_runtime::{Cancel, Case, RunOptions, RunReport};
+use flowgate_runtime::{Cancel, Case, RunOptions, RunReport, Verdict};
 
 use self::report::Destination;
 use super::{Failure, block_on, listen, say_identity};
@@ -28,8 +29,14 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let places = Places::of_this_process()?.making(&arguments.making);
     let destination = arguments.report.as_deref().map(Destination::of).transpose()?;
     let cases = cases(arguments, &places)?;
+    let projects: Vec<Arc<Project>> = cases.iter().map(|case| Arc::clone(&case.project)).collect();
     let (report, written) = block_on(async {
-        let report = execute(arguments, &places, cases, &cancel).await;
+        let mut report = execute(arguments, &places, cases, &cancel).await;
+        for (flow, project) in report.flows.iter_mut().zip(projects) {
+            if flow.verdict() != Verdict::Passed {
+                flow.advice = advice::of_run(flow, &project, &super::findings(&project));
+            }
+        }
         let written = match &destination {
             Some(destination) => match json::render(&report) {
                 Ok(text) => destination.write(&text, &places.temporary, &cancel).await,

@@ -44,6 +44,11 @@ impl Requirement {
         self.name.as_ref().map(|name| super::normalize(&name.value))
     }
 
+    /// True for a path that ends as an archive does.
+    pub fn is_archive(&self) -> bool {
+        is_archive(bare(&self.text))
+    }
+
     /// The URL of `name @ URL`, or the bare one.
     pub fn url(&self) -> Option<&str> {
         match self.form {
@@ -80,13 +85,22 @@ fn form(text: &str) -> Form {
     if is_url(text) {
         return Form::Url;
     }
-    let before_marker = text.split(';').next().unwrap_or("").trim_end();
-    let bare = before_marker.strip_suffix(']').and_then(|t| t.rsplit_once('[')).map_or(before_marker, |(t, _)| t);
-    let lower = bare.to_ascii_lowercase();
+    let bare = bare(text);
     let looks_like_path = |text: &str| text.starts_with('.') || text.contains('/');
     let has_url = bare.split_once('@').is_some_and(|(name, _)| !looks_like_path(name));
-    let archive = ARCHIVES.iter().any(|ending| lower.ends_with(ending));
-    if !has_url && (archive || looks_like_path(bare) && !bare.contains(' ')) { Form::Path } else { Form::Name }
+    let is_path = is_archive(bare) || looks_like_path(bare) && !bare.contains(' ');
+    if !has_url && is_path { Form::Path } else { Form::Name }
+}
+
+/// A requirement without its marker and its extras.
+fn bare(text: &str) -> &str {
+    let before_marker = text.split(';').next().unwrap_or("").trim_end();
+    before_marker.strip_suffix(']').and_then(|t| t.rsplit_once('[')).map_or(before_marker, |(t, _)| t)
+}
+
+fn is_archive(bare: &str) -> bool {
+    let lower = bare.to_ascii_lowercase();
+    ARCHIVES.iter().any(|ending| lower.ends_with(ending))
 }
 
 /// True for what pip takes for a URL by its scheme.

@@ -19,6 +19,7 @@ pub fn render(report: &CheckReport, unsafe_fixes: bool) -> String {
     let mut rules: Vec<_> = rules.into_iter().collect();
     // Stable: rules of the same count stay in the order of their names.
     rules.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+    let has_marks = rules.iter().any(|(_, (_, safe))| *safe > 0);
     let width = rules.first().map_or(0, |(_, (count, _))| count.to_string().len());
     let mut out = String::new();
     for ((rule, level), (count, safe)) in rules {
@@ -28,6 +29,9 @@ pub fn render(report: &CheckReport, unsafe_fixes: bool) -> String {
             _ => "[-]",
         };
         out += &format!("{count:>width$}  {:<7}  {mark}  {rule}\n", level_name(level));
+    }
+    if has_marks {
+        out += "[*] every one is fixable with `--fix`, [-] some are\n";
     }
     out + &summary(report) + &fixable(report, unsafe_fixes)
 }

@@ -10,12 +10,14 @@ use flowgate_runtime::environment::show::Environment;
 use crate::check::plural;
 use crate::escape;
 
-/// What a flow needs, and whether it is there.
+fn row(out: &mut String, name: &str, value: &str) {
+    let _ = writeln!(out, "  {name:<13}{value}");
+}
+
+/// What goes into the environment of a flow, and whether it is built.
 pub fn plan(environment: &Environment, flow: &str) -> String {
     let mut out = format!("{flow}\n");
-    let mut row = |name: &str, value: &str| {
-        let _ = writeln!(out, "  {name:<13}{value}");
-    };
+    let mut row = |name: &str, value: &str| row(&mut out, name, value);
     row("image", &environment.image);
     row(
         "state",
@@ -35,11 +37,31 @@ pub fn plan(environment: &Environment, flow: &str) -> String {
     for (number, (line, place)) in environment.requirements.iter().enumerate() {
         row(if number == 0 { "requirements" } else { "" }, &format!("{}  ({place})", mask(line)));
     }
-    if let Some(packages) = &environment.packages {
-        row("packages", &counts(packages));
-    }
     if let Some(refused) = &environment.refused {
         row("refused", refused);
+    }
+    for warning in &environment.warnings {
+        let _ = writeln!(out, "  warning: {warning}");
+    }
+    escape::terminal(&out)
+}
+
+/// What was built for a flow: the image, and what its requirements brought.
+pub fn show(environment: &Environment, flow: &str) -> String {
+    let mut out = format!("{flow}\n");
+    row(&mut out, "image", &environment.image);
+    row(&mut out, "key", environment.key.as_deref().unwrap_or("unknown: the base image is not in the engine"));
+    row(&mut out, "base", &environment.base);
+    match &environment.packages {
+        None => row(&mut out, "packages", "unknown: the image does not say what is installed in it"),
+        Some(packages) => {
+            row(&mut out, "packages", &counts(packages));
+            for (title, group) in [("required", &packages.requirements), ("along", &packages.transitive)] {
+                for (number, (name, version)) in group.iter().enumerate() {
+                    row(&mut out, if number == 0 { title } else { "" }, &format!("{name} {version}"));
+                }
+            }
+        }
     }
     for warning in &environment.warnings {
         let _ = writeln!(out, "  warning: {warning}");
@@ -125,11 +147,24 @@ mod tests {
               index hosts  pypi.org
               requirements numpy>=2  (requirements.txt:1)
                            x @ https://user:*******@host/x.whl  (more.txt:3)
-              packages     1 of the base, 1 required, 0 along with them
               warning: more.txt:3: the URL has no hash.
         "#]]
         .assert_eq(&plan(&environment(), "flows/chat"));
         assert!(!plan(&environment(), "f\u{1b}[2J").contains('\u{1b}'));
+    }
+
+    #[test]
+    fn what_was_built_for_people() {
+        expect![[r#"
+            flows/chat
+              image        flowgate-env:trusted-0123456789abcdef
+              key          0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+              base         flowgate-base:1.18.5
+              packages     1 of the base, 1 required, 0 along with them
+              required     numpy 2.1.0
+              warning: more.txt:3: the URL has no hash.
+        "#]]
+        .assert_eq(&show(&environment(), "flows/chat"));
     }
 
     #[test]

@@ -80,7 +80,8 @@ fn text(raw: &str) -> String {
     for c in escape::terminal(raw).chars().take(80) {
         match c {
             '\n' | '\t' => out.push(' '),
-            '"' | '#' | '&' | '<' | '>' | '`' | '\\' | ';' => out += &format!("#{};", u32::from(c)),
+            // Mermaid takes `%%{` for a directive even here.
+            '"' | '#' | '&' | '<' | '>' | '`' | '\\' | ';' | '%' => out += &format!("#{};", u32::from(c)),
             _ => out.push(c),
         }
     }

@@ -53,6 +53,21 @@ fn mermaid_shows_kinds_conditions_variants_and_findings() {
 }
 
 #[test]
+fn a_name_is_text_and_a_condition_keeps_its_value() {
+    let when = format!("${{{}.output}}", "score_of_the_answer_to_the_question".repeat(2));
+    let node = format!("- {{name: '%%{{init: {{\"theme\": \"dark\"}}}}%%', activate: {{when: '{when}', is: urgent}}}}");
+    let graph = graph(&format!("nodes:\n{node}\n"));
+    expect![[r#"
+        flowchart TD
+          b0["<b>#37;#37;{init: {#34;theme#34;: #34;dark#34;}}#37;#37;</b><br/>if ${score_of_the_answer_to_the_questionscore_of_the_answer_to_the_question.outp<br/>is urgent<br/><i>1 error</i>"]
+          classDef error stroke:#d1242f,stroke-width:3px
+          class b0 error
+        %% %%(init: ("theme": "dark"))%%: error[unknown-node-reference]: there is no node `score_of_the_answer_to_the_questionscore_of_the_answer_to_the_question`
+    "#]].assert_eq(&mermaid::render(&graph));
+    assert!(svg::render(&graph).contains(">is urgent<"));
+}
+
+#[test]
 fn svg_is_well_formed_and_keeps_hostile_names_as_text() {
     let picture = svg::render(&graph(&FLOW.replace("total", "'</text><script>\u{1b}'")));
     assert!(!picture.contains("<script") && !picture.contains('\u{1b}'), "{picture}");

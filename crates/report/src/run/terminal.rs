@@ -167,6 +167,9 @@ fn explain(flow: &FlowOutcome, whole: &str) -> String {
         let log = tail(flow.log.trim_end(), MAX_TEXT_LINES, whole);
         out += &format!("  output of the flow's code:\n{}", indent(&indent(&log)));
     }
+    for advice in &flow.advice {
+        out += &format!("  help: {advice}\n");
+    }
     if flow.log_dropped > 0 {
         out +=
             &format!("note: {}: {} bytes of its output were dropped (64 KiB are kept)\n", flow.flow, flow.log_dropped);

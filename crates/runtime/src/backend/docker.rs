@@ -9,7 +9,6 @@ mod commit;
 mod container;
 mod dockerfile;
 mod environment;
-mod explain;
 mod images;
 mod leftover;
 mod owner;
@@ -40,7 +39,6 @@ use tokio::time::timeout;
 
 use self::leftover::Leftover;
 use self::owner::Owner;
-pub use self::prune::Pruned;
 use super::{Backend, BackendKind, Image, Limits, Progress, Runtime, Stop};
 use crate::engines::Endpoint;
 use crate::environment::{Environments, contract};

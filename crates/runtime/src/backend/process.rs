@@ -2,8 +2,10 @@
 //! what the user can.
 
 mod install;
+mod venvs;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::folders::{self, WorkFolder};
-use super::{Backend, BackendKind, Image, Limits, Progress, Runtime, Stop};
+use super::{Backend, BackendKind, Image, Limits, Progress, Pruned, Runtime, Stop};
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
 use crate::plan::{Base, EnvironmentPlan};
@@ -49,6 +51,14 @@ impl Process {
     pub fn new(options: ProcessOptions) -> Self {
         Self { options }
     }
+
+    /// Removes every environment that no runtime uses.
+    ///
+    /// # Errors
+    /// The folder that they are in cannot be read.
+    pub fn prune(&self) -> Result<Vec<Pruned>, RuntimeError> {
+        venvs::prune(&self.options.cache_dir)
+    }
 }
 
 #[async_trait]
@@ -74,6 +84,8 @@ impl Backend for Process {
         };
         let parent = self.options.cache_dir.join("work");
         let folder = folders::blocking(move || WorkFolder::new(&parent)).await?;
+        let (cache, held) = (self.options.cache_dir.clone(), python.clone());
+        let held = folders::blocking(move || venvs::hold(&cache, &held)).await?;
         let mut child = spawn(python, folder.path())?;
         let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
@@ -82,9 +94,9 @@ impl Backend for Process {
         let log = LogTail::default();
         tokio::spawn(log.clone().fill(stderr));
         match Session::start(stdout, stdin, log, limits.start_timeout).await {
-            Ok(session) => Ok(Runtime { session, stop: Box::new(Started { child, folder }) }),
+            Ok(session) => Ok(Runtime { session, stop: Box::new(Started { child, folder, _held: held }) }),
             Err(error) => {
-                let _ = Box::new(Started { child, folder }).stop().await;
+                let _ = Box::new(Started { child, folder, _held: held }).stop().await;
                 Err(error.or_full(&self.options.cache_dir))
             }
         }
@@ -118,6 +130,8 @@ fn spawn(python: &Path, work: &Path) -> Result<Child, RuntimeError> {
 struct Started {
     child: Child,
     folder: WorkFolder,
+    /// Its environment is not removed.
+    _held: Option<File>,
 }
 
 #[async_trait]

@@ -3,8 +3,10 @@
 
 use std::borrow::Cow;
 
+use flowgate_flow::lock::LOCK;
+
 use super::key::Content;
-use crate::plan::{BASE_IMAGE, LOCK, PROMPTFLOW_VERSION};
+use crate::plan::{BASE_IMAGE, PROMPTFLOW_VERSION};
 
 /// The versions of Python that the lock holds on.
 pub const PYTHONS: [&str; 4] = ["3.10", "3.11", "3.12", "3.13"];

@@ -22,7 +22,7 @@ use crate::wire::{Ended, JobLimits, LineBody, Loaded};
 /// What a job may send: one answer, and all of its output. The latter is above [`LOG_BYTES`], so
 /// that the count of dropped bytes is right for all but the loudest.
 const JOB_LIMITS: JobLimits = JobLimits { result_bytes: 8 << 20, output_bytes: 1 << 20 };
-/// The least time that a flow has to load: imports take long on a cold disk.
+/// The least time that a flow has to load: imports take long on a cold disk. `--line-timeout` can only give it more.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The least time that an aggregation has: it works on all lines at once.
 pub(super) const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(600);
@@ -283,7 +283,10 @@ impl Run<'_> {
             }
             (Some(_), None) => Err(refused(judge::fault(
                 "FlowLoadTimeoutError",
-                format!("the flow did not load within {}", judge::seconds(limit)),
+                format!(
+                    "the flow did not load within {}; a longer --line-timeout gives it longer",
+                    judge::seconds(limit)
+                ),
             ))),
         }
     }

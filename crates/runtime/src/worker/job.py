@@ -328,7 +328,7 @@ def answer(fd, kind, body, limit, what):
             stream.flush()
     data = json_bytes(body)
     if len(data) > limit:
-        message = f"{what} is {len(data)} bytes of JSON; the limit is {limit}: return less, or raise the limit"
+        message = f"{what} is {len(data)} bytes of JSON; the limit is {limit}: return less"
         error = {"type": "OutputTooLarge", "message": message, "node": None, "traceback": ""}
         small = {"error": error}
         if kind == RESULT:

@@ -30,7 +30,8 @@ impl Progress {
     pub(super) fn event(&self, event: &RunEvent) {
         let name = |flow: &usize| self.names.get(*flow).map_or("", String::as_str);
         match event {
-            RunEvent::Preparing { flow, what } => self.status.step(name(flow), what),
+            RunEvent::Preparing { flow, what, part: false } => self.status.step(name(flow), what),
+            RunEvent::Preparing { flow, what, part: true } => self.status.part(name(flow), what),
             RunEvent::Notice { flow, message } => self.status.note(&format!("{}: {message}", name(flow))),
             RunEvent::Started { flow, lines, after } => {
                 self.update(|counts| counts.lines += *lines as u64);

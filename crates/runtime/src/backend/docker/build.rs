@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
+use flowgate_flow::lock::LOCK;
 use flowgate_flow::requirements;
 use tokio::time::timeout;
 
@@ -17,15 +18,15 @@ use super::images::{Found, RECIPE_LABEL};
 use super::leftover::Leftover;
 use super::owner::{self, Owner};
 use super::shared::Wanted;
-use super::{Attached, Docker, container, explain};
+use super::{Attached, Docker, container};
 use crate::backend::folders::unique;
-use crate::backend::{Limits, Progress};
+use crate::backend::{Limits, Progress, explain};
 use crate::environment::packages::Packages;
-use crate::environment::{base, contract, local};
+use crate::environment::{base, contract, hashes, local};
 use crate::error::{RuntimeError, Stage};
 use crate::gate::Gate;
 use crate::installer::{Archive, InstallRequest, Installer};
-use crate::plan::{EnvironmentPlan, LOCK, PROMPTFLOW_VERSION, PlannedRequirement};
+use crate::plan::{EnvironmentPlan, PROMPTFLOW_VERSION, PlannedRequirement};
 use crate::worker;
 
 /// What an install may do as root beyond its own files: images have files of other owners.
@@ -56,8 +57,8 @@ impl Docker {
     ) -> Result<Found, RuntimeError> {
         // Where a token is missing, nothing is begun.
         let gate = self.environments.packages.open(plan).await?;
-        let (planned, request) = (plan.requirements.as_slice(), request(plan));
-        let job = Job { base, base_name: &plan.base_name(), planned, request: &request, gate: &gate, name, words };
+        let (plan, base_name, request) = (Some(plan), &plan.base_name(), &request(plan));
+        let job = Job { base, base_name, plan, request, gate: &gate, name, words };
         self.within(&job, progress).await
     }
 
@@ -136,8 +137,8 @@ impl Docker {
         };
         let gate = self.environments.packages.public()?;
         let request = locked();
-        let (base, base_name, planned, words) = (&found, start.as_str(), &[][..], &words);
-        let job = Job { base, base_name, planned, request: &request, gate: &gate, name, words };
+        let (base, base_name, words) = (&found, start.as_str(), &words);
+        let job = Job { base, base_name, plan: None, request: &request, gate: &gate, name, words };
         self.within(&job, progress).await
     }
 
@@ -197,18 +198,28 @@ impl Docker {
         if let Some(mount) = installer.mount() {
             return Err(contract::in_a_mount(job.base_name, &mount));
         }
+        if let Some(plan) = job.plan {
+            hashes::refuse(plan, &installer.packages())?;
+        }
         let mut steps = explain::Steps::default();
         let mut tell = |line: &str| {
             if let Some(step) = steps.of(line) {
-                progress.step(step);
+                progress.part(step);
             }
         };
+        if job.plan.is_some() {
+            progress.step("installing the flow's requirements");
+        }
         let request = with_engine(job.request, &installer.packages());
         let installed = installer.run(&request, job.gate, &mut tell).await;
+        let planned = job.plan.map_or(&[][..], |plan| &plan.requirements);
         let installed = match installed {
             Ok(installed) => installed,
-            Err(error) => return Err(self.lost_or(explain::failure(error, &steps, job.planned, job.base_name)).await),
+            Err(error) => return Err(self.lost_or(explain::failure(error, &steps, planned, job.base_name)).await),
         };
+        if let Some(plan) = job.plan {
+            hashes::refuse_unnamed(plan, &installed.before, &installed.after, &installed.direct)?;
+        }
         progress.step("compiling modules, and starting the worker");
         let started = self.worker_starts_in(container, job.name, &installed.after);
         let (compiled, started) = tokio::join!(installer.compile(), started);
@@ -234,8 +245,8 @@ impl Docker {
 struct Job<'j> {
     base: &'j Found,
     base_name: &'j str,
-    /// The lines that a person wrote, with their places.
-    planned: &'j [PlannedRequirement],
+    /// What a person wrote; `None` for flowgate's own base.
+    plan: Option<&'j EnvironmentPlan>,
     request: &'j InstallRequest,
     gate: &'j Arc<Gate>,
     name: &'j str,
@@ -261,7 +272,8 @@ fn request(plan: &EnvironmentPlan) -> InstallRequest {
         archives: archives.collect(),
         requirements: named.into_iter().map(|line| line.line.clone()).collect(),
         constraints: lines(&plan.constraints),
-        options: lines(&plan.options),
+        // What pip wants of every line is seen to here, and the engine's own packages have no hashes.
+        options: lines(&plan.options).into_iter().filter(|line| line != "--require-hashes").collect(),
         ..InstallRequest::default()
     }
 }

@@ -9,20 +9,10 @@ use bollard::query_parameters::ListImagesOptionsBuilder;
 
 use super::images::{KEY_LABEL, SCOPE_LABEL, STEP_LABEL};
 use super::{Docker, causes};
+use crate::backend::Pruned;
 use crate::backend::folders::lock_file;
 use crate::environment::record::Record;
 use crate::error::RuntimeError;
-
-/// What became of one image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pruned {
-    /// Its name, or its id where it has none.
-    pub image: String,
-    /// Its size in bytes, layers that it shares included.
-    pub bytes: u64,
-    /// Why it stays, where it could not be removed.
-    pub stays: Option<String>,
-}
 
 /// True for what flowgate writes: an image may say anything of itself.
 fn is_plain(label: &str) -> bool {
@@ -43,7 +33,6 @@ impl Docker {
             .collect();
         let mut pruned = Vec::new();
         for image in self.own_images(KEY_LABEL, false).await? {
-            let bytes = u64::try_from(image.size).unwrap_or(0);
             let names: Vec<String> =
                 image.repo_tags.iter().filter(|name| !name.starts_with("<none>")).cloned().collect();
             // An image of somebody else's that is built upon an environment has its labels, too, but no such name.
@@ -56,7 +45,7 @@ impl Docker {
             let names = if names.is_empty() { vec![image.id.clone()] } else { names };
             for name in names {
                 let stays = self.remove_image(&name).await.err().map(|error| causes(&error));
-                pruned.push(Pruned { image: name, bytes, stays });
+                pruned.push(Pruned { name, stays });
             }
         }
         Ok(pruned)

@@ -1,32 +1,35 @@
-//! Virtual environments, one for each content.
-//!
-//! ```text
-//! <cache>/venvs/<name>.lock    held while one is built
-//! <cache>/venvs/<name>/ready   names the build that is whole; written last
-//! <cache>/venvs/<name>/<build> one build: `venv` and the files it was made from
-//! ```
-//! A build never moves, as scripts in it name its path. One that was broken off has no `ready`, and
-//! the next build removes it.
+//! Makes virtual environments: what flowgate's lock holds, and on it what a flow requires.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use flowgate_flow::lock::LOCK;
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use super::super::folders::{blocking, lock, lock_file, remove_all, unique};
+use super::super::folders::{blocking, lock, unique};
 use super::ProcessOptions;
-use crate::backend::Progress;
+use super::venvs::{python_of, ready, sweep_builds, try_lock};
+use crate::backend::{Progress, explain};
+use crate::environment::hashes;
+use crate::environment::packages::Versions;
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
-use crate::plan::{EnvironmentPlan, LOCK, PLACEHOLDER, PROMPTFLOW_VERSION};
+use crate::plan::{EnvironmentPlan, PLACEHOLDER, PROMPTFLOW_VERSION};
 
 /// The oldest and the newest minor version of Python 3 that the lock was made and tested for.
 const PYTHONS: (u32, u32) = (10, 13);
 /// Raised when environments are made in another way.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 /// Prints what makes an interpreter different from others: version, platform, place.
 const PROBE: &str = "import platform, sys; print(sys.version_info[0], sys.version_info[1], platform.python_version(), sys.implementation.name, platform.machine(), sys.platform, sys.base_prefix)";
+/// Prints what is installed, by normalized names, and which of it came from a URL of its own.
+const LIST: &str = "
+import importlib.metadata as m, json, re
+found = {re.sub(r'[-_.]+', '-', d.metadata['Name']).lower(): d for d in m.distributions() if d.metadata['Name']}
+direct = [name for name, d in found.items() if d.read_text('direct_url.json')]
+print(json.dumps([{name: d.version for name, d in found.items()}, direct]))
+";
 /// How many last lines of an installer's log an error shows.
 const LOG_LINES: usize = 20;
 
@@ -79,30 +82,6 @@ pub(super) async fn prepare(
     })
 }
 
-fn try_lock(path: &Path) -> Result<Option<File>, RuntimeError> {
-    let file = lock_file(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(error)) => Err(RuntimeError::disk("lock", path, &error)),
-    }
-}
-
-/// The Python of the build that is whole, where its base is still there.
-fn ready(home: &Path) -> Option<PathBuf> {
-    let id = fs::read_to_string(home.join("ready")).ok()?;
-    let python = python_of(&home.join(id));
-    python.exists().then_some(python)
-}
-
-fn python_of(build: &Path) -> PathBuf {
-    build.join("venv").join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
-}
-
-fn sweep_builds(home: &Path) -> Result<(), RuntimeError> {
-    remove_all(home).map_err(|error| RuntimeError::disk("remove", home, &error))
-}
-
 /// The content address: the plan, the interpreter, and the way of making it.
 fn name(plan: &EnvironmentPlan, interpreter: &str) -> String {
     let mut hash = Sha256::new();
@@ -111,6 +90,12 @@ fn name(plan: &EnvironmentPlan, interpreter: &str) -> String {
         hash.update(part);
     }
     hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The engine's own packages, as the lock has them.
+fn engine<'l>() -> impl Iterator<Item = &'l str> {
+    let lines = LOCK.lines().filter(|line| line.starts_with("promptflow"));
+    lines.map(|line| line.split([' ', '\\']).next().unwrap_or(line))
 }
 
 fn is_local(line: &str) -> bool {
@@ -219,17 +204,39 @@ impl Build<'_> {
         if plan.requirements.is_empty() {
             return Ok(());
         }
+        let (before, _) = self.packages_where_hashed(plan).await?;
+        hashes::refuse(plan, &before)?;
         progress.step(&format!("installing the flow's requirements with {with}"));
-        let names: Vec<&str> = plan.requirements.iter().map(|line| line.line.as_str()).collect();
+        let mut lines: Vec<&str> = plan.requirements.iter().map(|line| line.line.as_str()).collect();
+        // What is installed must go with the engine, and where it does not, the resolver says so.
+        lines.extend(engine());
         let mut command = self.installer();
         let options = self.understood(plan.options.iter().map(|option| option.line.as_str()), &mut command);
-        let requirements = self.file("requirements.txt", &[options, names.join("\n")].join("\n"))?;
+        let requirements = self.file("requirements.txt", &[options, lines.join("\n")].join("\n"))?;
         command.arg("-r").arg(requirements);
         if !plan.constraints.is_empty() {
             let lines: Vec<&str> = plan.constraints.iter().map(|line| line.line.as_str()).collect();
             command.arg("-c").arg(self.file("constraints.txt", &lines.join("\n"))?);
         }
-        self.run(command, "installing the flow's requirements").await
+        let installed = self.run(command, "installing the flow's requirements").await;
+        installed.map_err(|error| {
+            explain::failure(error, &explain::Steps::default(), &plan.requirements, "flowgate's lock")
+        })?;
+        let (after, direct) = self.packages_where_hashed(plan).await?;
+        hashes::refuse_unnamed(plan, &before, &after, &direct)
+    }
+
+    /// What is installed, and which of it came from a URL of its own, for a plan whose hashes are checked.
+    async fn packages_where_hashed(&self, plan: &EnvironmentPlan) -> Result<(Versions, Vec<String>), RuntimeError> {
+        if !plan.checks_hashes() {
+            return Ok(Default::default());
+        }
+        let mut command = Command::new(python_of(&self.folder));
+        command.args(["-I", "-c", LIST]).env_clear().stdin(std::process::Stdio::null()).kill_on_drop(true);
+        let fail =
+            |error: String| RuntimeError::new(Stage::Environment, format!("cannot list what is installed: {error}"));
+        let output = command.output().await.map_err(|error| fail(error.to_string()))?;
+        serde_json::from_slice(&output.stdout).map_err(|error| fail(error.to_string()))
     }
 
     fn make_venv(&self) -> Command {
@@ -288,8 +295,8 @@ impl Build<'_> {
             match name {
                 "--pre" => drop(command.arg("--prerelease=allow")),
                 "--trusted-host" => drop(command.args(["--allow-insecure-host", value])),
-                "--require-hashes" => drop(command.arg("--require-hashes")),
-                "--prefer-binary" | "--use-feature" => {}
+                // What pip wants of every line is seen to before and after.
+                "--require-hashes" | "--prefer-binary" | "--use-feature" => {}
                 "--pypi-url" => kept.push(format!("--index-url {value}")),
                 _ => kept.push(option.to_owned()),
             }

@@ -10,10 +10,16 @@ use crate::wire::clip;
 /// What pip and uv say where requirements cannot be met together.
 const CONFLICTS: [&str; 3] =
     ["requirements are unsatisfiable", "conflicting dependencies", "No solution found when resolving"];
+/// Where uv begins to say why.
+const TITLE: &str = "No solution found when resolving dependencies";
+/// What they say where there is no such package, or no such version of it.
+const ABSENT: [&str; 2] = ["was not found in the package registry", "Could not find a version that satisfies"];
 /// What they say where a package cannot be built; its name follows.
 const UNBUILT: [&str; 2] = ["Failed to build `", "Failed building wheel for "];
 /// And where it has no name yet: it lies in the flow's folder, and its own build would tell its name.
 const NAMELESS: [&str; 2] = ["The build backend returned an error", "Getting requirements to build wheel did not run"];
+/// What they say where a file is not what its line promises; the package follows.
+const MISMATCHES: [&str; 2] = ["Hash mismatch for ", "DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE"];
 /// How many last lines of a log are kept: what went wrong stands at its end.
 const LOG_LINES: usize = 40;
 /// The deepest that uv indents a step of its own.
@@ -34,7 +40,7 @@ impl Steps {
         if indent <= STEP_INDENT && ["error:", "ERROR:", "\u{d7} "].iter().any(|start| text.starts_with(start)) {
             self.error.get_or_insert_with(|| text.to_owned());
         }
-        // Every install begins with the place of its Python, and is silent while it resolves.
+        // uv names its Python, and then is silent while it resolves.
         let text = if text.starts_with("Using Python ") { "resolving the requirements" } else { text };
         (self.error.is_none() && indent <= STEP_INDENT).then_some(text)
     }
@@ -50,12 +56,25 @@ pub(super) fn failure(error: RuntimeError, steps: &Steps, planned: &[PlannedRequ
     let told = |message: String, hint: &str| {
         RuntimeError::new(Stage::Environment, clip(message, 4000)).with_hint(hint).with_log(last_lines(&log))
     };
-    if let Some(from) = log.lines().position(|line| CONFLICTS.iter().any(|words| line.contains(words))) {
+    if let Some(from) = log.lines().position(|line| CONFLICTS.iter().chain(&ABSENT).any(|words| line.contains(words))) {
+        // Its words are the message, and need no log beside it.
         let why = joined(log.lines().skip(from));
         let lines = places(planned, &why).unwrap_or("the requirements".to_owned());
+        let (what, hint) = if ABSENT.iter().any(|words| log.contains(words)) {
+            let hint = "look at the spelling and the version, and at which indexes the requirements name";
+            ("cannot be had from the indexes".to_owned(), hint)
+        } else {
+            let hint = "loosen the requirement that it names, or build a base image of your own with the versions that you need";
+            (format!("cannot be met together with what {base} holds"), hint)
+        };
+        return RuntimeError::new(Stage::Environment, clip(format!("{lines} {what}: {why}"), 4000)).with_hint(hint);
+    }
+    if let Some(at) = log.lines().position(|line| MISMATCHES.iter().any(|words| line.contains(words))) {
+        let about = joined(log.lines().skip(at).take(2));
+        let lines = places(planned, &about).unwrap_or("the requirements".to_owned());
         return told(
-            format!("{lines} cannot be met together with what {base} holds: {why}"),
-            "loosen the requirement that it names, or build a base image of your own with the versions that you need",
+            format!("{lines}: the file on the index has another hash"),
+            "the end of the log shows both: write the hash anew where the version is new, and else do not install it",
         );
     }
     if let Some((line, package)) = log.lines().find_map(|line| Some((line, unbuilt(line)?))) {
@@ -130,8 +149,9 @@ fn mentions(text: &str, name: &str) -> bool {
 
 fn joined<'l>(lines: impl Iterator<Item = &'l str>) -> String {
     let bare = lines
-        .map(|line| line.trim_matches([' ', '\u{d7}', '\u{2570}', '\u{2500}', '\u{25b6}', '\u{2502}', '\u{251c}']));
-    bare.collect::<Vec<_>>().join(" ")
+        .map(|line| line.trim_matches([' ', '\u{d7}', '\u{2570}', '\u{2500}', '\u{25b6}', '\u{2502}', '\u{251c}']))
+        .map(|line| ["error: ", "ERROR: ", "cause: "].iter().find_map(|word| line.strip_prefix(word)).unwrap_or(line));
+    bare.filter(|line| !line.is_empty() && *line != TITLE).collect::<Vec<_>>().join(" ")
 }
 
 fn last_lines(log: &str) -> String {
@@ -180,6 +200,17 @@ mod tests {
         let error = RuntimeError::new(Stage::Environment, "uv could not").with_log(copied);
         assert_eq!(failure(error, &steps, &[], "b").message, "`ete4==4.4.0` could not be built from its source");
         assert_eq!(of("anything else\n").message, "uv could not install the requirements");
+    }
+
+    #[test]
+    fn a_file_of_another_hash_is_named_by_its_line() {
+        for log in [
+            "  \u{d7} Failed to download `promptflow-vectordb==0.2`\n  cause: Hash mismatch for `promptflow-vectordb==0.2`\n\nExpected:\n  sha256:00\n",
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have\n    promptflow-vectordb==0.2 from http://x\n        Expected sha256 00\n",
+        ] {
+            let said = of(log).message;
+            assert_eq!(said, "requirements.txt:1: `promptflow-vectordb`: the file on the index has another hash");
+        }
     }
 
     #[test]
