@@ -153,7 +153,7 @@ fn table(report: &RunReport) -> String {
     for flow in &report.flows {
         let verdict = super::verdict_name(flow.verdict());
         let pad = " ".repeat(width - flow.flow.chars().count());
-        let seconds: f64 = flow.lines.iter().map(|line| line.duration.as_secs_f64()).sum();
+        let seconds: f64 = flow.lines.iter().fold(0.0, |sum, line| sum + line.duration.as_secs_f64());
         out += &format!("{verdict:<8} {}{pad}  {}  {seconds:.2} s  {}\n", flow.flow, counts(flow), flow.backend);
         for (name, value) in &flow.metrics {
             out += &format!("         {name} = {value}\n");
