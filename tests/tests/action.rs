@@ -95,7 +95,7 @@ fn findings_runs_summary_outputs_and_exit_code() {
             "{line}"
         );
     }
-    assert!(done.stdout.contains("\u{200b}    ::set-output name=verdict::passed"), "{}", done.stdout);
+    assert!(done.stdout.contains("    \\u{3a}:set-output name=verdict::passed"), "{}", done.stdout);
 
     let report = folder.path().join("temp/flowgate-report.json");
     let sarif = folder.path().join("temp/flowgate.sarif");
@@ -228,6 +228,37 @@ fn a_repository_without_flows_passes_and_says_so() {
     let sarif = folder.path().join("temp/flowgate.sarif").display().to_string();
     let expected = [("verdict", "passed"), ("report-json", ""), ("sarif-file", &sarif)];
     assert_eq!(outputs(&folder), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[test]
+fn one_malformed_data_file_ends_neither_the_run_nor_its_files() {
+    let folder = workspace();
+    let flow = read(&folder, "repo/good/flow.dag.yaml").replace(", default: 2", "");
+    folder.write("repo/malformed/flow.dag.yaml", &flow);
+    folder.write("repo/malformed/n.py", read(&folder, "repo/good/n.py"));
+    folder.write("repo/malformed/data.jsonl", "{\"x\": 1}\n[2]\n");
+    let done = act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good\nmalformed\n")]);
+    assert_eq!(done.code, Some(2), "{done:?}");
+    let error = "::error file=malformed/flow.dag.yaml,title=flow did not pass::";
+    assert!(done.stdout.contains(error) && done.stdout.contains("line 2: not a JSON object"), "{done:?}");
+    let report: Value = serde_json::from_str(&read(&folder, "temp/flowgate-report.json")).expect("the report is JSON");
+    assert_eq!((&report["flows"][0]["verdict"], &report["flows"][1]["verdict"]), (&json!("passed"), &json!("errored")));
+    assert!(read(&folder, "temp/flowgate.sarif").contains("\"2.1.0\""));
+    assert!(read(&folder, "summary.md").contains("**errored**: 1 of 2 flows passed"));
+    assert!(read(&folder, "output").starts_with("verdict=errored\n"));
+
+    // A file that cannot be written keeps none of the others away, and is found out before the run where it is ours.
+    std::fs::remove_file(folder.path().join("summary.md")).expect("it was written");
+    std::fs::create_dir(folder.path().join("summary.md")).expect("a folder");
+    folder.write("output", "");
+    let done = act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "malformed")]);
+    assert!(done.code == Some(8) && done.stdout.contains("summary.md: "), "{done:?}");
+    assert!(read(&folder, "output").starts_with("verdict=errored\n"));
+    std::fs::remove_file(folder.path().join("temp/flowgate-report.json")).expect("it was written");
+    std::fs::create_dir(folder.path().join("temp/flowgate-report.json")).expect("a folder");
+    let done = act(&folder, push(), &[("INPUT_BACKEND", "process"), ("INPUT_FLOWS", "good")]);
+    assert!(done.code == Some(8) && done.stdout.contains("flowgate-report.json: it is a folder"), "{done:?}");
+    assert!(!done.stdout.contains("good/flow.dag.yaml"), "{done:?}");
 }
 
 /// Findings, excerpts, runs and reports are public; the runner's own files are not.

@@ -314,6 +314,41 @@ fn what_several_rows_and_flows_gave_is_shown_in_short() {
     assert!(done.stdout.contains("more lines; run.json holds all\n"), "{}", done.stdout);
 }
 
+#[test]
+fn data_and_configuration_that_cannot_be_used_error_their_own_flow() {
+    let folder = adding("malformed");
+    folder.write("add/data.jsonl", "{\"x\": 1}\n");
+    for name in ["data", "settings"] {
+        folder.write(&format!("{name}/flow.dag.yaml"), FLOW);
+        folder.write(&format!("{name}/add.py"), ADD);
+        folder.write(&format!("{name}/data.jsonl"), "{\"x\": 1}\n[2]\n");
+    }
+    folder.write("settings/data.jsonl", "{\"x\": 1}\n");
+    folder.write("settings/flowgate.yaml", "environment: 3\n");
+    let done = run(folder.path(), &["--backend", "process", ".", "--report", "out.json"]);
+    let shown = done.stdout.replace(&folder.path().display().to_string(), "HERE");
+    // Without the seconds.
+    let short = |line: &str| {
+        line.strip_suffix(" s  process").and_then(|line| line.rsplit_once("  ")).map(|(line, _)| line.to_owned())
+    };
+    let shown: String = shown.lines().map(|line| short(line).unwrap_or_else(|| line.to_owned()) + "\n").collect();
+    expect![[r#"
+        error: data/flow.dag.yaml: HERE/./data/data.jsonl: line 2: not a JSON object: invalid type: sequence, expected a map at line 1 column 0
+
+        error: settings/flow.dag.yaml: HERE/./settings/flowgate.yaml:1:14: environment: invalid type: integer `3`, expected struct EnvironmentConfig
+
+        passed   add/flow.dag.yaml       1 passed
+        errored  data/flow.dag.yaml      no line
+        errored  settings/flow.dag.yaml  no line
+        1 of 3 flows passed
+    "#]].assert_eq(&shown);
+    assert_eq!(done.code, Some(2), "{done:?}");
+    let report = std::fs::read_to_string(folder.path().join("out.json")).expect("a report");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!((&report["exit_code"], &report["flows"][0]["results"][0]["output"]), (&json!(2), &json!({"sum": 2})));
+    assert_eq!(report["flows"][1]["error"]["type"], "UsageError");
+}
+
 /// A Python that never makes its virtual environment, and what it started.
 #[test]
 fn an_environment_that_takes_for_ever() {

@@ -27,6 +27,9 @@ fn hostile() -> Folder {
         // Not pinned, and in a line that would be a command.
         folder.write(&format!("{name}/requirements.txt"), "promptflow>=1\n##[error]pwn\n");
     }
+    // What a finding repeats.
+    let reference = "outputs:\n  out: {type: string, reference: \"${inputs.##[error]pwn}\"}\n";
+    folder.write("wrong/flow.dag.yaml", reference);
     folder
 }
 
@@ -56,7 +59,7 @@ fn no_command_lets_a_text_become_a_workflow_command() {
         &["check", "--explain-why"],
         &["check", "--diff", "--unsafe-fixes"],
         &["check", "--select", "::error::pwn ##[error]pwn"],
-        &["run", "--backend", "process"],
+        &["run", "--backend", "process", one, HOSTILE[1]],
         &["run", "--backend", "docker"],
         &["run", "::error::\n::error::pwn"],
         &["run", "--backend", "process", one, "--report", "no ##[error]pwn/report.json"],
@@ -128,8 +131,8 @@ fn act_sees_the_commands_of_flowgate_and_no_other() {
     let steps = [
         "flowgate check --explain-why",
         "flowgate check",
-        "flowgate run --backend process",
-        "flowgate action",
+        "flowgate run --backend process '##[error]pwn' ::error::pwn",
+        "GITHUB_WORKSPACE=$PWD flowgate action",
         "flowgate check --format github",
         "cat hostile.txt",
     ];
@@ -149,8 +152,7 @@ fn act_sees_the_commands_of_flowgate_and_no_other() {
     let mut command = Command::new(act);
     command.args(["push", "--json", "-W", ".github/workflows/w.yml", "-P", "ubuntu-latest=-self-hosted"]);
     command.args(["--artifact-server-addr", "127.0.0.1", "--cache-server-addr", "127.0.0.1"]);
-    command.args(["--env", &format!("GITHUB_WORKSPACE={}", folder.path().display())]);
-    command.args(["--env", "INPUT_BACKEND=process", "--env", "INPUT_FLOWS=."]);
+    command.args(["--env", "INPUT_BACKEND=process", "--env", "INPUT_FLOWS=##[error]pwn"]);
     command.current_dir(folder.path().join("w")).env("PATH", path.expect("a search path"));
     command.env("HOME", folder.path()).env("FLOWGATE_CACHE_DIR", flowgate_tests::cache());
     command.env_remove("XDG_CACHE_HOME").env_remove("XDG_CONFIG_HOME");
@@ -158,18 +160,23 @@ fn act_sees_the_commands_of_flowgate_and_no_other() {
     assert_eq!(done.code, Some(0), "{done:?}");
     let said: Vec<Value> = done.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let of = |step: usize| said.iter().filter(move |line| line["stepID"][0] == step.to_string());
-    let parsed = |step| of(step).filter(|line| !line["command"].is_null()).collect::<Vec<_>>();
+    let heard = |step| of(step).map(|line| format!("{} {}\n", line["command"], line["msg"])).collect::<String>();
+    // What GITHUB_OUTPUT and GITHUB_STEP_SUMMARY got is told in the same way.
+    let outputs = [Value::from("verdict"), "report-json".into(), "sarif-file".into()];
+    let of_files = |line: &Value| line["command"] == "summary" || outputs.contains(&line["name"]);
+    let is_command = |line: &&Value| !line["command"].is_null() && !of_files(line);
+    let parsed = |step| of(step).filter(is_command).collect::<Vec<_>>();
     for step in 0..3 {
-        assert!(of(step).any(|line| line["raw_output"] == true), "{said:#?}");
-        assert_eq!(parsed(step), [&Value::Null; 0]);
+        assert!(of(step).any(|line| line["raw_output"] == true), "{}", heard(step));
+        assert_eq!(parsed(step), [&Value::Null; 0], "{}", heard(step));
     }
     for step in 3..5 {
         // Its own commands name a title, and a hostile text is a property or the message of one.
-        assert!(parsed(step).iter().any(|line| line["command"] == "warning"), "{said:#?}");
+        assert!(parsed(step).iter().any(|line| line["command"] == "error"), "{}", heard(step));
         for line in parsed(step) {
             assert!(line["kvPairs"]["title"].is_string(), "{line}");
         }
     }
     // act would have obeyed them.
-    assert_eq!(parsed(5).len(), 2, "{said:#?}");
+    assert_eq!(parsed(5).len(), 2, "{}", heard(5));
 }

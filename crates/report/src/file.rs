@@ -137,8 +137,6 @@ pub fn keep(folder: &Path, prefix: &str, suffix: &str, text: &[u8]) -> io::Resul
 /// Why that did not work, as a lower-case fragment.
 pub fn reason(error: &io::Error) -> String {
     match error.kind() {
-        // What was said here already has its own words.
-        _ if error.raw_os_error().is_none() => error.to_string(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full".to_owned(),
         io::ErrorKind::ReadOnlyFilesystem => "its file system is read-only".to_owned(),
@@ -154,7 +152,7 @@ fn folder(path: &Path) -> &Path {
 fn temporary(path: &Path, old: Option<&Metadata>, text: &[u8]) -> io::Result<NamedTempFile> {
     // A folder that may be written to would let a file go that may not.
     if old.is_some_and(|data| data.permissions().readonly()) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the file is read-only"));
+        return Err(io::Error::other("the file is read-only"));
     }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".flowgate-");

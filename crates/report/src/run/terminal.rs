@@ -222,7 +222,7 @@ fn table(report: &RunReport) -> String {
     for flow in &report.flows {
         let verdict = super::verdict_name(flow.verdict());
         let pad = " ".repeat(width - flow.flow.chars().count());
-        let sum: f64 = flow.lines.iter().map(|line| line.duration.as_secs_f64()).sum();
+        let sum: f64 = flow.lines.iter().fold(0.0, |sum, line| sum + line.duration.as_secs_f64());
         let time = if flow.lines.len() > 1 {
             format!("{:.2} s ({sum:.2} s in rows)", flow.elapsed.as_secs_f64())
         } else {

@@ -70,7 +70,9 @@ async fn write(path: &Path, report: &str, cancel: &Cancel) -> io::Result<()> {
     }
     let (done, written) = tokio::sync::oneshot::channel();
     let (path, report) = (path.to_owned(), report.to_owned());
-    std::thread::Builder::new().spawn(move || done.send(file::write(&path, report.as_bytes())))?;
+    std::thread::Builder::new()
+        .name("report".to_owned())
+        .spawn(move || done.send(file::write(&path, report.as_bytes())))?;
     let given_up = async {
         cancel.cancelled().await;
         tokio::time::sleep(PATIENCE).await;
