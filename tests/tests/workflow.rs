@@ -103,7 +103,7 @@ fn reports_on_standard_output_hold_the_same_data_and_no_command() {
         (&["run", "--backend", "docker", "--report", "-"], json),
     ] {
         let plain = run(&folder, arguments, &[]);
-        assert!(commands(&plain.stdout).len() > 0 || arguments.contains(&"graph"), "{arguments:?}: {plain:?}");
+        assert!(!commands(&plain.stdout).is_empty() || arguments.contains(&"graph"), "{arguments:?}: {plain:?}");
         let done = run(&folder, arguments, &[("GITHUB_ACTIONS", "true")]);
         assert_eq!(commands(&done.stdout), [""; 0], "{arguments:?}");
         assert_eq!(read(&done.stdout), read(&plain.stdout), "{arguments:?}");
@@ -159,7 +159,7 @@ fn act_sees_the_commands_of_flowgate_and_no_other() {
     let done = Finished::of(command.output().expect("act starts"));
     assert_eq!(done.code, Some(0), "{done:?}");
     let said: Vec<Value> = done.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let of = |step: usize| said.iter().filter(move |line| line["stepID"][0] == step.to_string());
+    let of = |step: usize| said.iter().filter(move |line| line["stepID"][0].as_str() == Some(&step.to_string()));
     let heard = |step| of(step).map(|line| format!("{} {}\n", line["command"], line["msg"])).collect::<String>();
     // What GITHUB_OUTPUT and GITHUB_STEP_SUMMARY got is told in the same way.
     let outputs = [Value::from("verdict"), "report-json".into(), "sarif-file".into()];
