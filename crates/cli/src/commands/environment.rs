@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use flowgate_flow::load::{self, Disk};
+use flowgate_flow::load::{self, Within};
 use flowgate_report::check::{display_path, plural};
 use flowgate_report::environment::{json, terminal};
 use flowgate_report::escape;
@@ -52,6 +52,7 @@ async fn show_plan(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failur
 /// What is there is found on this thread alone, as threads take longer to start; what is to be built gets them.
 fn build(cancel: &Cancel, places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
     let files = all_flows(places, &arguments.flows)?;
+    let boundary = super::within(&places.working_directory, &arguments.flows);
     let of_several = files.len() > 1;
     let code = Cell::new(0);
     let leave_out = |name: &str, error: RuntimeError| {
@@ -67,7 +68,7 @@ fn build(cancel: &Cancel, places: &Places, arguments: &BuildArguments) -> Result
     };
     let mut planned = VecDeque::new();
     for file in files {
-        match plan_of(places, &file)? {
+        match plan_of(places, &boundary, &file)? {
             (name, Ok(plan)) => planned.push_back((name, plan)),
             (name, Err(error)) => leave_out(&name, error)?,
         }
@@ -174,7 +175,8 @@ async fn base(cancel: &Cancel, places: &Places, from: Option<&str>, python: &str
 /// The plan of the one flow at a path, with the name that messages use.
 fn planned(places: &Places, flow: &Path) -> Result<(String, EnvironmentPlan), Failure> {
     let file = one_flow(&places.working_directory.join(flow), &flow.display().to_string())?;
-    let (name, plan) = plan_of(places, &file)?;
+    let boundary = super::within(&places.working_directory, &[flow.to_owned()]);
+    let (name, plan) = plan_of(places, &boundary, &file)?;
     Ok((name, plan.map_err(Failure::of)?))
 }
 
@@ -190,10 +192,14 @@ fn all_flows(places: &Places, paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure
 }
 
 /// A flow's name in messages, and its plan.
-fn plan_of(places: &Places, file: &Path) -> Result<(String, Result<EnvironmentPlan, RuntimeError>), Failure> {
+fn plan_of(
+    places: &Places,
+    boundary: &Within,
+    file: &Path,
+) -> Result<(String, Result<EnvironmentPlan, RuntimeError>), Failure> {
     let name = display_path(file, &places.working_directory);
-    let project = load::load_project(&Disk, file);
-    let settings = places.settings(&project.folder)?;
+    let project = load::load_project(boundary, file);
+    let settings = places.settings(boundary, &project.folder)?;
     Ok((name, plan(&project, &settings)))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate_flow::data;
-use flowgate_flow::load::{self, Disk};
+use flowgate_flow::load::{self, Within};
 use flowgate_report::check::display_path;
 use flowgate_report::run::{json, terminal};
 use flowgate_runtime::engines::Choice;
@@ -66,12 +66,14 @@ fn cases(arguments: &RunArguments, places: &Places) -> Result<Vec<Case>, Failure
     if arguments.data.is_some() && flows.len() > 1 {
         return Err(Failure::usage(format!("--data belongs to one flow, and there are {}; name one", flows.len())));
     }
-    flows.iter().map(|flow| case(arguments, places, flow)).collect()
+    let boundary = super::within(&places.working_directory, &arguments.paths);
+    flows.iter().map(|flow| case(arguments, places, &boundary, flow)).collect()
 }
 
-fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, Failure> {
-    let project = load::load_project(&Disk, flow);
+fn case(arguments: &RunArguments, places: &Places, boundary: &Within, flow: &Path) -> Result<Case, Failure> {
+    let project = load::load_project(boundary, flow);
     let name = display_path(flow, &places.working_directory);
+    super::say_if_not_text(flow, &places.working_directory);
     for (input, _) in &arguments.inputs {
         let known =
             |f: &flowgate_flow::project::FlowFile| f.flow.flex || f.flow.inputs.iter().any(|i| i.name.value == *input);
@@ -81,7 +83,7 @@ fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, 
     }
     let (mut rows, notice) = match &arguments.data {
         Some(path) => (load::read_rows(&places.working_directory.join(path)).map_err(Failure::usage)?, None),
-        None if arguments.inputs.is_empty() => match load::sample_rows(&Disk, &project) {
+        None if arguments.inputs.is_empty() => match load::sample_rows(boundary, &project) {
             Ok(sample) => sample,
             Err(cause) => return Ok(Case::unusable(name, Arc::new(project), cause)),
         },
@@ -94,12 +96,15 @@ fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, 
     if let Some(notice) = notice {
         say::note(&format!("{name}: {notice}"));
     }
+    for barred in project.barred.iter().filter(|barred| !barred.keeps_from_running()) {
+        say::note(&format!("{name}: {}, and is not sent into the runtime", barred.message()));
+    }
     for row in &mut rows {
         for (input, value) in &arguments.inputs {
             row.insert(input.clone(), serde_json::Value::String(value.clone()));
         }
     }
-    Ok(match places.settings(&project.folder) {
+    Ok(match places.settings(boundary, &project.folder) {
         Ok(settings) => Case { name, project: Arc::new(project), rows, settings, unusable: None },
         Err(failure) => Case::unusable(name, Arc::new(project), failure.message),
     })
@@ -130,7 +135,6 @@ async fn execute(arguments: &RunArguments, places: &Places, cases: Vec<Case>, ca
         line_timeout: Duration::from_secs(arguments.line_timeout),
         concurrency: std::thread::available_parallelism().map_or(1, usize::from),
         limits: flowgate_runtime::Limits::default(),
-        boundary: None,
     };
     let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
     let progress = progress::Progress::new(names, Status::new(Places::is_live()));
