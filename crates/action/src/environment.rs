@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use flowgate_flow::config::{self, EnvironmentConfig};
-use flowgate_flow::load::{FileSystem, Memory};
+use flowgate_flow::load::{Memory, Within};
 use flowgate_runtime::environment::{Environments, TrustScope, TrustedImages};
 use flowgate_runtime::identity::{Identity, IdentityOptions};
 use flowgate_runtime::plan::Settings;
@@ -82,7 +82,7 @@ pub(crate) fn settings(
     host: &Host,
     inputs: &Inputs,
     event: &Event,
-    fs: &dyn FileSystem,
+    fs: &Within,
     folder: &Path,
 ) -> Result<(Settings, Option<String>), InputError> {
     let loaded = config::load(fs, folder).map_err(|error| InputError(error.to_string()))?;
@@ -112,7 +112,7 @@ pub(crate) fn settings(
         config.images.values_mut().for_each(|image| image.network = false);
     }
     let platform = Some(host.engines.environments.platform.clone());
-    Ok((Settings { config, root, platform, boundary: Some(inputs.workspace.clone()) }, note))
+    Ok((Settings { config, root, platform, boundary: Some(fs.clone()) }, note))
 }
 
 /// What the base revision's copy of a flowgate.yaml says of environments.

@@ -72,7 +72,7 @@ async fn act(host: &Host) -> Result<u8, InputError> {
         ));
     }
 
-    let fs = Within::new(&inputs.workspace).map_err(|error| {
+    let fs = Within::new(&inputs.workspace, "the repository").map_err(|error| {
         InputError(format!("GITHUB_WORKSPACE: cannot read {}: {error}", inputs.workspace.display()))
     })?;
     if let Err(error) = outputs::probe(&inputs) {
@@ -82,7 +82,7 @@ async fn act(host: &Host) -> Result<u8, InputError> {
     let (checked, targets) = check_all(host, &inputs, &fs)?;
     host.commands(&check::github::render(&checked));
     let ran = if targets.is_empty() {
-        host.notice("no flow.dag.yaml or flow.flex.yaml was found");
+        host.notice("there is no flow to run");
         None
     } else {
         Some(run_all(host, &inputs, &event, &fs, &targets).await)
@@ -117,6 +117,10 @@ fn check_all(host: &Host, inputs: &inputs::Inputs, fs: &Within) -> Result<(Check
             TargetError::Path(_) => InputError(format!("input `flows`: {}", error.with_path(path))),
             TargetError::Config(error) => InputError(error.to_string()),
         })?;
+        // Flows that moved must not turn a workflow green for ever.
+        if found.targets.is_empty() && found.excluded.is_empty() {
+            return Err(InputError(format!("input `flows`: {path}: no flow.dag.yaml or flow.flex.yaml was found")));
+        }
         targets.extend(found.targets);
     }
     let mut checked = CheckReport::default();
@@ -144,6 +148,9 @@ async fn run_all(
     for flow in flows {
         let project = load::load_project(fs, flow);
         let name = display_path(flow, &inputs.workspace);
+        for barred in project.barred.iter().filter(|barred| !barred.keeps_from_running()) {
+            host.say(&format!("{name}: {}, and is not sent into the runtime", barred.message()));
+        }
         let settings = environment::settings(host, inputs, event, fs, &project.folder);
         let sampled = load::sample_rows(fs, &project);
         let project = Arc::new(project);
@@ -185,7 +192,6 @@ async fn run_all(
         line_timeout: Duration::from_secs(600),
         concurrency: host.parallelism,
         limits: flowgate_runtime::Limits::default(),
-        boundary: Some(inputs.workspace.clone()),
     };
     let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
     let show = |event: RunEvent| {

@@ -7,15 +7,33 @@
 //! taken out.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use flowgate_flow::config::{CheckConfig, RuleLevel};
-use flowgate_flow::load::{self, Memory};
-use flowgate_flow::{ColumnUnit, FileKind, Project, classify};
+use flowgate_flow::load::{self, Entry, FileSystem, Memory};
+use flowgate_flow::{ColumnUnit, FileKind, Project, classify, include};
 
 use crate::{Facts, Finding, Level, apply};
 
 const FOLDER: &str = "/flow";
+
+/// The files of a fixture, whose folder is its repository.
+struct Repository(Memory);
+
+impl FileSystem for Repository {
+    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        self.0.read(path, limit)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, Entry)>> {
+        self.0.list(folder)
+    }
+
+    fn reaches(&self, path: &Path) -> bool {
+        include::lexical(path).starts_with(FOLDER)
+    }
+}
 
 /// Splits a fixture into its files.
 pub(crate) fn files(fixture: &str) -> Vec<(String, String)> {
@@ -34,7 +52,7 @@ pub(crate) fn files(fixture: &str) -> Vec<(String, String)> {
 pub(crate) fn project(files: &[(String, String)]) -> Project {
     let on_disk: HashMap<PathBuf, Vec<u8>> =
         files.iter().map(|(name, text)| (Path::new(FOLDER).join(name), content(name, text).into_bytes())).collect();
-    let memory = Memory { files: on_disk };
+    let memory = Repository(Memory { files: on_disk });
     let first = Path::new(FOLDER).join(&files[0].0);
     match classify::classify_text(&first, &files[0].1) {
         FileKind::RunSpecification | FileKind::Connection | FileKind::Prompty => {

@@ -31,7 +31,8 @@ impl NamedPath<'_> {
             finding.fix(applicability, format!("write `{path}`"), self.at, as_yaml(path))
         };
         Some(match &self.fact.presence {
-            Presence::File => return None,
+            // Of what is never opened another rule tells.
+            Presence::File | Presence::Special(_) | Presence::Outside => return None,
             Presence::Directory => finding("is a folder").help("name the file in it"),
             Presence::OtherCase(right) => {
                 let finding = finding("is spelled in another case").help(format!("the file is `{right}`"));

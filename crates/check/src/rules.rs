@@ -20,6 +20,7 @@ mod dropped_by_pip;
 mod duplicate_node_name;
 mod duplicate_tool_input;
 mod duplicate_yaml_key;
+mod empty_flow;
 mod empty_output_reference;
 mod implicit_requirements;
 mod import_newer_than_pin;
@@ -59,6 +60,7 @@ mod newer_python_needed;
 mod no_tool_in_source;
 mod node_order_drops_message_format;
 mod non_literal_init_input;
+mod outside_repository;
 mod pinned_promptflow;
 mod private_feed_credential;
 mod prompt_variable_not_supplied;
@@ -101,10 +103,12 @@ pub const ALL: &[Rule] = &[
     yaml_syntax::RULE,
     misplaced_tab::RULE,
     duplicate_yaml_key::RULE,
+    empty_flow::RULE,
     wrong_shape::RULE,
     unknown_key::RULE,
     unused_ignore::RULE,
     several_flow_files::RULE,
+    outside_repository::RULE,
     additional_include_not_found::RULE,
     additional_include_collision::RULE,
     additional_include_nested_zip::RULE,

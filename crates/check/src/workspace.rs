@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowgate_flow::config::{CheckConfig, Config, ConfigError};
-use flowgate_flow::load::{self, FileSystem};
+use flowgate_flow::load::{self, Entry, FileSystem};
 use flowgate_flow::{FileKind, Project, classify, include};
 
 use crate::config::{self, Configurations};
@@ -172,14 +172,17 @@ impl Unit {
 /// The flow that names a requirements file: in its folder, or in one of the two folders above.
 fn owner(fs: &dyn FileSystem, path: &Path) -> Option<PathBuf> {
     let path = include::lexical(path);
-    let folder = path.parent()?;
-    folder.ancestors().take(3).find_map(|folder| {
+    flows_near(fs, path.parent()?).find(|flow| load::load_project(fs, flow).find(&path).is_some())
+}
+
+/// The flows in a folder and in the two folders above, the nearest first.
+pub fn flows_near<'f>(fs: &'f dyn FileSystem, folder: &'f Path) -> impl Iterator<Item = PathBuf> + 'f {
+    folder.ancestors().take(3).flat_map(|folder| {
         let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let names = fs.list(listed).ok()?;
+        let names = fs.list(listed).unwrap_or_default().into_iter();
         let flows = names
-            .into_iter()
-            .filter(|(name, is_folder)| !is_folder && classify::classify(Path::new(name)) == FileKind::Flow);
-        flows.map(|(name, _)| folder.join(name)).find(|flow| load::load_project(fs, flow).find(&path).is_some())
+            .filter(|(name, entry)| *entry != Entry::Folder && classify::classify(Path::new(name)) == FileKind::Flow);
+        flows.map(|(name, _)| folder.join(name))
     })
 }
 
@@ -201,7 +204,7 @@ impl Default for Options {
 
 /// Finds what [`targets`] gives for a path, and checks it at once. Each project is `made` into what
 /// is kept of it where it was checked, on every core; that is handed over in any order, one at a time.
-/// Gives how many there were.
+/// Gives how many there were, and what was left out.
 ///
 /// # Errors
 /// See [`TargetError`].
@@ -211,16 +214,16 @@ pub fn check_path<T>(
     options: &Options,
     made: impl Fn(Project, Vec<Finding>) -> T + Sync,
     each: impl FnMut(T) + Send,
-) -> Result<usize, TargetError> {
+) -> Result<(usize, Vec<(PathBuf, String)>), TargetError> {
     let count = AtomicUsize::new(0);
     let each = Mutex::new(each);
-    find(fs, path, options.threads, |target| {
+    let excluded = find(fs, path, options.threads, |target| {
         count.fetch_add(1, Ordering::Relaxed);
         let (project, findings) = check_one(fs, &target, &options.selection);
         let made = made(project, findings);
         lock(&each)(made);
     })?;
-    Ok(count.into_inner())
+    Ok((count.into_inner(), excluded))
 }
 
 /// Checks targets as [`check_path`] does, with the index of each.

@@ -1,5 +1,6 @@
 //! The arguments, as clap reads them; their documentation is the help text.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -209,7 +210,7 @@ pub(crate) enum DoctorCommand {
 pub(crate) struct CheckVersionArguments {
     /// A flow, a folder that holds one, or an image.
     #[arg(default_value = ".", value_name = "FLOW|IMAGE")]
-    pub(crate) image: String,
+    pub(crate) image: OsString,
     #[command(flatten)]
     pub(crate) identity: IdentityArguments,
     /// How to print what was found.
@@ -221,7 +222,7 @@ pub(crate) struct CheckVersionArguments {
 pub(crate) struct FeedArguments {
     /// A flow, a folder that holds one, or the URL of a feed's index.
     #[arg(default_value = ".", value_name = "FLOW|URL")]
-    pub(crate) feed: String,
+    pub(crate) feed: OsString,
     /// Look for this package, too.
     #[arg(long, value_name = "NAME", value_parser = package_name)]
     pub(crate) package: Option<String>,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use flowgate_check::{Finding, workspace};
-use flowgate_flow::load::{self, Disk, FileSystem};
+use flowgate_flow::load::{self, Disk, Entry, FileSystem, Within};
 use flowgate_flow::{FileKind, Project, classify};
 use flowgate_report::check::display_path;
 use flowgate_report::{escape, file};
@@ -110,8 +110,23 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
 
 /// What the checker says of a flow that failed: nothing where its configuration cannot be used, which the checker itself
 /// would say.
-fn findings(project: &Project) -> Vec<Finding> {
-    workspace::check_project(&Disk, project).unwrap_or_default()
+fn findings(boundary: &Within, project: &Project) -> Vec<Finding> {
+    workspace::check_project(boundary, project).unwrap_or_default()
+}
+
+/// What may be read for the paths that the user names, and for the flows that a requirements file among them is
+/// checked with.
+fn within(base: &Path, named: &[PathBuf]) -> Within {
+    let mut paths = Vec::new();
+    for path in named {
+        let path = base.join(path);
+        let may_be_of_flow = path.extension().is_some_and(|extension| extension == "txt");
+        if may_be_of_flow && let Some(folder) = path.parent() {
+            paths.extend(workspace::flows_near(&Disk, folder));
+        }
+        paths.push(path);
+    }
+    Within::of_named(paths.iter().map(PathBuf::as_path))
 }
 
 /// How many flows a message names.
@@ -122,14 +137,30 @@ fn flows(path: &Path, named: &str) -> Result<Vec<PathBuf>, Failure> {
     if !path.exists() {
         return Err(Failure::usage(format!("{named}: there is no such file or folder")));
     }
-    if path.is_file() && !may_be_flow(path) {
+    if !path.is_dir() && !may_be_flow(path) {
         return Err(Failure::usage(format!("{named}: not a flow")));
     }
     let found = load::discover(path).map_err(|error| Failure::infrastructure(format!("{named}: {error}")))?;
     if found.is_empty() {
-        return Err(Failure::usage(format!("{named}: no flow.dag.yaml or flow.flex.yaml was found")));
+        return Err(no_flow(named));
     }
     Ok(found)
+}
+
+/// Says that a path is not as it is shown.
+fn say_if_not_text(path: &Path, base: &Path) {
+    if path.to_str().is_none() {
+        let shown = display_path(path, base);
+        say::note(&format!("{shown}: the path is not UTF-8; what cannot be shown of it is shown as `\u{fffd}`"));
+    }
+}
+
+/// A path that was named for nothing: a typing mistake, or flows that moved, must not pass.
+fn no_flow(named: &str) -> Failure {
+    Failure {
+        hint: Some(format!("`flowgate check --explain-why {named}` says which files are passed over, and why")),
+        ..Failure::usage(format!("{named}: no flow.dag.yaml or flow.flex.yaml was found"))
+    }
 }
 
 /// A flow may have any name that is YAML's, where the user names it.
@@ -144,7 +175,7 @@ fn may_be_flow(file: &Path) -> bool {
 /// The one flow at a path, for a command that takes no more: the flow that a folder holds itself, else the only one
 /// below it.
 fn one_flow(path: &Path, named: &str) -> Result<PathBuf, Failure> {
-    let own = Disk.list(path).unwrap_or_default().into_iter().filter(|(_, is_folder)| !is_folder);
+    let own = Disk.list(path).unwrap_or_default().into_iter().filter(|(_, entry)| *entry != Entry::Folder);
     let own = own.map(|(name, _)| path.join(name)).filter(|path| classify::classify(path) == FileKind::Flow);
     let mut flows = match own.collect::<Vec<PathBuf>>() {
         own if own.is_empty() => flows(path, named)?,

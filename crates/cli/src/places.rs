@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowgate_flow::config;
-use flowgate_flow::load::Disk;
+use flowgate_flow::load::Within;
 use flowgate_runtime::backend::process::ProcessOptions;
 use flowgate_runtime::engines::{Endpoint, Engines};
 use flowgate_runtime::environment::{Environments, PackageAccess, RegistryCache, TrustScope, TrustedImages};
@@ -109,15 +109,15 @@ impl Places {
         self
     }
 
-    /// What the environment of a flow in that folder depends on, beside the flow.
-    pub(crate) fn settings(&self, folder: &Path) -> Result<Settings, Failure> {
-        let loaded = config::load(&Disk, folder).map_err(|error| Failure::usage(error.to_string()))?;
+    /// What the environment of a flow in that folder depends on, beside the flow, of what the boundary lets in.
+    pub(crate) fn settings(&self, boundary: &Within, folder: &Path) -> Result<Settings, Failure> {
+        let loaded = config::load(boundary, folder).map_err(|error| Failure::usage(error.to_string()))?;
         let root = loaded.file.as_ref().and_then(|file| file.path.parent()).unwrap_or(folder).to_owned();
         Ok(Settings {
             config: loaded.config.environment.clone(),
             root,
             platform: Some(self.engines.environments.platform.clone()),
-            boundary: None,
+            boundary: Some(boundary.clone()),
         })
     }
 

@@ -179,11 +179,8 @@ pub fn load(fs: &dyn FileSystem, folder: &Path) -> Result<Loaded, ConfigError> {
 /// # Errors
 /// See [`load`].
 pub fn load_in(fs: &dyn FileSystem, folder: &Path) -> Result<Option<Loaded>, ConfigError> {
-    if !fs.reaches(folder) {
-        return Ok(None);
-    }
     let path = folder.join(FILE_NAME);
-    match fs.read(&path, MAX_BYTES) {
+    match fs.read_configuration(&path, MAX_BYTES) {
         Ok(bytes) => ConfigFile::new(path, bytes)?.loaded().map(Some),
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
             Ok(None)

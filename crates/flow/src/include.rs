@@ -12,6 +12,9 @@ use crate::project::{PathFact, Presence};
 /// More are not looked at: no flow has them, and each path of a flow is looked for in each.
 pub(crate) const MAX_INCLUDES: usize = 1000;
 
+/// What no merged folder holds: what tools leave behind, copies, caches and histories. So it is with virtual environments.
+pub const LEFT_BEHIND: [&str; 5] = [".git", ".runs", ".promptflow", "__pycache__", "node_modules"];
+
 /// One entry of `additional_includes`, and what it leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Included {

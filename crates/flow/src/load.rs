@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,26 +15,27 @@ use crate::text::LineIndex;
 use crate::yaml;
 
 mod assistant;
+mod barred;
 mod discover;
+mod disk;
 mod includes;
 mod overlay;
 mod passed_over;
 mod python;
 mod requirements;
 mod sample;
+mod siblings;
 mod templates;
 mod within;
 
 pub use assistant::assistant_inputs;
 pub use discover::{discover, discover_all, discover_some};
-
+pub use disk::{Disk, open_file, special};
 pub use overlay::Overlay;
 pub use passed_over::{PassedOver, passed_over};
 pub use sample::{Sample, data_rows, sample_rows};
-pub use within::Within;
-mod siblings;
-
 pub use siblings::{file_references, kind_of, load_sibling};
+pub use within::Within;
 
 /// How many names of a folder are offered as candidates.
 const MAX_CANDIDATES: usize = 256;
@@ -49,11 +50,11 @@ pub trait FileSystem {
     /// The operating system's.
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>>;
 
-    /// Names in a folder, with true for folders; links count as what they lead to.
+    /// What is in a folder, by name; links count as what they lead to.
     ///
     /// # Errors
     /// The operating system's.
-    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>>;
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, Entry)>>;
 
     /// The one path of a file that several paths lead to.
     fn identity(&self, path: &Path) -> PathBuf {
@@ -64,63 +65,32 @@ pub trait FileSystem {
     fn reaches(&self, _path: &Path) -> bool {
         true
     }
-}
 
-/// The disk.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Disk;
-
-impl FileSystem for Disk {
-    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(path)?;
-        let about = file.metadata()?;
-        // A named pipe or a device would block or never end.
-        if !about.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        let length = usize::try_from(about.len()).unwrap_or(limit).min(limit);
-        let mut bytes = vec![0; length];
-        // Some file systems do not know.
-        if length == 0 {
-            file.take(limit as u64).read_to_end(&mut bytes)?;
-            return Ok(bytes);
-        }
-        let mut filled = 0;
-        while filled < length {
-            match file.read(bytes.get_mut(filled..).unwrap_or_default()) {
-                Ok(0) => break,
-                Ok(more) => filled += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        bytes.truncate(filled);
-        Ok(bytes)
+    /// A `flowgate.yaml`, which may be above all that is reached.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn read_configuration(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        self.read(path, limit)
     }
 
-    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
-        names(folder, |link| Some(link.metadata().ok()?.is_dir()))
-    }
-
-    fn identity(&self, path: &Path) -> PathBuf {
-        overlay::canonical(path)
+    /// What is reached, for messages: `the repository`.
+    fn boundary(&self) -> &str {
+        "the repository"
     }
 }
 
-/// Names in a folder of the disk, in order, with true for folders. `leads_to_folder` judges links; one that leads
-/// nowhere is not there.
-fn names(folder: &Path, leads_to_folder: impl Fn(&Path) -> Option<bool>) -> io::Result<Vec<(String, bool)>> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        let is_folder = if kind.is_symlink() { leads_to_folder(&entry.path()) } else { Some(kind.is_dir()) };
-        if let (Ok(name), Some(is_folder)) = (entry.file_name().into_string(), is_folder) {
-            names.push((name, is_folder));
-        }
-    }
-    names.sort();
-    Ok(names)
+/// What an entry of a folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entry {
+    /// A file.
+    File,
+    /// A folder.
+    Folder,
+    /// What is never opened, for people: `a named pipe`.
+    Special(&'static str),
+    /// A link to what is never looked at, and what git keeps for itself.
+    Outside,
 }
 
 /// Files in memory, for tests and for text that is not on the disk.
@@ -136,7 +106,7 @@ impl FileSystem for Memory {
         Ok(bytes[..bytes.len().min(limit)].to_vec())
     }
 
-    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, Entry)>> {
         let folder = include::lexical(folder);
         let mut names: Vec<_> = self
             .files
@@ -144,7 +114,7 @@ impl FileSystem for Memory {
             .filter_map(|path| {
                 let rest = path.strip_prefix(&folder).ok()?;
                 let first = rest.components().next()?.as_os_str().to_str()?.to_owned();
-                Some((first, rest.components().count() > 1))
+                Some((first, if rest.components().count() > 1 { Entry::Folder } else { Entry::File }))
             })
             .collect();
         names.sort();
@@ -174,6 +144,7 @@ pub fn load_project(fs: &dyn FileSystem, flow_file: &Path) -> Project {
     if let Some((name, path)) = requirements {
         loader.requirements(&includes, &name, path, false, &mut Vec::new());
     }
+    loader.gather_barred();
     loader.project
 }
 
@@ -182,6 +153,7 @@ pub fn load_requirements(fs: &dyn FileSystem, path: &Path) -> Project {
     let mut loader = Loader::new(fs, path);
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("requirements.txt");
     loader.requirements(&Includes::default(), name, path.to_owned(), false, &mut Vec::new());
+    loader.gather_barred();
     loader.project
 }
 
@@ -193,7 +165,7 @@ pub fn is_folder(path: &Path) -> Option<bool> {
 struct Loader<'f> {
     fs: &'f dyn FileSystem,
     /// By the folder's path as it is asked for: this is asked often, and paths as such are slow to compare.
-    listings: HashMap<OsString, Vec<(String, bool)>>,
+    listings: HashMap<OsString, Vec<(String, Entry)>>,
     project: Project,
     /// For how many more paths candidates are gathered.
     suggestions: usize,
@@ -279,18 +251,27 @@ impl Loader<'_> {
     fn presence(&mut self, at: &Path, written: &str) -> Presence {
         // "." and ".." have no name of their own in any listing.
         let (Some(parent), Some(name)) = (at.parent(), at.file_name().and_then(|n| n.to_str())) else {
-            return Presence::Directory;
+            return if self.fs.reaches(at) { Presence::Directory } else { Presence::Outside };
         };
-        // Reading it says why it cannot be read.
-        if !self.fs.reaches(at) {
-            return Presence::File;
-        }
+        let fs = self.fs;
         let listing = self.listing(parent);
-        if let Some((_, folder)) = listing.iter().find(|(n, _)| n == name) {
-            return if *folder { Presence::Directory } else { Presence::File };
+        if let Some((_, entry)) = listing.iter().find(|(n, _)| n == name) {
+            return match entry {
+                Entry::File => Presence::File,
+                Entry::Folder => Presence::Directory,
+                Entry::Special(what) => Presence::Special(what),
+                Entry::Outside => Presence::Outside,
+            };
+        }
+        if !fs.reaches(at) {
+            return Presence::Outside;
+        }
+        // What was named is reached, and what it is in is not.
+        if !fs.reaches(parent) {
+            return if fs.list(at).is_ok() { Presence::Directory } else { Presence::File };
         }
         match listing.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
-            Some((other, false)) => {
+            Some((other, Entry::File)) => {
                 let stem = written.strip_suffix(name).unwrap_or("");
                 Presence::OtherCase(format!("{stem}{other}"))
             }
@@ -298,7 +279,7 @@ impl Loader<'_> {
         }
     }
 
-    fn listing(&mut self, folder: &Path) -> &[(String, bool)] {
+    fn listing(&mut self, folder: &Path) -> &[(String, Entry)] {
         let fs = self.fs;
         let key = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         if !self.listings.contains_key(key.as_os_str()) {
@@ -318,7 +299,7 @@ impl Loader<'_> {
         }
         for folder in folders {
             for at in includes.places(&self.project.folder, if folder.is_empty() { "." } else { folder }) {
-                let names = self.listing(&at).iter().filter(|(_, is_folder)| !is_folder).take(MAX_CANDIDATES);
+                let names = self.listing(&at).iter().filter(|(_, entry)| *entry == Entry::File).take(MAX_CANDIDATES);
                 found.extend(
                     names.map(|(name, _)| if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") }),
                 );
@@ -333,6 +314,7 @@ fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -12,7 +12,7 @@ use crate::prompty::Prompty;
 use crate::python::Module;
 use crate::requirements::{Encoding, Requirements};
 use crate::run::RunSpecification;
-use crate::span::Spanned;
+use crate::span::{Span, Spanned};
 use crate::template::Template;
 use crate::text::LineIndex;
 use crate::yaml::Document;
@@ -57,6 +57,64 @@ pub struct Project {
     pub included: Vec<Included>,
     /// The files in the flow's folder of a name by which the SDK finds a flow in a folder.
     pub flow_files: Vec<String>,
+    /// What was not looked at, in order of place.
+    pub barred: Vec<Barred>,
+}
+
+/// What is named, or is in the flow's merged folder, and is never opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Barred {
+    /// As written where it is named, else its path in the merged folder.
+    pub path: String,
+    /// Where it is named; `None` for what is merely there.
+    pub at: Option<(FileId, Span)>,
+    /// Why.
+    pub bar: Bar,
+}
+
+/// Why something is never opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bar {
+    /// It is outside what is named here, such as `the repository`, or a link that leads there.
+    Outside(String),
+    /// It is what is named here, such as `a named pipe`.
+    Special(&'static str),
+}
+
+impl Barred {
+    /// What is wrong with it, as a lower-case fragment.
+    pub fn message(&self) -> String {
+        let path = &self.path;
+        let is_of_git = || path.split(['/', '\\']).any(|part| part.eq_ignore_ascii_case(".git"));
+        match (&self.bar, self.at) {
+            (Bar::Special(what), Some(_)) => format!("`{path}` is {what}, not a file"),
+            (Bar::Special(what), None) => format!("the flow's folder holds `{path}`, which is {what}"),
+            (Bar::Outside(_), Some(_)) if is_of_git() => format!("`{path}` belongs to git"),
+            (Bar::Outside(boundary), Some(_)) => format!("`{path}` is outside {boundary}"),
+            (Bar::Outside(boundary), None) => {
+                format!("the flow's folder holds `{path}`, a link that leads out of {boundary}")
+            }
+        }
+    }
+
+    /// The next step.
+    pub fn help(&self) -> &'static str {
+        match (&self.bar, self.at) {
+            (Bar::Special(_), Some(_)) => "name a regular file: nothing else is opened",
+            (Bar::Special(_), None) => "remove it: it is not sent into a runtime",
+            (Bar::Outside(_), Some(_)) => {
+                "nothing outside is read or sent into a runtime: move it inside, or name a folder that holds both on the command line"
+            }
+            (Bar::Outside(_), None) => {
+                "nothing outside is read or sent into a runtime: remove the link, or put a copy in its place"
+            }
+        }
+    }
+
+    /// False for what a flow runs without.
+    pub fn keeps_from_running(&self) -> bool {
+        self.at.is_some() || matches!(self.bar, Bar::Outside(_))
+    }
 }
 
 /// A flow with its text.
@@ -68,6 +126,14 @@ pub struct FlowFile {
     pub document: Document,
     /// Its nouns.
     pub flow: Flow,
+}
+
+impl FlowFile {
+    /// True where the file says nothing at all, in whatever spelling.
+    pub fn is_empty(&self) -> bool {
+        let root = &self.document.root;
+        self.document.is_complete() && (root.is_null() || root.mapping().is_some_and(<[_]>::is_empty))
+    }
 }
 
 /// An assistant definition.
@@ -207,10 +273,14 @@ pub struct PathFact {
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
-    /// A file, or what may not be looked at: whoever reads it is told so.
+    /// A file.
     File,
     /// A directory.
     Directory,
+    /// What is never opened, for people: `a named pipe`.
+    Special(&'static str),
+    /// What is never looked at, whether something is there or not.
+    Outside,
     /// Nothing.
     Missing,
     /// Nothing of that spelling, but a name that differs in upper and lower case only: the whole

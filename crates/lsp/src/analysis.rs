@@ -7,7 +7,7 @@ use flowgate_check::workspace::check_project;
 use flowgate_check::{Facts, Finding};
 use flowgate_flow::Project;
 use flowgate_flow::config::CheckConfig;
-use flowgate_flow::load::{self, Disk, FileSystem};
+use flowgate_flow::load::{self, FileSystem};
 
 /// What is analysed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,8 +58,7 @@ pub(crate) fn analyse(fs: &dyn FileSystem, unit: &Unit) -> Analysis {
         Unit::Requirements(path) => load::load_requirements(fs, path),
         Unit::Sibling(path) => load::load_sibling(fs, path),
     };
-    // The configuration counts as saved: half of a rule's name is no other rule's name.
-    match check_project(&Disk, &project) {
+    match check_project(fs, &project) {
         Ok(findings) => Analysis { project, findings, config_error: None },
         Err(error) => {
             let findings = flowgate_check::check(&project, &CheckConfig::default(), &Facts::default());

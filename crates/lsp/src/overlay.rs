@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flowgate_flow::include::lexical;
-use flowgate_flow::load::{Disk, FileSystem};
+use flowgate_flow::load::{Entry, FileSystem, Within};
 
 use crate::documents::Documents;
 
@@ -13,41 +13,58 @@ use crate::documents::Documents;
 #[derive(Debug, Clone)]
 pub(crate) struct Overlay {
     documents: Arc<Documents>,
+    within: Within,
 }
 
 impl Overlay {
-    pub(crate) fn new(documents: Arc<Documents>) -> Self {
-        Self { documents }
+    /// What belongs to a file: all of the folders that the editor has open, and of the file's repository.
+    pub(crate) fn new(documents: Arc<Documents>, roots: &[PathBuf], file: &Path) -> Self {
+        let named = roots.iter().map(PathBuf::as_path).chain([file]);
+        Self { documents, within: Within::of_named(named) }
     }
 }
 
 impl FileSystem for Overlay {
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
         match self.documents.get(&lexical(path)) {
-            Some(document) => {
+            Some(document) if self.reaches(path) => {
                 let bytes = document.text.as_bytes();
                 Ok(bytes.get(..limit).unwrap_or(bytes).to_vec())
             }
-            None => Disk.read(path, limit),
+            _ => self.within.read(path, limit),
         }
     }
 
-    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, Entry)>> {
         let at = lexical(folder);
         let unsaved = self.documents.iter().filter(|(path, document)| !document.saved && path.parent() == Some(&at));
         let unsaved: Vec<_> =
-            unsaved.filter_map(|(path, _)| Some((path.file_name()?.to_str()?.to_owned(), false))).collect();
-        let mut names = match Disk.list(folder) {
+            unsaved.filter_map(|(path, _)| Some((path.file_name()?.to_str()?.to_owned(), Entry::File))).collect();
+        let mut names = match self.within.list(folder) {
             Err(_) if !unsaved.is_empty() => Vec::new(),
             listed => listed?,
         };
         names.extend(unsaved);
         names.sort();
-        names.dedup();
+        // Of a text and what it is in front of, the text comes first.
+        names.dedup_by(|one, other| one.0 == other.0);
         Ok(names)
     }
 
     fn identity(&self, path: &Path) -> PathBuf {
-        Disk.identity(path)
+        self.within.identity(path)
+    }
+
+    fn reaches(&self, path: &Path) -> bool {
+        self.within.reaches(path)
+    }
+
+    /// The configuration counts as saved: half of a rule's name is not another rule's name.
+    fn read_configuration(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        self.within.read_configuration(path, limit)
+    }
+
+    fn boundary(&self) -> &str {
+        self.within.boundary()
     }
 }

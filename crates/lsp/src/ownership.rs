@@ -6,11 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use flowgate_flow::load::{self, FileSystem};
+use flowgate_flow::config::FILE_NAME;
+use flowgate_flow::load::{self, Entry, FileSystem};
 use flowgate_flow::{FileKind, classify};
 
 use crate::analysis::reads;
+use crate::documents::Documents;
+use crate::overlay::Overlay;
 
 /// How many flows are kept; a workspace of more is indexed in part.
 const MAX_FLOWS: usize = 4096;
@@ -65,12 +69,13 @@ impl Ownership {
 }
 
 /// Loads one flow for the files that it names.
-pub(crate) fn sight(fs: &dyn FileSystem, flow: &Path) -> Sighting {
-    (flow.to_owned(), reads(&load::load_project(fs, flow)))
+pub(crate) fn sight(documents: &Arc<Documents>, roots: &[PathBuf], flow: &Path) -> Sighting {
+    let fs = Overlay::new(documents.clone(), roots, flow);
+    (flow.to_owned(), reads(&load::load_project(&fs, flow)))
 }
 
 /// Loads the flows in a file's folder and in the folders above it.
-pub(crate) fn sight_near(fs: &dyn FileSystem, file: &Path, roots: &[PathBuf]) -> Vec<Sighting> {
+pub(crate) fn sight_near(documents: &Arc<Documents>, roots: &[PathBuf], file: &Path) -> Vec<Sighting> {
     let Some(folder) = file.parent() else { return Vec::new() };
     let root = roots.iter().filter(|root| folder.starts_with(root)).max_by_key(|root| root.components().count());
     let folders: Vec<&Path> = match root {
@@ -79,17 +84,18 @@ pub(crate) fn sight_near(fs: &dyn FileSystem, file: &Path, roots: &[PathBuf]) ->
     };
     let mut found = Vec::new();
     for folder in folders {
+        let fs = Overlay::new(documents.clone(), roots, &folder.join(FILE_NAME));
         let names = fs.list(folder).unwrap_or_default().into_iter();
-        let flows =
-            names.filter(|(name, is_folder)| !is_folder && classify::classify(Path::new(name)) == FileKind::Flow);
+        let flows = names
+            .filter(|(name, entry)| *entry != Entry::Folder && classify::classify(Path::new(name)) == FileKind::Flow);
         found.extend(flows.map(|(name, _)| folder.join(name)));
     }
     found.truncate(MAX_OWNERS);
-    found.iter().map(|flow| sight(fs, flow)).collect()
+    found.iter().map(|flow| sight(documents, roots, flow)).collect()
 }
 
 /// Loads the flows below a workspace folder.
-pub(crate) fn sight_below(fs: &dyn FileSystem, root: &Path) -> Vec<Sighting> {
+pub(crate) fn sight_below(documents: &Arc<Documents>, root: &PathBuf) -> Vec<Sighting> {
     let flows = load::discover_some(root, MAX_ENTRIES);
-    flows.iter().take(MAX_FLOWS).map(|flow| sight(fs, flow)).collect()
+    flows.iter().take(MAX_FLOWS).map(|flow| sight(documents, std::slice::from_ref(root), flow)).collect()
 }

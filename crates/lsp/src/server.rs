@@ -21,7 +21,6 @@ use crate::actions::{Basis, FIX_ALL};
 use crate::convert;
 use crate::documents::Document;
 use crate::lifecycle::Lifecycle;
-use crate::overlay::Overlay;
 use crate::ownership::sight_below;
 use crate::publish::{Shared, keep_publishing};
 
@@ -50,8 +49,8 @@ impl FlowgateServer {
         for root in roots {
             let shared = self.shared.clone();
             tokio::task::spawn_blocking(move || {
-                let fs = Overlay::new(shared.lock().documents().clone());
-                let sightings = sight_below(&fs, &root);
+                let documents = shared.lock().documents().clone();
+                let sightings = sight_below(&documents, &root);
                 shared.update(|state| state.found(sightings));
             });
         }

@@ -78,10 +78,14 @@ pub(crate) struct Done {
 impl Job {
     /// Analyses.
     pub(crate) fn run(&self) -> Done {
-        let fs = Overlay::new(self.documents.clone());
-        let near = self.lookouts.iter().flat_map(|file| sight_near(&fs, file, &self.roots));
-        let sightings = near.chain(self.changed_flows.iter().map(|flow| sight(&fs, flow))).collect();
-        let analyses = self.units.iter().map(|unit| (unit.clone(), analyse(&fs, unit))).collect();
+        let near = self.lookouts.iter().flat_map(|file| sight_near(&self.documents, &self.roots, file));
+        let changed = self.changed_flows.iter().map(|flow| sight(&self.documents, &self.roots, flow));
+        let sightings = near.chain(changed).collect();
+        let analysed = |unit: &Unit| {
+            let fs = Overlay::new(self.documents.clone(), &self.roots, unit.path());
+            (unit.clone(), analyse(&fs, unit))
+        };
+        let analyses = self.units.iter().map(analysed).collect();
         Done { at: self.at, lookouts: self.lookouts.clone(), sightings, analyses }
     }
 

@@ -4,11 +4,11 @@
 //! followed here and never packed, so that nothing inside a runtime depends on this machine.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use flowgate_flow::load::{FileSystem, Within};
+use flowgate_flow::load::{FileSystem, Within, open_file};
 use flowgate_flow::{Project, include};
 
 use crate::error::{RuntimeError, Stage};
@@ -20,31 +20,28 @@ pub const MAX_BYTES: u64 = 256 << 20;
 pub const MAX_ENTRIES: usize = 20_000;
 /// How deep folders may lie in each other.
 const MAX_DEPTH: usize = 64;
-/// What tools leave behind: copies, caches, histories.
-const SKIPPED: [&str; 5] = [".git", ".runs", ".promptflow", "__pycache__", "node_modules"];
 
 /// Packs the flow's folder with its `additional_includes` merged in: an include stands under its
 /// base name, its files win over files of the folder, and the last include wins. Blocks.
 ///
-/// With a `boundary`, nothing outside that folder and nothing of git's is packed, wherever includes and links lead, nor
-/// is it said whether it is there.
+/// Nothing outside the `boundary`, which is the flow's folder where none is given, and nothing of git's is packed,
+/// wherever includes and links lead, nor is it said whether it is there.
 ///
 /// # Errors
 /// [`FlowError::Refused`] where an include is missing, something leads over the boundary, or the
 /// folder is too large; [`FlowError::Runtime`] where a file cannot be read.
-pub fn pack(project: &Project, boundary: Option<&Path>) -> Result<Vec<u8>, FlowError> {
+pub fn pack(project: &Project, boundary: Option<&Within>) -> Result<Vec<u8>, FlowError> {
     pack_within(project, boundary, MAX_BYTES)
 }
 
-fn pack_within(project: &Project, boundary: Option<&Path>, limit: u64) -> Result<Vec<u8>, FlowError> {
+fn pack_within(project: &Project, boundary: Option<&Within>, limit: u64) -> Result<Vec<u8>, FlowError> {
+    let folder = std::path::absolute(&project.folder).map_err(|error| unreadable(&project.folder, &error))?;
     let boundary = match boundary {
-        Some(path) => Some(Within::new(path).map_err(|error| unreadable(path, &error))?),
-        None => None,
+        Some(boundary) => boundary.clone(),
+        None => Within::new(&folder, "the flow's folder").map_err(|error| unreadable(&folder, &error))?,
     };
     let mut tree = Tree { boundary, entries: BTreeMap::new(), inside: Vec::new() };
-    // The folder of `flow.dag.yaml` itself is the empty path.
-    let folder = if project.folder.as_os_str().is_empty() { Path::new(".") } else { &project.folder };
-    tree.add(folder, Path::new(""))?;
+    tree.add(&folder, Path::new(""))?;
     for written in project.includes() {
         let path = folder.join(include::lexical(Path::new(written)));
         let Some(real) = tree.real(&path)? else { return Err(missing(written, &path)) };
@@ -82,7 +79,7 @@ enum Entry {
 }
 
 struct Tree {
-    boundary: Option<Within>,
+    boundary: Within,
     /// By the path in the archive.
     entries: BTreeMap<PathBuf, Entry>,
     /// The real paths of the folders above the one that is read, against links that go in circles.
@@ -92,19 +89,15 @@ struct Tree {
 impl Tree {
     /// The path without links; `None` where nothing is there.
     fn real(&self, from: &Path) -> Result<Option<PathBuf>, FlowError> {
-        let resolved = match &self.boundary {
-            Some(boundary) if !boundary.reaches(from) => {
-                let message = format!(
-                    "`{}` leads out of {} or into `.git`, and nothing from there is sent into a runtime",
-                    from.display(),
-                    boundary.root().display()
-                );
-                return Err(refused("OutsideBoundary", message));
-            }
-            Some(boundary) => boundary.identity(from),
-            None => from.to_owned(),
-        };
-        match fs::canonicalize(resolved) {
+        if !self.boundary.reaches(from) {
+            let message = format!(
+                "`{}` leads out of {} or into `.git`, and nothing from there is sent into a runtime",
+                from.display(),
+                self.boundary.boundary()
+            );
+            return Err(refused("OutsideBoundary", message));
+        }
+        match fs::canonicalize(self.boundary.identity(from)) {
             Ok(real) => Ok(Some(real)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unreadable(from, &error)),
@@ -136,7 +129,7 @@ impl Tree {
             let child = child.map_err(|error| unreadable(from, &error))?;
             let name = child.file_name();
             let path = from.join(&name);
-            let skipped = name.to_str().is_some_and(|name| SKIPPED.contains(&name));
+            let skipped = name.to_str().is_some_and(|name| include::LEFT_BEHIND.contains(&name));
             // A virtual environment, whatever its name is.
             if !skipped && !path.join("pyvenv.cfg").is_file() {
                 self.add(&path, &to.join(&name))?;
@@ -184,7 +177,7 @@ impl Tree {
                 Entry::Folder => (tar::EntryType::Directory, 0o755, Vec::new()),
                 Entry::File { from, size, executable } => {
                     let mut bytes = Vec::new();
-                    let file = File::open(from).map_err(|error| unreadable(from, &error))?;
+                    let file = open_file(from).map_err(|error| unreadable(from, &error))?;
                     // A file that grows meanwhile stops at the size that was counted.
                     file.take(*size).read_to_end(&mut bytes).map_err(|error| unreadable(from, &error))?;
                     (tar::EntryType::Regular, if *executable { 0o755 } else { 0o644 }, bytes)

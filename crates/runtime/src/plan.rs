@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use flowgate_flow::config::{EnvironmentConfig, FeedConfig};
+use flowgate_flow::load::Within;
 use flowgate_flow::requirements::{self, Indexes, Line, OptionKind, Requirements};
 use flowgate_flow::{Project, SourceFile};
 
@@ -80,8 +81,8 @@ pub struct Settings {
     pub root: PathBuf,
     /// The platform to build for; `None` is this machine's.
     pub platform: Option<String>,
-    /// Nothing outside this folder becomes part of an environment; `None` takes what the flow names.
-    pub boundary: Option<PathBuf>,
+    /// What of this machine may enter an environment or a runtime; `None` is the flow's folder.
+    pub boundary: Option<Within>,
 }
 
 impl EnvironmentPlan {
@@ -138,9 +139,20 @@ impl EnvironmentPlan {
 /// Plans the environment of a flow. Reads the files that its requirements name, and nothing else.
 ///
 /// # Errors
-/// A requirements file that is named but cannot be read, or that pip refuses; a local package that
-/// is not there; a Python that flowgate has no base image for.
+/// A flow that cannot be read, is empty, or leads over the boundary; a requirements file that is named but cannot be read,
+/// or that pip refuses; a local package that is not there; a Python that flowgate has no base image for.
 pub fn plan(project: &Project, settings: &Settings) -> Result<EnvironmentPlan, RuntimeError> {
+    if let Some(file) = project.files.first()
+        && let Some(reason) = &file.unreadable
+    {
+        return Err(fail(format!("{}: {reason}", file.path.display())));
+    }
+    if let Some(file) = project.flow.as_ref().filter(|flow| flow.is_empty()).and_then(|flow| project.file(flow.file)) {
+        return Err(fail(format!("{}: the flow is empty", file.path.display())));
+    }
+    if let Some(barred) = project.barred.iter().find(|barred| barred.keeps_from_running()) {
+        return Err(fail(barred.message()).with_hint(barred.help()));
+    }
     let environment = project.flow.as_ref().and_then(|flow| flow.flow.environment.as_ref());
     if let Some(named) = environment.and_then(|e| e.python_requirements_txt.as_ref())
         && project.requirements.is_empty()
@@ -172,7 +184,7 @@ pub fn plan(project: &Project, settings: &Settings) -> Result<EnvironmentPlan, R
     let options: Vec<&str> = plan.options.iter().map(|option| option.line.as_str()).collect();
     plan.indexes = Indexes::of(&requirements::read(&options.join("\n")));
     let paths = plan.requirements.iter().filter_map(|line| Some((local::path(&line.normal)?, line.place.as_str())));
-    plan.local = local::contents(project, settings.boundary.as_deref(), paths)?;
+    plan.local = local::contents(project, settings.boundary.as_ref(), paths)?;
     Ok(plan)
 }
 

@@ -5,7 +5,6 @@ mod flow;
 mod judge;
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -62,9 +61,6 @@ pub struct RunOptions {
     pub concurrency: usize,
     /// What each runtime may use.
     pub limits: Limits,
-    /// Files outside this folder are not packed, wherever includes or links lead; `None` packs
-    /// whatever the flow names.
-    pub boundary: Option<PathBuf>,
 }
 
 /// Takes the events of a run.

@@ -206,7 +206,7 @@ fn github_gets_workflow_commands() {
 fn the_exit_code_follows_fail_on() {
     let folder = Folder::with(
         "fail-on",
-        &[("flow.dag.yaml", ""), ("requirements.txt", "promptflow==1.18.5\npromptflow-tools>=1\n")],
+        &[("flow.dag.yaml", "nodes: []\n"), ("requirements.txt", "promptflow==1.18.5\npromptflow-tools>=1\n")],
     );
     for (level, code) in [("error", 0), ("warning", 3), ("hint", 3), ("never", 0)] {
         assert_eq!(run(folder.path(), &["check", "--fail-on", level]).code, Some(code), "{level}");
@@ -319,9 +319,22 @@ fn wrong_usage_says_what_is_wrong() {
         assert_eq!(done.code, Some(2), "{arguments:?}");
         assert!(done.stderr.contains(message), "{}", done.stderr);
     }
-    let empty = run(folder.path(), &["check"]);
-    assert_eq!((empty.code, empty.stdout.as_str()), (Some(0), "0 flows checked: nothing found\n"));
-    assert!(empty.stderr.contains("no flow.dag.yaml"), "{}", empty.stderr);
+    // Where nothing was found, nothing passes; the report is whole all the same.
+    folder.write("one/flow.dag.yaml", "inputs: {}\n");
+    folder.write("out/flow.dag.yaml", "inputs: {}\n");
+    folder.write("none/flows.md", "");
+    folder.write("flowgate.yaml", "check: {exclude: [out]}\n");
+    for (arguments, code, checked, message) in [
+        (vec!["check", "none"], 2, "0 flows", "error: none: no flow.dag.yaml or flow.flex.yaml was found"),
+        (vec!["check", "one", "none"], 2, "1 flow", "error: none: no flow.dag.yaml or flow.flex.yaml was found"),
+        (vec!["check", "--fix", "none"], 2, "0 flows", "`flowgate check --explain-why none` says which"),
+        (vec!["check", "out"], 0, "0 flows", "note: out: check.exclude of flowgate.yaml leaves everything out"),
+    ] {
+        let done = run(folder.path(), &arguments);
+        assert_eq!(done.code, Some(code), "{arguments:?}: {}", done.stderr);
+        assert!(done.stdout.starts_with(&format!("{checked} checked")), "{arguments:?}: {}", done.stdout);
+        assert!(done.stderr.contains(message), "{arguments:?}: {}", done.stderr);
+    }
 }
 
 #[test]

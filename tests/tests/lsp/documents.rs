@@ -158,3 +158,29 @@ async fn what_is_no_file_or_none_of_ours_is_left_alone() {
     assert!(client.actions(&folder.path().join("notes.txt"), range(0, 0, 0), None).await.is_empty());
     client.finish().await;
 }
+
+#[tokio::test]
+async fn a_pipe_stops_no_findings_and_what_is_outside_the_workspace_is_not_read() {
+    let text = GOOD_FLOW.replace("path: answer.py", "path: ../outside/answer.py");
+    let folder = Folder::with(
+        "lsp-pipe",
+        &[
+            ("open/piped/flow.dag.yaml", GOOD_FLOW),
+            ("open/piped/requirements.txt", ""),
+            ("open/out/flow.dag.yaml", &text),
+            ("open/out/requirements.txt", ""),
+            ("outside/answer.py", "SECRET"),
+        ],
+    );
+    let path = |name: &str| folder.path().join(name);
+    let pipe = path("open/piped/answer.py");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let mut client = Client::start(&path("open")).await;
+    client.open(&path("open/piped/flow.dag.yaml"), GOOD_FLOW).await;
+    let published = client.published(&path("open/piped/flow.dag.yaml")).await;
+    assert_eq!(published.findings(), ["14:10-19 unreadable-file"]);
+    client.open(&path("open/out/flow.dag.yaml"), &text).await;
+    let published = client.published(&path("open/out/flow.dag.yaml")).await;
+    assert_eq!(published.findings(), ["14:10-30 outside-repository"]);
+    client.finish().await;
+}

@@ -2,15 +2,15 @@ use crate::context::Context;
 use crate::finding::{Finding, Level, Place};
 use crate::rule::{Group, Rule};
 use flowgate_flow::Span;
-use flowgate_flow::project::FileId;
+use flowgate_flow::project::{Bar, FileId};
 
 pub(super) const RULE: Rule = Rule {
     name: "unreadable-file",
     group: Group::Files,
     level: Level::Error,
-    summary: "A file that flowgate cannot read: it is not there, not UTF-8, or too long.",
-    cases: &[],
-    why: "What cannot be read cannot be checked. The engine reads UTF-8 only, too.",
+    summary: "A file that flowgate cannot read: it is not there, not UTF-8, too long, or a named pipe, a socket or a device.",
+    cases: &["special-file"],
+    why: "What cannot be read cannot be checked. The engine reads UTF-8 only, too. A pipe that nothing writes to would keep its reader waiting, so that only regular files are opened; one that a flow does not name is a warning, for it is left out of the run.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n\u{0}",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\n",
     fix: None,
@@ -30,7 +30,14 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             None => None,
         })
         .collect();
-    // The engine runs such a file, so it is no error.
+    findings.extend(context.project.barred.iter().filter(|barred| matches!(barred.bar, Bar::Special(_))).map(
+        |barred| {
+            let level = if barred.keeps_from_running() { Level::Error } else { Level::Warning };
+            let (file, span) = barred.at.unwrap_or((FileId(0), Span::empty(0)));
+            Finding::new(level, Place { file, span }, barred.message()).help(barred.help())
+        },
+    ));
+    // The engine runs such a file, so it is not an error.
     let skipped = context.project.python_files().filter(|python| python.module.skipped).filter(|python| {
         // One that is too long is named above.
         context.project.file(python.file).is_some_and(|file| file.unreadable.is_none())

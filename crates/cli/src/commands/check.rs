@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use flowgate_check::Selection;
 use flowgate_check::repair::{Repair, Wanted, repair};
 use flowgate_check::workspace::{self, Found, Options, Target};
-use flowgate_flow::load::{Disk, FileSystem, Overlay};
+use flowgate_check::{Finding, Selection};
+use flowgate_flow::Project;
+use flowgate_flow::load::{FileSystem, Overlay};
 use flowgate_report::check::fixed::{self, Tense};
 use flowgate_report::check::{CheckReport, Checked, display_path, github, json, junit, sarif, statistics, terminal};
 
 use self::stdin::Stdin;
-use super::Failure;
+use super::{Failure, no_flow, say_if_not_text};
 use crate::args::{CheckArguments, Format};
 use crate::say::{self, Text};
 
@@ -28,12 +29,46 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<u8, Failure> {
     }
     let base = std::env::current_dir()
         .map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
-    let mut fs = Overlay::new(&Disk);
+    let within = match &arguments.stdin_filename {
+        Some(path) => super::within(&base, std::slice::from_ref(path)),
+        None => super::within(&base, &arguments.paths),
+    };
+    let mut fs = Overlay::new(&within);
     let stdin = arguments.stdin_filename.as_ref().map(|path| stdin::read(base.join(path))).transpose()?;
     if let Some(Stdin { path, text }) = &stdin {
         fs.insert(path, text.clone());
     }
     Check { arguments, base, fs, stdin }.run()
+}
+
+/// What was found at the paths that were named.
+#[derive(Default)]
+struct Searched {
+    /// Those at which there is nothing to check.
+    empty: Vec<String>,
+    /// Those at which everything is excluded.
+    excluded: Vec<String>,
+}
+
+impl Searched {
+    fn add(&mut self, named: String, found: usize, excluded: usize) {
+        match (found, excluded) {
+            (0, 0) => self.empty.push(named),
+            (0, _) => self.excluded.push(named),
+            _ => {}
+        }
+    }
+
+    /// The exit code, once everything is shown.
+    ///
+    /// # Errors
+    /// A path at which nothing was found.
+    fn judge(&self, code: u8) -> Result<u8, Failure> {
+        for named in &self.excluded {
+            say::note(&format!("{named}: check.exclude of flowgate.yaml leaves everything out"));
+        }
+        self.empty.first().map_or(Ok(code), |named| Err(no_flow(named)))
+    }
 }
 
 /// One call of the command.
@@ -49,16 +84,17 @@ impl Check<'_> {
     fn run(&self) -> Result<u8, Failure> {
         if self.arguments.explain_why {
             let named: Vec<PathBuf> = self.arguments.paths.iter().map(|path| self.base.join(path)).collect();
-            say::print(&explain::explain(&self.fs, &self.find()?, &named, &self.base)?, Text::People)?;
+            say::print(&explain::explain(&self.fs, &self.find()?.0, &named, &self.base)?, Text::People)?;
             return Ok(0);
         }
-        if self.arguments.diff {
-            return self.diff(&self.find()?.targets);
-        }
-        if !self.arguments.fix {
+        if !self.arguments.fix && !self.arguments.diff {
             return self.check();
         }
-        let targets = self.find()?.targets;
+        let (Found { targets, .. }, searched) = self.find()?;
+        if self.arguments.diff {
+            let code = self.diff(&targets)?;
+            return searched.judge(code);
+        }
         if let Some(stdin) = &self.stdin {
             return self.fix_stdin(stdin, &targets);
         }
@@ -73,28 +109,31 @@ impl Check<'_> {
                 _ => say::lines(&lines),
             }
         }
-        self.show(&report, targets.len())?;
+        say::print(&self.render(&report)?, self.kind())?;
         written?;
-        Ok(self.code(&report))
+        searched.judge(self.code(&report))
     }
 
     /// Without a change: each file is checked when it is found.
     fn check(&self) -> Result<u8, Failure> {
-        let (report, count) = match &self.stdin {
-            Some(stdin) => (self.report(&self.fs, &[self.target(stdin)?]), 1),
+        let mut searched = Searched::default();
+        let report = match &self.stdin {
+            Some(stdin) => self.report(&self.fs, &[self.target(stdin)?]),
             None => {
-                let (mut report, mut count) = (CheckReport::default(), 0);
-                let made = |project, findings: Vec<_>| Checked::new(&project, &findings, &self.base);
+                let mut report = CheckReport::default();
+                let made = |project, findings: Vec<_>| self.checked(&project, &findings);
                 for path in &self.arguments.paths {
-                    let at = self.base.join(path);
-                    count += workspace::check_path(&self.fs, &at, &self.options(), made, |one| report.add(one))
-                        .map_err(|error| Failure::usage(error.with_path(&path.display().to_string())))?;
+                    let (at, named) = (self.base.join(path), path.display().to_string());
+                    let (count, excluded) =
+                        workspace::check_path(&self.fs, &at, &self.options(), made, |one| report.add(one))
+                            .map_err(|error| Failure::usage(error.with_path(&named)))?;
+                    searched.add(named, count, excluded.len());
                 }
-                (report, count)
+                report
             }
         };
-        self.show(&report, count)?;
-        Ok(self.code(&report))
+        say::print(&self.render(&report)?, self.kind())?;
+        searched.judge(self.code(&report))
     }
 
     fn code(&self, report: &CheckReport) -> u8 {
@@ -102,18 +141,20 @@ impl Check<'_> {
         if failing.is_some_and(|level| report.worst() >= Some(level)) { 3 } else { 0 }
     }
 
-    fn find(&self) -> Result<Found, Failure> {
-        let mut all = Found::default();
+    fn find(&self) -> Result<(Found, Searched), Failure> {
+        let (mut all, mut searched) = (Found::default(), Searched::default());
         if let Some(stdin) = &self.stdin {
-            return Ok(Found { targets: vec![self.target(stdin)?], ..all });
+            return Ok((Found { targets: vec![self.target(stdin)?], ..all }, searched));
         }
         for path in &self.arguments.paths {
+            let named = path.display().to_string();
             let found = workspace::targets(&self.fs, &self.base.join(path))
-                .map_err(|error| Failure::usage(error.with_path(&path.display().to_string())))?;
+                .map_err(|error| Failure::usage(error.with_path(&named)))?;
+            searched.add(named, found.targets.len(), found.excluded.len());
             all.targets.extend(found.targets);
             all.excluded.extend(found.excluded);
         }
-        Ok(all)
+        Ok((all, searched))
     }
 
     fn target(&self, stdin: &Stdin) -> Result<Target, Failure> {
@@ -131,17 +172,16 @@ impl Check<'_> {
 
     fn report(&self, fs: &(dyn FileSystem + Sync), targets: &[Target]) -> CheckReport {
         let mut report = CheckReport::default();
-        let made = |_, project, findings: Vec<_>| Checked::new(&project, &findings, &self.base);
+        let made = |_, project, findings: Vec<_>| self.checked(&project, &findings);
         workspace::check_all(fs, targets, &self.options(), made, |one| report.add(one));
         report
     }
 
-    fn show(&self, report: &CheckReport, targets: usize) -> Result<(), Failure> {
-        say::print(&self.render(report)?, self.kind())?;
-        if targets == 0 {
-            say::note("no flow.dag.yaml or flow.flex.yaml was found");
+    fn checked(&self, project: &Project, findings: &[Finding]) -> Checked {
+        if let Some(file) = project.files.first() {
+            say_if_not_text(&file.path, &self.base);
         }
-        Ok(())
+        Checked::new(project, findings, &self.base)
     }
 
     fn render(&self, report: &CheckReport) -> Result<String, Failure> {

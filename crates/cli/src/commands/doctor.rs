@@ -1,8 +1,10 @@
 //! `flowgate doctor`.
 
+use std::ffi::OsStr;
+
 use flowgate_flow::config::EnvironmentConfig;
 use flowgate_flow::feed::{is_feed, is_index};
-use flowgate_flow::load::{self, Disk};
+use flowgate_flow::load;
 use flowgate_report::feed::{json, terminal};
 use flowgate_runtime::feed::diagnose;
 use flowgate_runtime::identity::Identity;
@@ -42,12 +44,13 @@ fn feed(arguments: &FeedArguments) -> Result<u8, Failure> {
 }
 
 /// The URL that was named, or those of a flow's requirements, each once, with the flow's configuration.
-fn urls(places: &Places, named: &str) -> Result<(Vec<String>, Option<EnvironmentConfig>), Failure> {
-    let path = places.working_directory.join(named);
+fn urls(places: &Places, written: &OsStr) -> Result<(Vec<String>, Option<EnvironmentConfig>), Failure> {
+    let (path, named) = (places.working_directory.join(written), &*written.to_string_lossy());
     if !path.exists() && (named.contains("://") || is_feed(named)) {
         return Ok((vec![named.to_owned()], None));
     }
-    let project = load::load_project(&Disk, &one_flow(&path, named)?);
+    let fs = super::within(&places.working_directory, &[written.into()]);
+    let project = load::load_project(&fs, &one_flow(&path, named)?);
     let lines = project.requirements.iter().flat_map(|file| &file.requirements.lines);
     let options = lines.flat_map(|line| &line.options).filter(|option| is_index(option));
     let mut urls: Vec<String> = Vec::new();
@@ -56,5 +59,5 @@ fn urls(places: &Places, named: &str) -> Result<(Vec<String>, Option<Environment
             urls.push(url.value.clone());
         }
     }
-    Ok((urls, Some(places.settings(&project.folder)?.config)))
+    Ok((urls, Some(places.settings(&fs, &project.folder)?.config)))
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use flowgate_flow::Project;
-use flowgate_flow::load::{self, Disk};
+use flowgate_flow::load::{self, Within};
 use flowgate_report::check::{display_path, plural};
 use flowgate_report::environment::{json, terminal};
 use flowgate_report::escape;
@@ -62,12 +62,13 @@ async fn show_plan(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failur
 /// What is there is found on this thread alone, as threads take longer to start; what is to be built gets them.
 fn build(cancel: &Cancel, places: &Places, arguments: &BuildArguments) -> Result<u8, Failure> {
     let files = all_flows(places, &arguments.flows)?;
+    let boundary = super::within(&places.working_directory, &arguments.flows);
     let of_several = files.len() > 1;
     let code = Cell::new(0);
     let leave_out = |name: &str, project: &Project, error: RuntimeError| {
         // Where the machine is at fault, the next one would fail like this one.
         let ends_all = !of_several || error.stage == Stage::Infrastructure;
-        let failure = advised(name, project, error);
+        let failure = advised(&boundary, name, project, error);
         if ends_all {
             return Err(failure);
         }
@@ -77,7 +78,7 @@ fn build(cancel: &Cancel, places: &Places, arguments: &BuildArguments) -> Result
     };
     let mut planned = VecDeque::new();
     for file in files {
-        let (name, project, plan) = plan_of(places, &file)?;
+        let (name, project, plan) = plan_of(places, &boundary, &file)?;
         match plan {
             Ok(plan) => planned.push_back((name, project, plan)),
             Err(error) => leave_out(&name, &project, error)?,
@@ -194,14 +195,15 @@ async fn base(cancel: &Cancel, places: &Places, from: Option<&str>, python: &str
 /// The plan of the one flow at a path, with the name that messages use.
 fn planned(places: &Places, flow: &Path) -> Result<(String, EnvironmentPlan), Failure> {
     let file = one_flow(&places.working_directory.join(flow), &flow.display().to_string())?;
-    let (name, project, plan) = plan_of(places, &file)?;
-    let plan = plan.map_err(|error| advised(&name, &project, error))?;
+    let boundary = super::within(&places.working_directory, &[flow.to_owned()]);
+    let (name, project, plan) = plan_of(places, &boundary, &file)?;
+    let plan = plan.map_err(|error| advised(&boundary, &name, &project, error))?;
     Ok((name, plan))
 }
 
 /// A failure, with what the checker knows of it.
-fn advised(name: &str, project: &Project, error: RuntimeError) -> Failure {
-    let advice = advice::of_error(&error, name, project, &findings(project));
+fn advised(boundary: &Within, name: &str, project: &Project, error: RuntimeError) -> Failure {
+    let advice = advice::of_error(&error, name, project, &findings(boundary, project));
     let failure = Failure::of(error);
     let hint = failure.hint.iter().cloned().chain(advice).collect::<Vec<_>>().join("\n  help: ");
     Failure { hint: (!hint.is_empty()).then_some(hint), ..failure }
@@ -219,10 +221,14 @@ fn all_flows(places: &Places, paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure
 }
 
 /// A flow's name in messages, the flow, and its plan.
-fn plan_of(places: &Places, file: &Path) -> Result<(String, Project, Result<EnvironmentPlan, RuntimeError>), Failure> {
+fn plan_of(
+    places: &Places,
+    boundary: &Within,
+    file: &Path,
+) -> Result<(String, Project, Result<EnvironmentPlan, RuntimeError>), Failure> {
     let name = display_path(file, &places.working_directory);
-    let project = load::load_project(&Disk, file);
-    let settings = places.settings(&project.folder)?;
+    let project = load::load_project(boundary, file);
+    let settings = places.settings(boundary, &project.folder)?;
     let plan = plan(&project, &settings);
     Ok((name, project, plan))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use flowgate_check::workspace;
-use flowgate_flow::load::{self, Disk};
+use flowgate_flow::load;
 use flowgate_report::file;
 use flowgate_report::graph::{Graph, mermaid, svg};
 
@@ -21,11 +21,12 @@ pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
         .map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
     let named = arguments.flow.display();
     let flow = one_flow(&base.join(&arguments.flow), &named.to_string())?;
-    let project = load::load_project(&Disk, &flow);
+    let fs = super::within(&base, std::slice::from_ref(&arguments.flow));
+    let project = load::load_project(&fs, &flow);
     if let Some(reason) = project.files.first().and_then(|file| file.unreadable.as_ref()) {
         return Err(Failure::usage(format!("{named}: {reason}")));
     }
-    let findings = workspace::check_project(&Disk, &project).map_err(|error| Failure::usage(error.to_string()))?;
+    let findings = workspace::check_project(&fs, &project).map_err(|error| Failure::usage(error.to_string()))?;
     let Some(graph) = Graph::of(&project, &findings) else {
         return Err(Failure::usage(format!("{named}: a flex flow is Python code and has no graph to draw")));
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flowgate_flow::Project;
 use flowgate_flow::data::{self, Remark};
-use flowgate_flow::load::{self, Disk};
+use flowgate_flow::load::{self, Within};
 use flowgate_report::check::display_path;
 use flowgate_report::run::{advice, json, terminal};
 use flowgate_runtime::engines::Choice;
@@ -28,13 +28,14 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let cancel = listen()?;
     let places = Places::of_this_process()?.making(&arguments.making);
     let destination = arguments.report.as_deref().map(Destination::of).transpose()?;
-    let cases = cases(arguments, &places)?;
+    let boundary = super::within(&places.working_directory, &arguments.paths);
+    let cases = cases(arguments, &places, &boundary)?;
     let projects: Vec<Arc<Project>> = cases.iter().map(|case| Arc::clone(&case.project)).collect();
     let (report, written) = block_on(async {
         let mut report = execute(arguments, &places, cases, &cancel).await;
         for (flow, project) in report.flows.iter_mut().zip(projects) {
             if flow.verdict() != Verdict::Passed {
-                flow.advice = advice::of_run(flow, &project, &super::findings(&project));
+                flow.advice = advice::of_run(flow, &project, &super::findings(&boundary, &project));
             }
         }
         let written = match &destination {
@@ -64,7 +65,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
 }
 
 /// The flows to run, each with its rows.
-fn cases(arguments: &RunArguments, places: &Places) -> Result<Vec<Case>, Failure> {
+fn cases(arguments: &RunArguments, places: &Places, boundary: &Within) -> Result<Vec<Case>, Failure> {
     let mut flows: Vec<PathBuf> = Vec::new();
     for path in &arguments.paths {
         flows.extend(super::flows(&places.working_directory.join(path), &path.display().to_string())?);
@@ -74,12 +75,13 @@ fn cases(arguments: &RunArguments, places: &Places) -> Result<Vec<Case>, Failure
     if arguments.data.is_some() && flows.len() > 1 {
         return Err(Failure::usage(format!("--data belongs to one flow, and there are {}; name one", flows.len())));
     }
-    flows.iter().map(|flow| case(arguments, places, flow)).collect()
+    flows.iter().map(|flow| case(arguments, places, boundary, flow)).collect()
 }
 
-fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, Failure> {
-    let project = load::load_project(&Disk, flow);
+fn case(arguments: &RunArguments, places: &Places, boundary: &Within, flow: &Path) -> Result<Case, Failure> {
+    let project = load::load_project(boundary, flow);
     let name = display_path(flow, &places.working_directory);
+    super::say_if_not_text(flow, &places.working_directory);
     for (input, _) in &arguments.inputs {
         let known =
             |f: &flowgate_flow::project::FlowFile| f.flow.flex || f.flow.inputs.iter().any(|i| i.name.value == *input);
@@ -93,7 +95,7 @@ fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, 
             let at = places.working_directory.join(path);
             load::data_rows(&at, &path.display().to_string(), &project, &given).map_err(Failure::usage)?
         }
-        None if given.is_empty() => match load::sample_rows(&Disk, &project) {
+        None if given.is_empty() => match load::sample_rows(boundary, &project) {
             Ok(sample) => sample,
             Err(cause) => return Ok(Case::unusable(name, Arc::new(project), cause)),
         },
@@ -105,12 +107,15 @@ fn case(arguments: &RunArguments, places: &Places, flow: &Path) -> Result<Case, 
             Remark::Warning(text) => say::line(&format!("warning: {name}: {text}")),
         }
     }
+    for barred in project.barred.iter().filter(|barred| !barred.keeps_from_running()) {
+        say::note(&format!("{name}: {}, and is not sent into the runtime", barred.message()));
+    }
     for row in &mut rows {
         for (input, value) in &arguments.inputs {
             row.insert(input.clone(), serde_json::Value::String(value.clone()));
         }
     }
-    Ok(match places.settings(&project.folder) {
+    Ok(match places.settings(boundary, &project.folder) {
         Ok(settings) => Case { name, project: Arc::new(project), rows, settings, unusable: None },
         Err(failure) => Case::unusable(name, Arc::new(project), failure.message),
     })
@@ -141,7 +146,6 @@ async fn execute(arguments: &RunArguments, places: &Places, cases: Vec<Case>, ca
         line_timeout: Duration::from_secs(arguments.line_timeout),
         concurrency: std::thread::available_parallelism().map_or(1, usize::from),
         limits: flowgate_runtime::Limits::default(),
-        boundary: None,
     };
     let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
     let progress = progress::Progress::new(names, Status::new(Places::is_live()));

@@ -3,21 +3,24 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
 
 use super::{Disk, kind_of, passed_over};
 use crate::classify::{FileKind, classify};
 
-/// Every flow file below `root` (or `root` itself, if it is one), in order of path. Hidden
+/// The most bytes of a file that says what git ignores.
+const MAX_IGNORE_FILE: u64 = 1 << 20;
+
+/// Every flow file below `root` (or `root` itself, if it is no folder), in order of path. Hidden
 /// folders, ignored files, and copies that tools leave behind are skipped; so are virtual
 /// environments.
 ///
 /// # Errors
 /// The folder or file that could not be read, with its path in the message.
 pub fn discover(root: &Path) -> io::Result<Vec<PathBuf>> {
-    if root.is_file() {
+    if !root.is_dir() {
         return Ok(vec![root.to_owned()]);
     }
     let found = Mutex::new(Vec::new());
@@ -38,10 +41,12 @@ pub fn discover(root: &Path) -> io::Result<Vec<PathBuf>> {
 /// The folder that could not be read, with its path in the message.
 pub fn discover_all(root: &Path, threads: usize, each: impl Fn(PathBuf, FileKind) + Sync) -> io::Result<()> {
     walk_all(root, threads, |entry| {
-        if !entry.file_type().is_some_and(|kind| kind.is_file()) {
-            return;
-        }
-        let kind = kind_of(&Disk, entry.path());
+        let kind = match entry.file_type() {
+            Some(kind) if kind.is_file() => kind_of(&Disk, entry.path()),
+            // What is read of a link is for the boundary to say, and of a pipe nothing; its name is told.
+            Some(kind) if !kind.is_dir() => classify(entry.path()),
+            _ => return,
+        };
         if !matches!(kind, FileKind::Requirements | FileKind::Other) {
             each(entry.into_path(), kind);
         }
@@ -51,32 +56,71 @@ pub fn discover_all(root: &Path, threads: usize, each: impl Fn(PathBuf, FileKind
 /// Like [`discover`], for a door that must neither fail nor take long: what cannot be read is left
 /// out, and the walk ends after `limit` entries.
 pub fn discover_some(root: &Path, limit: usize) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = walk(root).build().take(limit).filter_map(|entry| flow_file(entry.ok()?)).collect();
+    let Ok((walk, _)) = walk(root) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = walk.build().take(limit).filter_map(|entry| flow_file(entry.ok()?)).collect();
     found.sort();
     found
 }
 
+/// Why a folder was not searched, once the walk is done.
+pub(super) type Unsearched = Arc<Mutex<Option<io::Error>>>;
+
 /// How a search goes through a folder.
-pub(super) fn walk(root: &Path) -> WalkBuilder {
+///
+/// # Errors
+/// See [`ignore_files`], of a folder above.
+pub(super) fn walk(root: &Path) -> io::Result<(WalkBuilder, Unsearched)> {
+    root.ancestors().try_for_each(ignore_files)?;
+    let unsearched = Unsearched::default();
+    let told = Arc::clone(&unsearched);
     // The walk on several threads follows a link to its root only where the path says that it is a folder.
     let mut walk = WalkBuilder::new(root.join(""));
-    walk.require_git(false).ignore(false).filter_entry(|entry| passed_over::of_folder(entry).is_none());
-    walk
+    walk.require_git(false).ignore(false).filter_entry(move |entry| {
+        let searched = passed_over::of_folder(entry).is_none();
+        let is_folder = || entry.file_type().is_some_and(|kind| kind.is_dir());
+        match if searched && is_folder() { ignore_files(entry.path()) } else { Ok(()) } {
+            Ok(()) => searched,
+            Err(error) => {
+                told.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                false
+            }
+        }
+    });
+    Ok((walk, unsearched))
+}
+
+/// The walk reads what git ignores by itself, whatever the file is.
+///
+/// # Errors
+/// A file that would not end, or would keep the walk waiting.
+fn ignore_files(folder: &Path) -> io::Result<()> {
+    for name in [".gitignore", ".git/info/exclude"] {
+        let path = folder.join(name);
+        let Ok(about) = path.metadata() else { continue };
+        // What the kernel makes up as it is read has no length.
+        let is_made_up = about.len() == 0 && path.is_symlink();
+        if !about.is_file() || about.len() > MAX_IGNORE_FILE || is_made_up {
+            return Err(io::Error::other(format!("{}: not a file of at most 1 MiB", path.display())));
+        }
+    }
+    Ok(())
 }
 
 /// Hands over every entry. After an error nothing more is; of several errors on several threads the first by its text
 /// is told, for the order is chance.
 fn walk_all(root: &Path, threads: usize, each: impl Fn(DirEntry) + Sync) -> io::Result<()> {
+    let (mut walk, unsearched) = walk(root)?;
+    let unsearched = || unsearched.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err);
     // A thread of its own takes longer to start than most searches last.
     if threads <= 1 {
-        for entry in walk(root).build() {
+        for entry in walk.build() {
             each(entry.map_err(io::Error::other)?);
         }
-        return Ok(());
+        return unsearched();
     }
     let failed = AtomicBool::new(false);
     let error: Mutex<Option<ignore::Error>> = Mutex::new(None);
-    walk(root).threads(threads).build_parallel().run(|| {
+    walk.threads(threads).build_parallel().run(|| {
         Box::new(|entry| {
             match entry {
                 Ok(entry) if !failed.load(Ordering::Relaxed) => each(entry),
@@ -92,10 +136,13 @@ fn walk_all(root: &Path, threads: usize, each: impl Fn(DirEntry) + Sync) -> io::
             WalkState::Continue
         })
     });
-    error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), |error| Err(io::Error::other(error)))
+    match error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(io::Error::other(error)),
+        None => unsearched(),
+    }
 }
 
 fn flow_file(entry: DirEntry) -> Option<PathBuf> {
-    let is_flow = classify(entry.path()) == FileKind::Flow && entry.file_type().is_some_and(|kind| kind.is_file());
+    let is_flow = classify(entry.path()) == FileKind::Flow && entry.file_type().is_some_and(|kind| !kind.is_dir());
     is_flow.then(|| entry.into_path())
 }

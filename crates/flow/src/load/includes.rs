@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Loader, MAX_CANDIDATES};
+use super::{Entry, Loader, MAX_CANDIDATES};
 use crate::include::{self, Included};
 use crate::model::Flow;
 use crate::project::{PathFact, Presence};
@@ -17,7 +17,7 @@ impl Loader<'_> {
     pub(super) fn surroundings(&mut self, flow: &Flow) {
         let folder = self.project.folder.clone();
         let names = self.listing(&folder).iter();
-        let flows = names.filter(|(name, folder)| !folder && FLOW_FILES.contains(&name.as_str()));
+        let flows = names.filter(|(name, entry)| *entry != Entry::Folder && FLOW_FILES.contains(&name.as_str()));
         self.project.flow_files = flows.map(|(name, _)| name.clone()).collect();
         let includes = flow.additional_includes.iter().take(include::MAX_INCLUDES);
         self.project.included = includes.map(|include| self.include(&folder, &include.value)).collect();
@@ -61,14 +61,18 @@ impl Loader<'_> {
     /// A file in a folder of that folder, relative to it, that is not also in the folder itself.
     fn nested_file(&mut self, folder: &Path) -> Option<String> {
         let top: Vec<String> = self.listing(folder).iter().map(|(name, _)| name.clone()).collect();
-        let below = |listing: &[(String, bool)], prefix: &str| -> Vec<String> {
-            listing.iter().filter(|(_, folder)| *folder).map(|(name, _)| format!("{prefix}{name}")).collect()
+        let below = |listing: &[(String, Entry)], prefix: &str| -> Vec<String> {
+            listing
+                .iter()
+                .filter(|(_, entry)| *entry == Entry::Folder)
+                .map(|(name, _)| format!("{prefix}{name}"))
+                .collect()
         };
         let mut left = below(self.listing(folder), "");
         for _ in 0..MAX_ARCHIVE_FOLDERS {
             let inner = left.pop()?;
             let listing = self.listing(&folder.join(&inner));
-            if let Some((file, _)) = listing.iter().find(|(name, folder)| !folder && !top.contains(name)) {
+            if let Some((file, _)) = listing.iter().find(|(name, entry)| *entry == Entry::File && !top.contains(name)) {
                 return Some(format!("{inner}/{file}"));
             }
             left.extend(below(listing, &format!("{inner}/")));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::FileSystem;
+use super::{Entry, FileSystem};
 use crate::include::lexical;
 
 /// A file system with texts of its own in front of another: what a fix would write, or what comes
@@ -38,21 +38,22 @@ impl FileSystem for Overlay<'_> {
         }
     }
 
-    fn list(&self, folder: &Path) -> io::Result<Vec<(String, bool)>> {
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, Entry)>> {
         let listed = self.under.list(folder);
         if self.texts.is_empty() {
             return listed;
         }
         let at = self.under.identity(folder);
         let own = self.texts.keys().filter(|path| path.parent() == Some(&at));
-        let own: Vec<_> = own.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), false))).collect();
+        let own: Vec<_> = own.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), Entry::File))).collect();
         let mut names = match listed {
             Err(_) if !own.is_empty() => Vec::new(),
             listed => listed?,
         };
         names.extend(own);
         names.sort();
-        names.dedup();
+        // Of a text and what it is in front of, the text comes first.
+        names.dedup_by(|one, other| one.0 == other.0);
         Ok(names)
     }
 
@@ -62,6 +63,14 @@ impl FileSystem for Overlay<'_> {
 
     fn reaches(&self, path: &Path) -> bool {
         self.under.reaches(path)
+    }
+
+    fn read_configuration(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        self.under.read_configuration(path, limit)
+    }
+
+    fn boundary(&self) -> &str {
+        self.under.boundary()
     }
 }
 
@@ -91,7 +100,7 @@ mod tests {
         overlay.insert(Path::new("/g/new.txt"), "");
         let project = load_project(&overlay, Path::new("/f/flow.dag.yaml"));
         assert_eq!(project.requirements.len(), 1);
-        assert_eq!(overlay.list(Path::new("/g")).unwrap(), [("new.txt".to_owned(), false)]);
+        assert_eq!(overlay.list(Path::new("/g")).unwrap(), [("new.txt".to_owned(), Entry::File)]);
         assert!(overlay.list(Path::new("/h")).is_err());
         assert_eq!(overlay.read(Path::new("/f/requirements.txt"), 3).unwrap(), b"req");
     }

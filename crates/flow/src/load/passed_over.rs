@@ -47,7 +47,7 @@ pub(super) fn of_folder(entry: &ignore::DirEntry) -> Option<PassedOver> {
 /// # Errors
 /// The first folder that could not be read, with its path in the message.
 pub fn passed_over(root: &Path) -> io::Result<Vec<(PathBuf, PassedOver)>> {
-    let searched: HashSet<PathBuf> = walk(root).build().filter_map(|entry| Some(entry.ok()?.into_path())).collect();
+    let searched: HashSet<PathBuf> = walk(root)?.0.build().filter_map(|entry| Some(entry.ok()?.into_path())).collect();
     let folders = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&folders);
     let everything = ignore::WalkBuilder::new(root)

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Loader;
+use super::{Entry, Loader};
 use crate::include::{self, Includes};
 use crate::model::Flow;
 use crate::project::{Presence, PythonFile};
@@ -117,7 +117,8 @@ impl Loader<'_> {
     /// The modules that stand in the flow's merged folder, where the engine lets Python look first.
     fn local_modules(&mut self, includes: &Includes) {
         let folder = self.project.folder.clone();
-        let beside = self.listing(&folder).iter().filter_map(|(name, is_folder)| module_name(name, *is_folder));
+        let beside =
+            self.listing(&folder).iter().filter_map(|(name, entry)| module_name(name, *entry == Entry::Folder));
         let mut modules: BTreeSet<String> = beside.map(str::to_owned).collect();
         // Whether an include is a folder does not matter: a name without an ending is one.
         modules.extend(includes.names().filter_map(|name| module_name(name, !name.contains('.'))).map(str::to_owned));

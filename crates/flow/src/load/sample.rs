@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::{FileSystem, reason, utf8};
+use super::{Entry, FileSystem, reason, utf8};
 use crate::data::{self, Remark, Row};
 use crate::project::{FlowFile, Project};
 
@@ -64,7 +64,8 @@ pub fn sample_rows(fs: &dyn FileSystem, project: &Project) -> Result<Sample, Str
     let first = inputs.find(|input| !input.has_default()).map(|input| input.name.value.as_str());
     let beside = project.folder.join(BESIDE);
     let folder = if project.folder.as_os_str().is_empty() { Path::new(".") } else { &project.folder };
-    let exists = fs.list(folder).is_ok_and(|names| names.contains(&(BESIDE.to_owned(), false)));
+    let is_beside = |(name, entry): &(String, Entry)| name == BESIDE && *entry != Entry::Folder;
+    let exists = fs.list(folder).is_ok_and(|names| names.iter().any(is_beside));
     let note = match first {
         Some(first) if exists => {
             let mut sample = rows(BESIDE, fs.read(&beside, MAX_DATA_BYTES + 1), project, &[])?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::includes::FLOW_FILES;
-use super::{FileSystem, Loader, MAX_CANDIDATES};
+use super::{Entry, FileSystem, Loader, MAX_CANDIDATES};
 use crate::classify::{FileKind, MAX_TOLD, classify, classify_text, is_told_by_text};
 use crate::include;
 use crate::lower::lower;
@@ -56,6 +56,7 @@ pub fn load_sibling(fs: &dyn FileSystem, path: &Path) -> Project {
         }
         FileKind::Flow | FileKind::Requirements | FileKind::Other => {}
     }
+    loader.gather_barred();
     loader.project
 }
 
@@ -102,7 +103,7 @@ impl Loader<'_> {
                 let names: Vec<String> = self
                     .listing(&fact.path)
                     .iter()
-                    .filter(|(name, folder)| !folder && FLOW_FILES.contains(&name.as_str()))
+                    .filter(|(name, entry)| *entry != Entry::Folder && FLOW_FILES.contains(&name.as_str()))
                     .map(|(name, _)| name.clone())
                     .take(MAX_CANDIDATES)
                     .collect();
@@ -111,7 +112,7 @@ impl Loader<'_> {
                     _ => return Some(RunFlow::Folder(names)),
                 }
             }
-            Presence::Missing | Presence::OtherCase(_) => return None,
+            Presence::Missing | Presence::OtherCase(_) | Presence::Special(_) | Presence::Outside => return None,
         };
         let path = include::lexical(&path);
         let file = self.read(&path, yaml::MAX_BYTES);

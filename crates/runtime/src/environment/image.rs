@@ -78,7 +78,8 @@ impl ImageBuild {
     pub(crate) fn prepare(&self, scope: &TrustScope, platform: &str) -> Result<Prepared, RuntimeError> {
         let fail = |message: String| RuntimeError::new(Stage::Environment, format!("image {}: {message}", self.name));
         // Untrusted files: nothing outside is looked at, and nothing of git's, where a checkout leaves its token.
-        let within = Within::new(&self.root).map_err(|error| fail(format!("{}: {error}", self.root.display())))?;
+        let within = Within::new(&self.root, "the folder of flowgate.yaml")
+            .map_err(|error| fail(format!("{}: {error}", self.root.display())))?;
         let read = |path: &Path| match within.read(path, MAX_BYTES) {
             Ok(bytes) => {
                 String::from_utf8(bytes).map(Some).map_err(|_| fail(format!("{}: it is not UTF-8", path.display())))

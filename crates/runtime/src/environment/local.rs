@@ -9,6 +9,7 @@ use std::sync::Arc;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use flowgate_flow::Project;
+use flowgate_flow::load::Within;
 
 use super::key::{Content, sha256};
 use super::normal::PATH;
@@ -48,7 +49,7 @@ pub(crate) fn path(normal: &str) -> Option<&str> {
 /// A path that leads out of the folder, and one where nothing is.
 pub(crate) fn contents<'p>(
     project: &Project,
-    boundary: Option<&Path>,
+    boundary: Option<&Within>,
     paths: impl Iterator<Item = (&'p str, &'p str)>,
 ) -> Result<Vec<LocalContent>, RuntimeError> {
     let mut paths: Vec<(&str, &str)> = paths.collect();

@@ -16,6 +16,7 @@ const TOLD: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The flow's folder.
+    #[serde(with = "any_path")]
     pub flow: PathBuf,
     /// The scope that it was built in.
     pub scope: String,
@@ -57,8 +58,37 @@ impl Record {
 }
 
 fn path(state: &Path, scope: &str, flow: &Path) -> PathBuf {
-    let name = sha256(format!("{scope}\0{}", flow.display()).as_bytes());
+    let name = sha256(&[scope.as_bytes(), b"\0", flow.as_os_str().as_encoded_bytes()].concat());
     state.join("flows").join(format!("{}.json", name.get(..16).unwrap_or(&name)))
+}
+
+/// A path as text, or as its bytes where it is not UTF-8: it must lead to the flow again.
+mod any_path {
+    use std::ffi::OsString;
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Other(OsString),
+    }
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => text.serialize(serializer),
+            None => path.as_os_str().serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Text(text) => text.into(),
+            Written::Other(name) => name.into(),
+        })
+    }
 }
 
 /// `2 packages changed since this flow's last environment: numpy 1.26.4 -> 2.0.0, idna added`.
@@ -112,5 +142,16 @@ mod tests {
         let other = Record { scope: "pull-request:a/b#1".to_owned(), ..record(&[]) };
         assert_eq!(keep(&other), None);
         assert_eq!(Record::all(state.path()).len(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_is_not_utf_8_is_found_again() {
+        use std::os::unix::ffi::OsStrExt;
+        let flow = PathBuf::from(std::ffi::OsStr::from_bytes(b"/r/\xff"));
+        let kept = Record { flow, ..record(&[]) };
+        let state = tempfile::tempdir().unwrap();
+        kept.keep(state.path()).unwrap();
+        assert_eq!(Record::all(state.path()), [kept]);
     }
 }

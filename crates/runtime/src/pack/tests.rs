@@ -26,7 +26,8 @@ impl Folder {
 
     fn pack(&self, boundary: Option<&str>) -> Result<Vec<u8>, FlowError> {
         let project = load_project(&Disk, &self.0.join("flow/flow.dag.yaml"));
-        pack(&project, boundary.map(|path| self.0.join(path)).as_deref())
+        let boundary = boundary.map(|path| Within::new(&self.0.join(path), "the repository").unwrap());
+        pack(&project, boundary.as_ref())
     }
 
     fn names(&self, boundary: Option<&str>) -> Vec<String> {
@@ -77,7 +78,7 @@ fn includes_stand_under_their_base_name_and_win() {
     assert_eq!(text("lib/x.py"), "shared");
     assert_eq!(text("lib/deep/y.py"), "shared");
     assert_eq!(text("lib/kept.py"), "own");
-    assert_eq!(packed, folder.pack(None).unwrap());
+    assert_eq!(packed, folder.pack(Some(".")).unwrap());
 }
 
 #[test]
@@ -99,21 +100,21 @@ fn what_tools_leave_behind_stays_here() {
 #[test]
 fn a_missing_include_is_refused_in_the_words_of_the_sdk() {
     let folder = Folder::new(&[("flow/flow.dag.yaml", "additional_includes: [../nope.py]\n")]);
-    let refused = fault(folder.pack(None).unwrap_err());
+    let refused = fault(folder.pack(Some(".")).unwrap_err());
     assert_eq!(
         (refused.r#type.as_str(), refused.message.as_str()),
         ("UserErrorException", "Unable to find additional include ../nope.py")
     );
     folder.write("flow/flow.dag.yaml", "additional_includes: [../lib.zip]\n");
     folder.write("lib/x.py", "");
-    assert!(fault(folder.pack(None).unwrap_err()).message.contains("include the folder itself"));
+    assert!(fault(folder.pack(Some(".")).unwrap_err()).message.contains("include the folder itself"));
 }
 
 #[test]
 fn includes_over_the_boundary_are_refused() {
     let folder =
         Folder::new(&[("flow/flow.dag.yaml", "additional_includes: [../secret.txt]\n"), ("secret.txt", "key")]);
-    let refused = fault(folder.pack(Some("flow")).unwrap_err());
+    let refused = fault(folder.pack(None).unwrap_err());
     assert_eq!(refused.r#type, "OutsideBoundary");
     assert!(refused.message.contains("secret.txt"));
     assert_eq!(folder.names(Some(".")), ["flow.dag.yaml", "secret.txt"]);

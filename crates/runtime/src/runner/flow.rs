@@ -224,8 +224,8 @@ impl Run<'_> {
         lines: &Shared<'_>,
     ) -> Result<(Arc<Vec<u8>>, Job, Loaded), Halt> {
         let Some(case) = self.cases.get(index) else { return Err(Halt::Cancelled) };
-        let (project, boundary) = (Arc::clone(&case.project), self.options.boundary.clone());
-        let packing = tokio::task::spawn_blocking(move || pack::pack(&project, boundary.as_deref()));
+        let (project, boundary) = (Arc::clone(&case.project), case.settings.boundary.clone());
+        let packing = tokio::task::spawn_blocking(move || pack::pack(&project, boundary.as_ref()));
         let archive = match self.unless_cancelled(packing).await {
             None => return Err(Halt::Cancelled),
             Some(Ok(packed)) => Arc::new(packed.map_err(Halt::Error)?),

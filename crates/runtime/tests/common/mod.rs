@@ -51,7 +51,7 @@ impl Drop for Folder {
 
 /// Options for a run with that many lines at a time.
 pub(crate) fn options(line_timeout: Duration, concurrency: usize) -> RunOptions {
-    RunOptions { line_timeout, concurrency, limits: Limits::default(), boundary: None }
+    RunOptions { line_timeout, concurrency, limits: Limits::default() }
 }
 
 /// Runs, and keeps the events.

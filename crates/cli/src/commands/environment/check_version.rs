@@ -1,5 +1,6 @@
 //! `flowgate environment check-version`.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use flowgate_check::{Facts, Finding, Level};
 use flowgate_flow::Project;
 use flowgate_flow::base_image::{is_microsofts, versions};
 use flowgate_flow::config::{CheckConfig, Config};
-use flowgate_flow::load::{self, Disk, Memory};
+use flowgate_flow::load::{self, Memory};
 use flowgate_report::base_image::{VersionReport, json, terminal};
 use flowgate_runtime::identity::Identity;
 use flowgate_runtime::outcome::ExitReason;
@@ -30,8 +31,8 @@ pub(super) fn run(arguments: &CheckVersionArguments) -> Result<u8, Failure> {
         if let Some(cause) = unreadable(&project) {
             return Err(Failure {
                 code: ExitReason::Environment.code(),
-                message: format!("{}: {cause}", arguments.image),
-                hint: Some(format!("`flowgate check {}` shows the place", arguments.image)),
+                message: format!("{}: {cause}", arguments.image.display()),
+                hint: Some(format!("`flowgate check {}` shows the place", arguments.image.display())),
             });
         }
         say::note("the flow names no base image");
@@ -82,13 +83,14 @@ fn unreadable(project: &Project) -> Option<String> {
 }
 
 /// The flow, or one that holds nothing but the named image.
-fn project(named: &str, base: &Path) -> Result<(Project, Arc<Config>), Failure> {
-    let path = base.join(named);
+fn project(written: &OsStr, base: &Path) -> Result<(Project, Arc<Config>), Failure> {
+    let (path, named) = (base.join(written), &*written.to_string_lossy());
     if path.exists() {
         let flow = one_flow(&path, named)?;
         let folder = flow.parent().unwrap_or(base);
-        let config = flowgate_check::config::load(&Disk, folder).map_err(|error| Failure::usage(error.to_string()))?;
-        return Ok((load::load_project(&Disk, &flow), config.config));
+        let fs = super::super::within(base, &[written.into()]);
+        let config = flowgate_check::config::load(&fs, folder).map_err(|error| Failure::usage(error.to_string()))?;
+        return Ok((load::load_project(&fs, &flow), config.config));
     }
     let text = format!("environment:\n  image: {}\n", serde_json::Value::from(named));
     let flow = PathBuf::from("/flow.dag.yaml");

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
+use flowgate_flow::load::open_file;
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
 use crate::error::{RuntimeError, Stage};
@@ -136,7 +137,7 @@ fn append(
         Some(text) => text.as_bytes().to_vec(),
         None => {
             let mut bytes = Vec::new();
-            let file = fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+            let file = open_file(path).map_err(|error| unreadable(path, &error))?;
             file.take(*left + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
             bytes
         }
