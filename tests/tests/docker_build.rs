@@ -248,9 +248,7 @@ fn an_engine_that_goes_away_during_a_build() {
     flowgate_tests::engine::wait_for("the build's container", || {
         place.holds().iter().any(|name| name.contains("flowgate-build")).then_some(())
     });
-    flowgate_tests::engine::wait_for("the installer", || {
-        said(&log, "resolving the requirements").or_else(|| said(&log, "Processing"))
-    });
+    flowgate_tests::engine::wait_for("the installer", || said(&log, "installing the flow's requirements"));
     relay.die();
     let code = child.wait_with_output().unwrap().status.code();
     let text = std::fs::read_to_string(&log).unwrap();
@@ -267,9 +265,7 @@ fn a_killed_build_leaves_nothing_half_made() {
     place.folder.write("flow/slow/setup.py", "import time\nprint('STARTED', flush=True)\ntime.sleep(60)\n");
     let before = place.holds();
     let (mut child, log) = start(&place, &["environment", "build", "flow"], &[]);
-    flowgate_tests::engine::wait_for("the installer", || {
-        said(&log, "resolving the requirements").or_else(|| said(&log, "Processing"))
-    });
+    flowgate_tests::engine::wait_for("the installer", || said(&log, "installing the flow's requirements"));
     child.kill().unwrap();
     child.wait().unwrap();
     flowgate_tests::engine::wait_for("the engine's own clean-up", || (place.holds() == before).then_some(()));

@@ -96,6 +96,7 @@ fn both_backends_give_the_same_results() {
     let folder = Folder::with(
         "same",
         &[
+            (".git/HEAD", ""),
             ("chain/flow.dag.yaml", CHAIN),
             ("chain/count.py", COUNT),
             ("chain/greet.py", GREET),

@@ -67,7 +67,7 @@ fn the_doctor_tells_where_the_way_ends() {
                 it reads `https://{private}@pkgs.dev.azure.com/<organisation>/_packaging/<feed>/pypi/simple/`
             `silent.pkgs.visualstudio.com` does not answer: Connection refused (os error 111)
                 check the network, and whether a firewall lets this machine out
-            `impostor.pkgs.visualstudio.com` is not trusted: invalid peer certificate: certificate not valid for name "impostor.pkgs.visualstudio.com"; certificate is only valid for DnsName("pkgs.dev.azure.com"), DnsName("login.microsoftonline.com"), DnsName("token.actions.githubusercontent.com") or DnsName("contoso.azurecr.io")
+            `impostor.pkgs.visualstudio.com` is not trusted: invalid peer certificate: certificate not valid for name "impostor.pkgs.visualstudio.com"; certificate is only valid for DnsName("pkgs.dev.azure.com"), DnsName("login.microsoftonline.com"), DnsName("token.actions.githubusercontent.com"), DnsName("contoso.azurecr.io") or DnsName("packages.contoso.example")
                 where a proxy of your organisation signs for it, name its certificates in SSL_CERT_FILE
             no identity was found: workload identity: environment variable AZURE_TENANT_ID not set; managed identity: The requested identity has not been assigned to this resource
                 give a token in FLOWGATE_FEED_TOKEN, or run where Azure gives the identity that is named
@@ -358,7 +358,7 @@ fn an_identity_opens_an_azure_registry() {
               newest   unknown
               because  `contoso.azurecr.io` refuses the sign-in, asked as nobody (no identity was found: workload identity: environment variable AZURE_TENANT_ID not set; managed identity: The requested identity has not been assigned to this resource); sign in with `docker login contoso.azurecr.io`
         "#]].assert_eq(&out);
-        assert_eq!(code, Some(0));
+        assert_eq!(code, Some(4));
         // The feed's token is for feeds.
         let options =
             IdentityOptions { feed_token: Some(Secret::new("fake-feed-token")), ..IdentityOptions::default() };

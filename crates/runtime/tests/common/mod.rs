@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flowgate_flow::load::{Disk, load_project};
+use flowgate_flow::load::{Within, load_project};
 use flowgate_runtime::backend::Limits;
 use flowgate_runtime::{
     Backend, Cancel, Case, FlowOutcome, LineResult, Outcome, RunEvent, RunOptions, RunReport, runner,
@@ -38,7 +38,9 @@ impl Folder {
     /// A case of the flow in one of its folders.
     pub(crate) fn case(&self, flow: &str, rows: Value) -> Case {
         let rows = rows.as_array().unwrap().iter().map(|row| row.as_object().unwrap().clone()).collect();
-        let project = load_project(&Disk, &self.0.join(flow).join("flow.dag.yaml"));
+        // Flows include what is beside them.
+        let within = Within::of_named([self.0.as_path()]);
+        let project = load_project(&within, &self.0.join(flow).join("flow.dag.yaml"));
         Case { name: flow.to_owned(), project: Arc::new(project), rows, settings: Default::default(), unusable: None }
     }
 }
