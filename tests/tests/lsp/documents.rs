@@ -161,7 +161,7 @@ async fn what_is_no_file_or_none_of_ours_is_left_alone() {
 
 #[tokio::test]
 async fn a_pipe_stops_no_findings_and_what_is_outside_the_workspace_is_not_read() {
-    let text = GOOD_FLOW.replace("path: answer.py", "path: ../outside/answer.py");
+    let text = GOOD_FLOW.replace("path: answer.py", "path: ../../outside/answer.py");
     let folder = Folder::with(
         "lsp-pipe",
         &[
@@ -181,6 +181,6 @@ async fn a_pipe_stops_no_findings_and_what_is_outside_the_workspace_is_not_read(
     assert_eq!(published.findings(), ["14:10-19 unreadable-file"]);
     client.open(&path("open/out/flow.dag.yaml"), &text).await;
     let published = client.published(&path("open/out/flow.dag.yaml")).await;
-    assert_eq!(published.findings(), ["14:10-30 outside-repository"]);
+    assert_eq!(published.findings(), ["14:10-33 outside-repository"]);
     client.finish().await;
 }
