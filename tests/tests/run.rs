@@ -168,7 +168,7 @@ fn data_that_does_not_fit_the_flow() {
     }
     let done = run(folder.path(), &["beside"]);
     assert_eq!(done.code, Some(2));
-    assert!(done.stderr.contains("beside/flow.dag.yaml: data.jsonl: no column is an input"), "{}", done.stderr);
+    assert!(done.stdout.contains("beside/flow.dag.yaml: data.jsonl: no column is an input"), "{}", done.stdout);
 
     // A column that is known, and what the others are taken for.
     folder.write("some.csv", "x, y,yy,ticket\n1,2,3,4\n");
@@ -326,21 +326,19 @@ fn data_and_configuration_that_cannot_be_used_error_their_own_flow() {
     folder.write("settings/data.jsonl", "{\"x\": 1}\n");
     folder.write("settings/flowgate.yaml", "environment: 3\n");
     let done = run(folder.path(), &["--backend", "process", ".", "--report", "out.json"]);
-    let shown = done.stdout.replace(&folder.path().display().to_string(), "HERE");
-    // Without the seconds.
-    let short = |line: &str| {
-        line.strip_suffix(" s  process").and_then(|line| line.rsplit_once("  ")).map(|(line, _)| line.to_owned())
-    };
-    let shown: String = shown.lines().map(|line| short(line).unwrap_or_else(|| line.to_owned()) + "\n").collect();
+    let shown = timeless(&done.stdout.replace(&folder.path().display().to_string(), "HERE"));
     expect![[r#"
-        error: data/flow.dag.yaml: HERE/./data/data.jsonl: line 2: not a JSON object: invalid type: sequence, expected a map at line 1 column 0
+        error: data/flow.dag.yaml: data.jsonl: line 2: not a JSON object: invalid type: sequence, expected a map
 
         error: settings/flow.dag.yaml: HERE/./settings/flowgate.yaml:1:14: environment: invalid type: integer `3`, expected struct EnvironmentConfig
 
-        passed   add/flow.dag.yaml       1 passed
-        errored  data/flow.dag.yaml      no line
-        errored  settings/flow.dag.yaml  no line
-        1 of 3 flows passed
+        add/flow.dag.yaml
+          sum: 2
+
+        passed   add/flow.dag.yaml       1 passed  N s  process
+        errored  data/flow.dag.yaml      no line  N s  process
+        errored  settings/flow.dag.yaml  no line  N s  process
+        1 of 3 flows passed (N s)
     "#]].assert_eq(&shown);
     assert_eq!(done.code, Some(2), "{done:?}");
     let report = std::fs::read_to_string(folder.path().join("out.json")).expect("a report");
