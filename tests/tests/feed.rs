@@ -75,7 +75,7 @@ fn the_doctor_tells_where_the_way_ends() {
                 write `https://{private}@pkgs.dev.azure.com...`
             401: the token from managed identity is not accepted
                 add this identity to the users of the organisation `stranger`, which must be of the same tenant
-            403: the identity is accepted, and may not read this feed: User 'a' lacks permission to complete this action. You need to have 'ReadPackages'.
+            403: the identity is accepted, but may not read this feed: User 'a' lacks permission to complete this action. You need to have 'ReadPackages'.
                 give it access to the organisation `contoso`, and the role Feed Reader on `locked`
             404: there is no such organisation, project or feed: The feed with ID 'none' doesn't exist.
                 compare each name in the URL with `Connect to feed` in Azure DevOps

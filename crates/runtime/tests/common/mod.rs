@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use flowgate_flow::load::{Within, load_project};
 use flowgate_runtime::backend::Limits;
+use flowgate_runtime::plan::Settings;
 use flowgate_runtime::{
     Backend, Cancel, Case, FlowOutcome, LineResult, Outcome, RunEvent, RunOptions, RunReport, runner,
 };
@@ -41,7 +42,8 @@ impl Folder {
         // Flows include what is beside them.
         let within = Within::of_named([self.0.as_path()]);
         let project = load_project(&within, &self.0.join(flow).join("flow.dag.yaml"));
-        Case { name: flow.to_owned(), project: Arc::new(project), rows, settings: Default::default(), unusable: None }
+        let settings = Settings { boundary: Some(within), ..Settings::default() };
+        Case { name: flow.to_owned(), project: Arc::new(project), rows, settings, unusable: None }
     }
 }
 
