@@ -18,6 +18,13 @@ const HEADER: &str = "\
 
 ";
 
+/// What the list of the engine's needs begins with.
+const NEEDS_HEADER: &str = "\
+# What the engine's own packages in requirements.txt ask of others, for every Python and platform. `cargo xtask lock`
+# writes it.
+
+";
+
 /// Resolves the lock anew, writes it, and proves it: each Python of the recipe can install it, the base image is built
 /// from it and passes its contract check, and a flow runs. What is not proven is undone.
 ///
@@ -25,8 +32,10 @@ const HEADER: &str = "\
 /// What could not be resolved or proven.
 pub(crate) fn refresh() -> Result<()> {
     testbed::make()?;
-    let lock = root().join("crates/flow/src/lock/requirements.txt");
+    let folder = root().join("crates/flow/src/lock");
+    let (lock, engine) = (folder.join("requirements.txt"), folder.join("engine.txt"));
     let before = fs::read_to_string(&lock).map_err(at(&lock))?;
+    let engine_before = fs::read_to_string(&engine).map_err(at(&engine))?;
     let work = root().join("target/lock");
     remove(&work)?;
     fs::create_dir_all(&work).map_err(at(&work))?;
@@ -34,9 +43,12 @@ pub(crate) fn refresh() -> Result<()> {
     for change in changes(&before, &after) {
         say(&format!("lock: {change}"));
     }
+    let engine_after = NEEDS_HEADER.to_owned() + &needs(&work, &after)?;
+    fs::write(&engine, &engine_after).map_err(at(&engine))?;
     fs::write(&lock, &after).map_err(at(&lock))?;
     if let Err(why) = prove(&work, &lock) {
         fs::write(&lock, &before).map_err(at(&lock))?;
+        fs::write(&engine, &engine_before).map_err(at(&engine))?;
         return Err(format!("{why}\nlock: not proven; {} is as it was", lock.display()));
     }
     remove(&work)?;
@@ -56,6 +68,43 @@ fn resolved(work: &Path) -> Result<String> {
     compile.args(["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--output-file"]);
     output(compile.arg(&packages).arg(&wanted))?;
     fs::read_to_string(&packages).map_err(at(&packages))
+}
+
+/// What the packages of promptflow in a lock ask of others, without what holds for some places only.
+fn needs(work: &Path, lock: &str) -> Result<String> {
+    let target = work.join("engine");
+    let mut install = Command::new(uv()?);
+    install.args(["pip", "install", "--quiet", "--no-deps", "--python-version", PYTHONS[0], "--target"]).arg(&target);
+    for (name, pinned) in versions(lock).into_iter().filter(|(name, _)| name.starts_with("promptflow")) {
+        install.args(pinned.iter().map(|version| format!("{name}=={version}")));
+    }
+    output(&mut install)?;
+    let mut needs = Vec::new();
+    for entry in fs::read_dir(&target).map_err(at(&target))?.flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "dist-info") {
+            let metadata = entry.path().join("METADATA");
+            needs.extend(needs_of(&fs::read_to_string(&metadata).map_err(at(&metadata))?));
+        }
+    }
+    needs.sort();
+    Ok(needs.concat())
+}
+
+/// A line for each need in a package's metadata.
+fn needs_of(metadata: &str) -> Vec<String> {
+    let normal = |name: &str| name.to_ascii_lowercase().replace(['_', '.'], "-");
+    let head = metadata.split("\n\n").next().unwrap_or(metadata);
+    let by = head.lines().find_map(|line| line.strip_prefix("Name: ")).map(normal).unwrap_or_default();
+    let needs = head.lines().filter_map(|line| line.strip_prefix("Requires-Dist: "));
+    // A marker says that it holds for some places or extras only.
+    needs
+        .filter(|need| !need.contains(';') && !need.starts_with("promptflow"))
+        .filter_map(|need| {
+            let need = need.replace(['(', ')', ' '], "");
+            let (name, specifiers) = need.split_at(need.find(['=', '<', '>', '!', '~'])?);
+            Some(format!("{by} {}{specifiers}\n", normal(name)))
+        })
+        .collect()
 }
 
 fn prove(work: &Path, lock: &Path) -> Result<()> {
@@ -96,6 +145,13 @@ fn versions(lock: &str) -> BTreeMap<&str, Vec<&str>> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn needs_that_hold_everywhere_are_kept() {
+        let metadata = "Name: promptflow_devkit\nRequires-Dist: ruamel.yaml (>=0.17,<1)\nRequires-Dist: openai\n\
+            Requires-Dist: promptflow-core ==1\nRequires-Dist: pywin32>1 ; sys_platform == 'win32'\n\nRequires-Dist: x>1\n";
+        assert_eq!(super::needs_of(metadata), ["promptflow-devkit ruamel-yaml>=0.17,<1\n"]);
+    }
+
     #[test]
     fn changes_are_named_per_package() {
         let before =

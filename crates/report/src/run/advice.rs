@@ -32,7 +32,7 @@ pub fn of_run(outcome: &FlowOutcome, project: &Project, findings: &[Finding]) ->
 
 /// The same for an environment or a runtime that could not be had.
 pub fn of_error(error: &RuntimeError, flow: &str, project: &Project, findings: &[Finding]) -> Vec<String> {
-    if error.stage == Stage::Infrastructure {
+    if !matches!(error.stage, Stage::Environment | Stage::Runtime) {
         return Vec::new();
     }
     let said = format!("{}\n{}", error.message, error.log.as_deref().unwrap_or_default());
@@ -128,6 +128,7 @@ mod tests {
             error[dropped-by-pip] at requirements.txt:3: `flowgate check --fix --unsafe-fixes 'it'\''s/f'` may mend it
             warning[untrusted-index] at requirements.txt:4: `flowgate check --fix --unsafe-fixes 'it'\''s/f'` may mend it"#]].assert_eq(&of(Stage::Environment, "requirements.txt:4: refused, or requirements.txt:33"));
         assert_eq!(of(Stage::Infrastructure, "requirements.txt:4: the disk is full"), "");
+        assert_eq!(of(Stage::Usage, "requirements.txt:4: unusable"), "");
         assert!(
             !names("x/requirements.txt:4", "requirements.txt:4") && !names("requirements.txt:44", "requirements.txt:4")
         );
