@@ -79,8 +79,9 @@ impl Totals {
 /// examples, and else with cargo's own runner.
 fn tests(skips: &Path) -> Result<Totals> {
     let mut totals = Totals::NONE;
-    // The end-to-end tests drive the binary, which is no dependency of theirs.
-    run(&mut cargo(&["build", "--package", "flowgate"]))?;
+    // The end-to-end tests drive the binary, which is no dependency of theirs. With the tests' own selection of
+    // packages: another has other features, and compiles half of the dependencies once more.
+    run(&mut cargo(&["build", "--workspace", "--bins", "--tests"]))?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::iter::once(testbed::folder()?.join("bin")).chain(std::env::split_paths(&path));
     let path = std::env::join_paths(path).map_err(|error| format!("PATH: {error}"))?;

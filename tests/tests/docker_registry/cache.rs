@@ -137,7 +137,7 @@ fn what_a_pull_request_pushed_is_its_own() {
     stranger.assert(
         0,
         &[
-            "the registry's cache is asked without a credential, and nothing is pushed to it",
+            "the registry cache is asked without a credential, and nothing is pushed to it",
             "refuses it, asked as nobody (untrusted code has no credential)",
         ],
     );
