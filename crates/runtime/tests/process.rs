@@ -218,17 +218,66 @@ async fn the_flows_own_requirements_come_on_top_within_their_constraints() {
     );
 }
 
+/// A cache of its own, which has the environment that all others are copies of. Gives that one's folder.
+async fn with_base(cache_dir: &Path) -> PathBuf {
+    let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow(""))]);
+    let Image::Venv { python } = backend(cache()).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap() else {
+        panic!("no venv")
+    };
+    let home = python.ancestors().nth(4).unwrap();
+    let link = cache_dir.join("venvs").join(home.file_name().unwrap());
+    std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(home, &link).unwrap();
+    link
+}
+
+/// The folders of environments, whole or not.
+fn environments(cache_dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(cache_dir.join("venvs")).unwrap();
+    entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_environment_is_a_copy_that_leaves_the_first_as_it_was() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = Folder::new().with(&[
+        ("flow/flow.dag.yaml", &flow("")),
+        ("other/flow.dag.yaml", &flow("")),
+        ("other/requirements.txt", "idna==3.7\n"),
+    ]);
+    let backend = backend(cache());
+    let said = Mutex::new(Vec::new());
+    let hear = |one: Said<'_>| said.lock().unwrap().push(format!("{one:?}"));
+    let prepare = async |name: &str| {
+        let plan = plan(&folder.case(name, json!([])).project, &Default::default()).unwrap();
+        let Image::Venv { python } = backend.prepare(&plan, Progress(&hear)).await.unwrap() else { panic!("no venv") };
+        let print = "import importlib.metadata as m, tabulate; print(m.version('idna'), tabulate.__file__)";
+        let output = std::process::Command::new(&python).args(["-I", "-c", print]).output().unwrap();
+        let output = String::from_utf8(output.stdout).unwrap();
+        let (version, file) = output.trim().split_once(' ').unwrap();
+        (python, version.to_owned(), std::fs::metadata(file).unwrap().ino())
+    };
+    let first = prepare("flow").await;
+    said.lock().unwrap().clear();
+    let (python, version, file) = prepare("other").await;
+    assert!(!said.lock().unwrap().iter().any(|text| text.contains("installing promptflow")), "{said:?}");
+    assert_eq!((version.as_str(), file), ("3.7", first.2));
+    // A script starts the Python of its own environment.
+    let script = std::fs::read_to_string(python.with_file_name("pf")).unwrap();
+    assert!(script.starts_with(&format!("#!{}", python.parent().unwrap().display())), "{script}");
+    assert!(python != first.0 && first.1 != "3.7" && first == prepare("flow").await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_install_that_fails_says_why_and_leaves_no_environment() {
     let folder = Folder::new()
         .with(&[("flow/flow.dag.yaml", &flow("")), ("flow/requirements.txt", "flowgate-has-no-such-package==0.0.1\n")]);
+    let base = with_base(&folder.0.join("cache")).await;
     let error = backend(folder.0.join("cache")).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap_err();
     assert_eq!(error.stage, Stage::Environment);
     let said = "requirements.txt:1: `flowgate-has-no-such-package==0.0.1` cannot be had from the indexes: ";
     assert!(error.message.starts_with(said) && error.log.is_none(), "{error:?}");
-    let left: Vec<PathBuf> =
-        std::fs::read_dir(folder.0.join("cache/venvs")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert!(left.iter().all(|path| path.extension().is_some_and(|extension| extension == "lock")), "{left:?}");
+    assert_eq!(environments(&folder.0.join("cache")), [base]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,8 +302,9 @@ async fn requirements_that_do_not_go_with_the_engine_or_have_no_hash_are_refused
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_that_is_broken_off_is_swept_and_two_at_once_share_one() {
-    let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow(""))]);
+    let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow("")), ("flow/requirements.txt", "toolz\n")]);
     let (cache, plan) = (folder.0.join("cache"), planned(&folder));
+    let base = with_base(&cache).await;
     let first = backend(cache.clone());
     let begun = Cancel::new();
     let begin = |said: Said<'_>| {
@@ -274,12 +324,8 @@ async fn a_build_that_is_broken_off_is_swept_and_two_at_once_share_one() {
     assert_eq!(one.unwrap(), two.unwrap());
     let said = said.into_inner().unwrap();
     let count = |start: &str| said.iter().filter(|text| text.contains(start)).count();
-    assert_eq!((count("installing promptflow 1.18.5"), count("waiting for another")), (1, 1), "{said:?}");
-    let home = std::fs::read_dir(cache.join("venvs"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.is_dir())
-        .unwrap();
+    assert_eq!((count("installing the flow's requirements"), count("waiting for another")), (1, 1), "{said:?}");
+    let home = environments(&cache).into_iter().find(|home| *home != base).unwrap();
     let builds = std::fs::read_dir(home).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
     assert_eq!(builds, 1);
 }

@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 
-use flowgate_flow::Span;
 use flowgate_flow::config::RuntimeTarget;
-use flowgate_flow::project::{NestedTarget, Presence};
+use flowgate_flow::project::{FileId, NestedTarget, Presence};
 use flowgate_flow::requirements::{Form, OptionKind};
+use flowgate_flow::{Span, graph};
 use ruff_python_stdlib::sys::is_known_standard_library;
 
 use crate::context::{Context, OPAQUE};
@@ -18,7 +18,7 @@ pub(super) const RULE: Rule = Rule {
     level: Level::Warning,
     summary: "An import of a package that neither the requirements nor promptflow bring.",
     cases: &[],
-    why: "On the machine where the flow was written the package is there; in the hosted runtime or an image the node's file cannot be loaded, and the run ends with `PythonLoadError` and `No module named ...`. The files of nodes are looked at, and the modules of the flow's folder that they import; not what stands in a function, in a `try` or under a condition. It is an error where the flow names no image: it then runs on flowgate's own base image, whose packages are known. Silent where the image is one's own, or where a requirement may bring anything: a URL, an extra, a package that flowgate does not know.",
+    why: "On the machine where the flow was written the package is there; in the hosted runtime or an image the node's file cannot be loaded, and the run ends with `PythonLoadError` and `No module named ...`. The files of nodes are looked at, and the modules of the flow's folder that they import; not what stands in a function, in a `try` or under a condition. It is an error where the flow names no image and the file is sure to be loaded: the flow then runs on flowgate's own base image, whose packages are known. Silent where the image is one's own, or where a requirement may bring anything: a URL, an extra, a package that flowgate does not know.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\nnodes:\n- name: read\n  type: python\n  source:\n    type: code\n    path: read.py\n  inputs: {}\noutputs:\n  text:\n    type: string\n    reference: ${read.output}\n#- read.py\nfrom promptflow.core import tool\nfrom PyPDF2 import PdfReader\n\n\n@tool\ndef read() -> str:\n    return PdfReader(\"a.pdf\").pages[0].extract_text()\n#- requirements.txt\nrequests\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\nnodes:\n- name: read\n  type: python\n  source:\n    type: code\n    path: read.py\n  inputs: {}\noutputs:\n  text:\n    type: string\n    reference: ${read.output}\n#- read.py\nfrom promptflow.core import tool\nfrom PyPDF2 import PdfReader\n\n\n@tool\ndef read() -> str:\n    return PdfReader(\"a.pdf\").pages[0].extract_text()\n#- requirements.txt\nrequests\npypdf2\n",
     fix: Some(
@@ -39,6 +39,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     let only_base = || named.iter().all(|name| packages::is_there(name));
     let mut findings = Vec::new();
     let mut seen = BTreeSet::new();
+    let fails = fails(context);
     for file in files {
         let imports = file.module.imports.iter().filter(|import| import.required && import.level == 0);
         for import in imports {
@@ -52,7 +53,8 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
                 continue;
             }
             let at = Place { file: file.file, span: import.module.span };
-            findings.push(finding(context, at, module, package));
+            let level = if fails(file.file) { Level::Error } else { Level::Warning };
+            findings.push(finding(context, level, at, module, package));
         }
     }
     findings
@@ -82,10 +84,18 @@ pub(super) fn may_be_brought(context: &Context<'_>, module: &str) -> bool {
     is_standard(module) || brought.is_none_or(|brought| brought.has(module))
 }
 
-fn finding(context: &Context<'_>, at: Place, module: &str, package: Option<&str>) -> Finding {
-    // Files of variants that are not the default are not loaded.
-    let fails = context.is_on_own_base() && context.flow_file().is_some_and(|file| file.flow.variants.is_empty());
-    let level = if fails { Level::Error } else { Level::Warning };
+/// Tells of which file it is sure that a run loads it, on a base whose packages are known.
+fn fails(context: &Context<'_>) -> impl Fn(FileId) -> bool {
+    let flow = context.flow_file().filter(|_| context.is_on_own_base()).map(|file| &file.flow);
+    let always = flow.is_some_and(|flow| flow.variants.is_empty());
+    // Of other variants, only the default's file is loaded; what their modules import, another may have imported.
+    let nodes = flow.filter(|_| !always).map(graph::effective).unwrap_or_default();
+    let sources = nodes.into_iter().filter_map(|node| context.project.python.get(&node.python_source()?.value));
+    let loaded: BTreeSet<FileId> = sources.map(|source| source.file).collect();
+    move |file| always || loaded.contains(&file)
+}
+
+fn finding(context: &Context<'_>, level: Level, at: Place, module: &str, package: Option<&str>) -> Finding {
     let Some(package) = package else {
         let message = format!("`{module}` is imported, and neither the requirements nor promptflow bring it");
         let help = "add its package to the requirements, or its folder to `additional_includes`";
@@ -194,6 +204,31 @@ import torch
 ",
         );
         raises("#- a.py\nimport sys, contoso, torch\nsys.path.append('..')\n");
+    }
+
+    #[test]
+    fn by_variants() {
+        let flow = "#- flow.dag.yaml
+nodes:
+- {name: a, type: python, source: {path: a.py}}
+- {name: v, use_variants: true}
+node_variants:
+  v:
+    default_variant_id: x
+    variants:
+      x: {node: {type: python, source: {path: x.py}}}
+      y: {node: {type: python, source: {path: y.py}}}
+#- a.py
+import bs4
+#      ^^^ error[undeclared-import]: `bs4` is imported, and neither the requirements nor promptflow bring it: it is in `beautifulsoup4`
+#- x.py
+import docx
+#      ^^^^ error[undeclared-import]: `docx` is imported, and neither the requirements nor promptflow bring it: it is in `python-docx`
+#- y.py
+import torch
+#      ^^^^^ warning[undeclared-import]: `torch` is imported, and neither the requirements nor promptflow bring it: it is in `torch`
+";
+        fixture::raises(&super::RULE, flow);
     }
 
     #[test]

@@ -81,7 +81,9 @@ impl Loader<'_> {
 
     /// Adds what the merged folder holds beside that.
     fn held_and_barred(&self, barred: &mut Vec<Barred>) {
-        let named: HashSet<PathBuf> = self.project.paths.values().map(|fact| fact.path.clone()).collect();
+        let named = self.project.paths.values().map(|fact| fact.path.clone());
+        // What could not be read is told as a file.
+        let named: HashSet<PathBuf> = named.chain(self.project.files.iter().map(|file| file.path.clone())).collect();
         let merged = self.project.included.iter().filter(|include| include.fact.presence == Presence::Directory);
         let merged =
             merged.filter_map(|include| Some((include.fact.path.clone(), format!("{}/", include.name.as_ref()?))));

@@ -39,14 +39,24 @@ pub fn of_error(error: &RuntimeError, flow: &str, project: &Project, findings: &
     let is_of_environment = |finding: &Finding| {
         rules::find(finding.rule).is_some_and(|rule| matches!(rule.group, Group::Environment | Group::Files))
     };
-    advice(&said, flow, project, findings, is_of_environment)
+    let mut texts = advice(&said, flow, project, findings, is_of_environment);
+    // The error's own next step is there already.
+    if let Some(hint) = &error.hint {
+        let ending = format!(": {hint}");
+        for text in &mut texts {
+            let length = text.strip_suffix(&ending).unwrap_or(text).len();
+            text.truncate(length);
+        }
+    }
+    texts
 }
 
 fn said(fault: &Fault) -> String {
     format!("{}\n{}", fault.message, fault.traceback.as_deref().unwrap_or_default())
 }
 
-/// Errors that are of that kind, and whatever is found at a place that the failure itself names.
+/// Errors that are of that kind, and whatever is found at a place that the failure itself names, as messages or as
+/// tracebacks write it.
 fn advice(
     said: &str,
     flow: &str,
@@ -59,8 +69,10 @@ fn advice(
     for finding in findings {
         let Some(file) = project.file(finding.at.file) else { continue };
         let line = file.lines.line_of(finding.at.span.start) + 1;
-        let place = format!("{}:{line}", display_path(&file.path, &project.folder));
-        let is_named = finding.level != Level::Hint && names(said, &place);
+        let shown = display_path(&file.path, &project.folder);
+        let place = format!("{shown}:{line}");
+        let traced = format!("{shown}\", line {line}");
+        let is_named = finding.level != Level::Hint && (names(said, &place) || names(said, &traced));
         let is_error = finding.level == Level::Error && is_near(finding);
         if !(is_named || is_error) || !rules.insert(finding.rule) || texts.len() >= MAX_RULES {
             continue;
@@ -132,6 +144,8 @@ mod tests {
         assert!(
             !names("x/requirements.txt:4", "requirements.txt:4") && !names("requirements.txt:44", "requirements.txt:4")
         );
+        let traced = of(Stage::Environment, "  File \"requirements.txt\", line 4, in <module>");
+        assert!(traced.contains("warning[untrusted-index] at requirements.txt:4"), "{traced}");
         assert_eq!((path("a/b/flow.dag.yaml"), path("flow.flex.yaml"), path("a/x.yaml")), ("a/b", ".", "a/x.yaml"));
     }
 }

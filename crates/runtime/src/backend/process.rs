@@ -1,7 +1,10 @@
 //! Runtimes in private virtual environments on this machine. No sandbox: the flow's code can do
 //! what the user can.
 
+mod build;
+mod copy;
 mod install;
+mod interpreter;
 mod venvs;
 
 use std::ffi::OsString;

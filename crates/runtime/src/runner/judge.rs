@@ -11,6 +11,7 @@ use crate::outcome::{Fault, FlowError, Outcome};
 use crate::session::ChannelError;
 use crate::wire::{Ended, ErrorBody, LineBody, clip};
 
+const NO_VALUE: &str = "give it a column in the data, or a default in the flow";
 const NO_NETWORK: &str = "this runtime has no network";
 /// The classes that Python's clients raise where they reach nothing: socket, urllib, urllib3, requests, httpx, aiohttp,
 /// openai, azure-core.
@@ -60,7 +61,8 @@ pub(super) fn violation(what: &str) -> Fault {
     )
 }
 
-/// What a job tells, with what its author cannot know: why a runtime gives it no connection and no network.
+/// What a job tells, with what its author cannot know: where values come from, and why a runtime gives it no connection
+/// and no network.
 pub(super) fn told(error: ErrorBody, backend: BackendKind) -> Fault {
     let mut fault = Fault::from(error);
     if fault.needs_connection() {
@@ -68,6 +70,8 @@ pub(super) fn told(error: ErrorBody, backend: BackendKind) -> Fault {
             BackendKind::Docker => "; this runtime has no network, and flowgate passes no connection into it",
             BackendKind::Process => "; flowgate passes no connection into a runtime",
         };
+    } else if fault.r#type == "InputNotFound" {
+        fault.help = Some(NO_VALUE.to_owned());
     } else if backend == BackendKind::Docker && wants_network(&fault) {
         fault.help = Some(NO_NETWORK.to_owned());
     }

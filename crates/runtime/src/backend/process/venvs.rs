@@ -35,6 +35,18 @@ pub(super) fn python_of(build: &Path) -> PathBuf {
     build.join("venv").join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
 }
 
+/// The environment of a Python in it.
+pub(super) fn venv_of(python: &Path) -> &Path {
+    python.ancestors().nth(2).unwrap_or(python)
+}
+
+/// Says which build is whole.
+pub(super) fn mark(home: &Path, id: &str) -> Result<(), RuntimeError> {
+    let (new, marker) = (home.join("ready.new"), home.join("ready"));
+    let written = fs::write(&new, id).and_then(|()| fs::rename(&new, &marker));
+    written.map_err(|error| RuntimeError::disk("write", &marker, &error))
+}
+
 pub(super) fn sweep_builds(home: &Path) -> Result<(), RuntimeError> {
     remove_all(home).map_err(|error| RuntimeError::disk("remove", home, &error))
 }
