@@ -70,6 +70,11 @@ pub fn all_files(folder: &Path) -> Vec<u8> {
     bytes
 }
 
+/// Whether a text is anywhere in them: of an image's layers, some hundred MB.
+pub fn contains(bytes: &[u8], text: &str) -> bool {
+    memchr::memmem::find(bytes, text.as_bytes()).is_some()
+}
+
 /// Runs `flowgate` in a folder and waits.
 ///
 /// # Panics

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use flowgate_tests::index::{self, Pypiserver};
 use flowgate_tests::place::{Place, alone, assert_fails, said, start};
 use flowgate_tests::relay::Relay;
-use flowgate_tests::{Finished, Folder, all_files, flows};
+use flowgate_tests::{Finished, Folder, all_files, contains, flows};
 use serde_json::Value;
 
 const TOKEN: &str = "s3cr3t-t0k3n-of-the-test";
@@ -95,10 +95,6 @@ fn spellings(token: &str) -> Vec<String> {
         String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim_end_matches('=').to_owned()
     };
     vec![token.to_owned(), encode(token), encode(&format!("flowgate:{token}"))]
-}
-
-fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// Looks at every process of this machine, containers' included, while something goes on.

@@ -42,6 +42,22 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// Builds the tests and what they drive, flowgate itself, and gives its path. With another selection of packages some
+/// dependencies have other features, and half of all would be compiled once more.
+///
+/// # Errors
+/// It cannot be built.
+pub(crate) fn flowgate() -> Result<PathBuf> {
+    run(&mut cargo(&["build", "--quiet", "--workspace", "--bins", "--tests"]))?;
+    Ok(binary("debug", "flowgate"))
+}
+
+/// A binary of the workspace, as a profile builds it.
+pub(crate) fn binary(profile: &str, name: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
 /// Runs a command that speaks for itself.
 ///
 /// # Errors

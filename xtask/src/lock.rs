@@ -8,7 +8,7 @@ use std::process::Command;
 use flowgate_runtime::environment::base::PYTHONS;
 use flowgate_runtime::plan::PROMPTFLOW_VERSION;
 
-use crate::command::{Result, at, cargo, output, remove, root, run, say};
+use crate::command::{Result, at, flowgate, output, remove, root, run, say};
 use crate::testbed;
 
 /// What the lock begins with.
@@ -116,8 +116,7 @@ fn prove(work: &Path, lock: &Path) -> Result<()> {
     }
     say("lock: does the base image hold, and does a flow run on it?");
     testbed::make()?;
-    let words = ["run", "--quiet", "--package", "flowgate", "--", "run", "--backend", "docker"];
-    run(cargo(&words).arg("examples/ticket-triage"))
+    run(Command::new(flowgate()?).args(["run", "--backend", "docker", "examples/ticket-triage"]).current_dir(root()))
 }
 
 /// The packages that two locks have in other versions, one line each.

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use flowgate_flow::load;
 use serde::Deserialize;
 
-use crate::command::{Result, at, cargo, output, root, run, say};
+use crate::command::{Result, at, flowgate, output, root, say};
 use crate::python;
 use compare::Comparison;
 
@@ -32,8 +32,7 @@ pub(crate) fn compare() -> Result<()> {
     let flows = flows(&tree)?;
     say(&format!("oracle: {} flows below {}", flows.len(), tree.display()));
     let engine = engine(&tree, &flows)?;
-    run(&mut cargo(&["build", "--quiet", "--package", "flowgate"]))?;
-    let checker = binary("debug", "flowgate");
+    let checker = flowgate()?;
     let mut comparison = Comparison::default();
     for answer in engine {
         let findings = findings(&checker, &tree, &answer.flow)?;
@@ -65,12 +64,6 @@ pub(crate) fn flows(tree: &Path) -> Result<Vec<String>> {
     let is_dag = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("flow.dag."));
     let relative = |path: PathBuf| Some(path.strip_prefix(tree).ok()?.to_str()?.to_owned());
     Ok(found.into_iter().filter(is_dag).filter_map(relative).collect())
-}
-
-/// A binary of the workspace, as a profile builds it.
-pub(crate) fn binary(profile: &str, name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// What the engine says of one flow.

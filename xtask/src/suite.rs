@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::command::{Result, at, cargo, find, in_ci, run, say};
+use crate::command::{Result, at, cargo, find, flowgate, in_ci, run, say};
 use crate::{docs, testbed};
 
 /// Runs all checks and tests, and ends with one line of totals.
@@ -20,8 +20,16 @@ pub(crate) fn test() -> Result<()> {
     run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     step("generated docs");
     docs::check()?;
-    step("test bed");
-    let missing = match testbed::make() {
+    step("test bed and build");
+    // The one waits for the network, the other for the processor.
+    let (built, made) = std::thread::scope(|scope| {
+        let building = scope.spawn(flowgate);
+        let made = testbed::make();
+        (building.join().unwrap_or_else(|_| Err("the build broke off".to_owned())), made)
+    });
+    // The end-to-end tests drive the binary, which is no dependency of theirs.
+    built?;
+    let missing = match made {
         Err(reason) if in_ci() => return Err(reason),
         made => made.err(),
     };
@@ -79,9 +87,6 @@ impl Totals {
 /// examples, and else with cargo's own runner.
 fn tests(skips: &Path) -> Result<Totals> {
     let mut totals = Totals::NONE;
-    // The end-to-end tests drive the binary, which is no dependency of theirs. With the tests' own selection of
-    // packages: another has other features, and compiles half of the dependencies once more.
-    run(&mut cargo(&["build", "--workspace", "--bins", "--tests"]))?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::iter::once(testbed::folder()?.join("bin")).chain(std::env::split_paths(&path));
     let path = std::env::join_paths(path).map_err(|error| format!("PATH: {error}"))?;

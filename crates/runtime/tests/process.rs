@@ -218,12 +218,17 @@ async fn the_flows_own_requirements_come_on_top_within_their_constraints() {
     );
 }
 
+fn python(image: Image) -> PathBuf {
+    match image {
+        Image::Venv { python } => python,
+        Image::Container { .. } => unreachable!("the process backend makes virtual environments"),
+    }
+}
+
 /// A cache of its own, which has the environment that all others are copies of. Gives that one's folder.
 async fn with_base(cache_dir: &Path) -> PathBuf {
     let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow(""))]);
-    let Image::Venv { python } = backend(cache()).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap() else {
-        panic!("no venv")
-    };
+    let python = python(backend(cache()).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap());
     let home = python.ancestors().nth(4).unwrap();
     let link = cache_dir.join("venvs").join(home.file_name().unwrap());
     std::fs::create_dir_all(link.parent().unwrap()).unwrap();
@@ -250,7 +255,7 @@ async fn a_second_environment_is_a_copy_that_leaves_the_first_as_it_was() {
     let hear = |one: Said<'_>| said.lock().unwrap().push(format!("{one:?}"));
     let prepare = async |name: &str| {
         let plan = plan(&folder.case(name, json!([])).project, &Default::default()).unwrap();
-        let Image::Venv { python } = backend.prepare(&plan, Progress(&hear)).await.unwrap() else { panic!("no venv") };
+        let python = python(backend.prepare(&plan, Progress(&hear)).await.unwrap());
         let print = "import importlib.metadata as m, tabulate; print(m.version('idna'), tabulate.__file__)";
         let output = std::process::Command::new(&python).args(["-I", "-c", print]).output().unwrap();
         let output = String::from_utf8(output.stdout).unwrap();

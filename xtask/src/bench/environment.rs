@@ -11,8 +11,8 @@ use flowgate_runtime::environment::base;
 
 use super::measure::{median, succeeded};
 use super::page::Page;
-use crate::command::{Result, at, cargo, output, remove, root, run, say};
-use crate::{oracle, testbed};
+use crate::command::{Result, at, binary, cargo, output, remove, root, run, say};
+use crate::testbed;
 
 /// Runs per figure where packages are fetched and installed: each of the three is as often the first, the second and
 /// the last of a round.
@@ -146,7 +146,7 @@ impl Place {
     }
 
     fn flowgate(&self, cache: &Path, words: &[&str]) -> Command {
-        let mut command = Command::new(oracle::binary("release", "flowgate"));
+        let mut command = Command::new(binary("release", "flowgate"));
         command.args(words).current_dir(&self.folder).env("FLOWGATE_CACHE_DIR", cache);
         command
     }
@@ -227,7 +227,7 @@ impl Place {
         let read = "find /usr /etc -xdev -type f -exec cat {} + >/dev/null";
         output(Command::new("docker").args(["run", "--rm", "--user=0", "--entrypoint=sh", &base, "-c", read]))?;
         output(Command::new("sh").args(["-c", "find . -type f -exec cat {} + >/dev/null"]).current_dir(&self.folder))?;
-        let program = oracle::binary("release", "flowgate");
+        let program = binary("release", "flowgate");
         fs::read(&program).map(drop).map_err(at(&program))
     }
 

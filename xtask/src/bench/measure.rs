@@ -4,8 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::command::{Result, output};
-use crate::oracle;
+use crate::command::{Result, binary, output};
 
 /// How many cores a program gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +33,7 @@ impl Tool {
 
     /// On that path.
     pub(super) fn command(&self, path: &Path) -> Command {
-        let program = oracle::binary("release", self.program);
+        let program = binary("release", self.program);
         let mut command = match self.cores {
             Cores::All => Command::new(program),
             Cores::One => {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use super::{PYTHON, rootfs, uv};
-use crate::command::{Result, at, cargo, output, remove, say};
+use crate::command::{Result, at, flowgate, output, remove, say};
 
 /// Raised when this recipe changes in a way that the other parts of the key do not show.
 const RECIPE: &str = "2";
@@ -22,8 +22,7 @@ const REPOSITORY: &str = "flowgate-testbed-python";
 pub(crate) fn make(folder: &Path) -> Result<()> {
     let python = python(folder)?;
     // It looks by itself whether there is anything to do.
-    let words = ["run", "--quiet", "--package", "flowgate", "--", "environment", "base", "--from", &python];
-    output(&mut cargo(&words))?;
+    output(Command::new(flowgate()?).args(["environment", "base", "--from", &python]))?;
     Ok(())
 }
 
