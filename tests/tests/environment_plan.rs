@@ -118,7 +118,7 @@ fn what_cannot_be_planned_says_why() {
     refused(
         &[("requirements.txt", "../outside\n")],
         4,
-        &["`../outside` lies outside the flow's folder", "additional_includes"],
+        &["`../outside` is outside the flow's folder", "additional_includes"],
     );
     refused(&[("requirements.txt", "./none\n")], 4, &["the requirement `none` is not in the flow's folder"]);
     refused(&[("requirements.txt", "a --hash\n")], 4, &["requirements.txt:1: pip refuses"]);
@@ -143,7 +143,7 @@ fn one_flow_at_a_time_and_a_run_specification_is_none() {
     folder.write("below/b/flow.dag.yaml", FLOW);
     let done = flowgate_tests::run(folder.path(), &["environment", "plan", "below"]);
     assert_eq!(done.code, Some(2), "{done:?}");
-    assert!(done.stderr.contains("name one of them: a/flow.dag.yaml, b/flow.dag.yaml"), "{done:?}");
+    assert!(done.stderr.contains("name one of them: below/a/flow.dag.yaml, below/b/flow.dag.yaml"), "{done:?}");
     let done = flowgate_tests::run(folder.path(), &["environment", "plan", "run.yml"]);
     assert!(done.code == Some(2) && done.stderr.contains("run.yml: not a flow"), "{done:?}");
 }

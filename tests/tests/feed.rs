@@ -356,7 +356,7 @@ fn an_identity_opens_an_azure_registry() {
             contoso.azurecr.io/flows:20240411.v4
               digest   unknown
               newest   unknown
-              because  `contoso.azurecr.io` refuses the sign-in, asked as nobody (no identity was found: workload identity: environment variable AZURE_TENANT_ID not set; managed identity: The requested identity has not been assigned to this resource); sign in with `docker login contoso.azurecr.io`
+              because  `contoso.azurecr.io` refuses the sign-in, asked anonymously (no identity was found: workload identity: environment variable AZURE_TENANT_ID not set; managed identity: The requested identity has not been assigned to this resource); sign in with `docker login contoso.azurecr.io`
         "#]].assert_eq(&out);
         assert_eq!(code, Some(4));
         // The feed's token is for feeds.

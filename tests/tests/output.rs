@@ -226,6 +226,26 @@ fn each_signal_cancels_with_a_report_from_the_start_on() {
     }
 }
 
+/// Nothing writes into the pipe: who cancels does not wait for ever, and has the report.
+#[test]
+fn a_pipe_of_data_that_never_ends_does_not_hold_the_process() {
+    let folder = flow("endless");
+    assert!(Command::new("mkfifo").arg(folder.path().join("data.jsonl")).status().expect("mkfifo").success());
+    let mut command = to_report(&folder, "report.json");
+    command.args(["--data", "data.jsonl"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("flowgate starts");
+    let tasks = format!("/proc/{}/task", child.id());
+    wait_for("the thread that reads", || {
+        let mut tasks = fs::read_dir(&tasks).expect("its threads").flatten();
+        tasks.any(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name == "data\n")).then_some(())
+    });
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill").success());
+    let done = Finished::of(child.wait_with_output().expect("it ends"));
+    assert_eq!(done.code, Some(130), "{done:?}");
+    let report = fs::read_to_string(folder.path().join("report.json")).expect("a report");
+    assert!(report.contains("\"exit_code\": 130"), "{report}");
+}
+
 /// Nothing reads the pipe: who cancels does not wait for ever, and has the report.
 #[test]
 fn a_pipe_that_nothing_reads_does_not_hold_the_process() {

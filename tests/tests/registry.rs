@@ -132,7 +132,7 @@ fn credentials_come_from_dockers_configuration() {
         127.0.0.1:PORT/azureml/promptflow/promptflow-runtime-stable:20240411.v4
           digest   unknown
           newest   unknown
-          because  `127.0.0.1:PORT` refuses `azureml/promptflow/promptflow-runtime-stable` (401), asked as nobody; sign in with `docker login 127.0.0.1:PORT`
+          because  `127.0.0.1:PORT` refuses `azureml/promptflow/promptflow-runtime-stable` (401), asked anonymously; sign in with `docker login 127.0.0.1:PORT`
     "#]].assert_eq(&refused);
     let address = &registry.address;
     registry.folder.write("config.json", registry.login());

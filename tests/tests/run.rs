@@ -37,7 +37,7 @@ fn the_first_command_of_the_readme() {
     "#]]
     .assert_eq(&shown);
     assert_eq!(done.code, Some(0));
-    assert!(done.stderr.contains("note: The process backend is no sandbox"), "{}", done.stderr);
+    assert!(done.stderr.contains("note: The process backend is not a sandbox"), "{}", done.stderr);
 }
 
 #[test]
@@ -158,6 +158,12 @@ fn data_that_does_not_fit_the_flow() {
              you mean `y`?)",
         ),
         ("many", "lacks.jsonl", "{\"x\": 1}\n", "there is no column for `y`, and the flow has no default for it"),
+        (
+            "add",
+            "row.jsonl",
+            "{\"x\": 1}\n{\"xx\": 2}\n",
+            "row 2: no column is an input of the flow: `xx` (did you mean `x`?)",
+        ),
         ("add", "twice.csv", "x,y,x\n1,2,3\n", "line 1: duplicate column `x`"),
         ("add", "twice.jsonl", "{\"x\": 1}\n{\"x\": 1, \"x\": 2}\n", "line 2, column 12: duplicate key `x`"),
         ("add", "twice.json", "[{\"x\": 1},\n{\"x\": {\"a\": 1, \"a\": 2}}]", "line 2, column 18: duplicate key `a`"),
@@ -243,7 +249,7 @@ fn a_flow_that_needs_a_model_is_skipped() {
         passed   add/flow.dag.yaml   1 passed  N s  process
         skipped  chat/flow.dag.yaml  1 skipped  N s  process
         1 of 2 flows passed, 1 skipped (N s)
-        exit code 4: what was skipped did not pass; to leave it out, name the other flows only
+        exit code 4: skipped flows do not count as passed; to leave them out, name the other flows
     "#]].assert_eq(&timeless(&done.stdout));
     let report: Value =
         serde_json::from_str(&std::fs::read_to_string(folder.path().join("out.json")).expect("a report"))
@@ -297,7 +303,7 @@ fn what_several_rows_and_flows_gave_is_shown_in_short() {
           ... 3 more rows
         plain/flow.dag.yaml
           out: hello
-        outputs are shown in short; `--report FILE` writes all
+        outputs are shortened; `--report FILE` writes all
 
         failed   add/flow.dag.yaml    8 passed, 1 failed  N s (N s in rows)  process
         passed   plain/flow.dag.yaml  1 passed  N s  process

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use flowgate_flow::config::{self, EnvironmentConfig};
 use flowgate_flow::load::{Memory, Within};
-use flowgate_runtime::environment::{Environments, TrustScope, TrustedImages};
+use flowgate_runtime::environment::{Environments, PUBLIC_REGISTRIES, TrustScope, TrustedImages};
 use flowgate_runtime::identity::{Identity, IdentityOptions};
 use flowgate_runtime::plan::Settings;
 use flowgate_runtime::registry::Registries;
@@ -59,6 +59,8 @@ pub(crate) fn environments(host: &Host, inputs: &Inputs, event: &Event) -> Envir
     let identity = Arc::new(identity(host, inputs, event));
     if event.untrusted {
         environments.registries = Registries::anonymous("untrusted code has no credential");
+        let public = PUBLIC_REGISTRIES.map(str::to_owned).into_iter();
+        environments.image_registries = Some(public.chain(inputs.registries.iter().cloned()).collect());
         environments.cache.to = None;
     } else {
         environments.registries = environments.registries.with_identity(Arc::clone(&identity));
@@ -136,13 +138,16 @@ fn show(workspace: &Path, commit: &str, file: &Path) -> Result<Option<Vec<u8>>, 
     let git = |words: &[&str]| {
         let mut command = Command::new("git");
         // The checkout may belong to another user than a container's.
-        command.arg("-C").arg(workspace).args(["-c", "safe.directory=*"]).args(words);
+        command.arg("-C").arg(workspace).args(["-c", "safe.directory=*"]);
+        // Nothing that the checkout's configuration names is started.
+        command.args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "diff.external="]);
+        command.args(words);
         command.output().map_err(|error| format!("git does not start: {error}"))
     };
     if !git(&["cat-file", "-e", &format!("{commit}^{{commit}}")])?.status.success() {
         return Err(format!("the checkout does not hold {}", &commit[..12]));
     }
     let name = file.to_str().ok_or("its path is not UTF-8")?.replace('\\', "/");
-    let shown = git(&["show", &format!("{commit}:{name}")])?;
+    let shown = git(&["cat-file", "blob", &format!("{commit}:{name}")])?;
     Ok(shown.status.success().then_some(shown.stdout))
 }

@@ -69,7 +69,7 @@ fn judge(name: &str, payload: Value) -> Result<Event, String> {
         // It runs the default branch; what it checks out is usually the commit of the run that started it.
         "workflow_run" => {
             let head = payload.pointer("/workflow_run/head_repository/id");
-            head.is_some() && head == payload.pointer("/repository/id")
+            head.is_some_and(Value::is_number) && head == payload.pointer("/repository/id")
         }
         // `check_run`, `check_suite`, `deployment` and `status` name a commit, which may be a fork's. Others have
         // nothing to do with code, or are not known.
@@ -238,6 +238,7 @@ mod tests {
             ("workflow_run", WORKFLOW_RUN_OF_A_FORK, false),
             ("workflow_run", &unnamed_run, false),
             ("workflow_run", "{}", false),
+            ("workflow_run", r#"{"workflow_run":{"head_repository":{"id":null}},"repository":{"id":null}}"#, false),
             // What is not what it says.
             ("push", &fork, false),
             ("workflow_dispatch", PULL_REQUEST, false),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use flowgate_check::Level;
+use flowgate_flow::base_image::Reference;
 use flowgate_flow::config::FeedConfig;
 use flowgate_runtime::engines::Choice;
 use flowgate_runtime::environment::RegistryCache;
@@ -38,6 +39,8 @@ pub(crate) struct Inputs {
     pub(crate) fail_on: Option<Level>,
     /// Package indexes that requirements may use, beside those that flowgate.yaml names.
     pub(crate) feeds: Vec<FeedConfig>,
+    /// The hosts of the registries that untrusted code may name images of, beside the public ones.
+    pub(crate) registries: Vec<String>,
     /// Where environments are shared between runners.
     pub(crate) cache: RegistryCache,
     /// Whether an untrusted Dockerfile may use the network.
@@ -90,12 +93,23 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
             return Err(InputError(format!("input `fail-on`: `{other}` is not one of error, warning, hint, never")));
         }
     };
-    let feeds = get("INPUT_FEEDS").unwrap_or("").lines().map(str::trim).filter(|line| !line.is_empty());
-    let feeds = feeds.map(|url| match Feed::new(url) {
+    let lines = |variable| get(variable).unwrap_or("").lines().map(str::trim).filter(|line| !line.is_empty());
+    let feeds = lines("INPUT_FEEDS").map(|url| match Feed::new(url) {
         Ok(_) => Ok(FeedConfig { url: url.to_owned(), private_network: false }),
         Err(cause) => Err(InputError(format!("input `feeds`: {cause}"))),
     });
     let feeds = feeds.collect::<Result<_, _>>()?;
+    let is_host = |text: &str| {
+        let name = format!("{text}/name");
+        Reference::parse(&name).ok().and_then(|parts| parts.host) == Some(0..text.len())
+    };
+    let registries = lines("INPUT_REGISTRIES").map(|host| match is_host(host) {
+        true => Ok(host.to_owned()),
+        false => Err(InputError(format!(
+            "input `registries`: `{host}` is not the host of a registry, such as `contoso.azurecr.io`"
+        ))),
+    });
+    let registries = registries.collect::<Result<_, _>>()?;
     let build_network = match get("INPUT_BUILD_NETWORK").unwrap_or("false") {
         "true" => true,
         "false" => false,
@@ -126,6 +140,7 @@ pub(crate) fn read(variables: &HashMap<String, String>, working_directory: &Path
         backend,
         fail_on,
         feeds,
+        registries,
         cache,
         build_network,
         azure_client_id,
@@ -175,6 +190,10 @@ mod tests {
         for feeds in ["nonsense", "https://pypi.example.com/simple/\nnonsense", "ftp://host/simple/"] {
             let refused = of(&[("INPUT_FEEDS", feeds)]).unwrap_err().to_string();
             assert!(refused.starts_with("input `feeds`: `"), "{refused}");
+        }
+        for registries in ["https://contoso.azurecr.io", "contoso", "contoso.azurecr.io/flows"] {
+            let refused = of(&[("INPUT_REGISTRIES", registries)]).unwrap_err().to_string();
+            assert!(refused.starts_with("input `registries`: `"), "{refused}");
         }
         for name in ["RUNNER_TEMP", "GITHUB_WORKSPACE", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"] {
             let refused = of(&[(name, "/tmp/a\nverdict=passed")]).unwrap_err().to_string();

@@ -285,14 +285,14 @@ pub(crate) struct RunArguments {
     /// Flows, or folders to search for flows.
     #[arg(default_value = ".")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Rows to run one flow on: .jsonl, .json or .csv. Without it, the inputs' defaults are used.
+    /// Rows to run one flow on: .jsonl, .json or .csv; `-` is standard input. Without it, the inputs' defaults are used.
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
     /// Values for inputs, in every row: `--inputs question="What is a flow?" limit=3`. The engine
     /// converts each to the input's type.
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub(crate) inputs: Vec<(String, String)>,
-    /// Where to run. `auto` takes docker where an engine answers, else process.
+    /// Where to run. `auto` is docker where an engine is installed or configured, else process.
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) backend: BackendChoice,
     /// Write the whole result as JSON (docs/run-report.schema.json); `-` is standard output, and what people read goes to
@@ -308,11 +308,11 @@ pub(crate) struct RunArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BackendChoice {
-    /// Docker where an engine answers, else process; says which and why.
+    /// Docker where an engine is installed or configured, else process; says which and why.
     Auto,
     /// A container without a network.
     Docker,
-    /// A private virtual environment on this machine. No sandbox: run only flows that you trust.
+    /// A virtual environment on this machine. No sandbox: run only flows that you trust.
     Process,
 }
 

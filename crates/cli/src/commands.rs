@@ -182,7 +182,11 @@ fn one_flow(path: &Path, named: &str) -> Result<PathBuf, Failure> {
         own => own,
     };
     if flows.len() > 1 {
-        let mut names: Vec<String> = flows.iter().take(NAMED).map(|flow| display_path(flow, path)).collect();
+        let mut names: Vec<String> = flows
+            .iter()
+            .take(NAMED)
+            .map(|flow| display_path(&Path::new(named).join(display_path(flow, path)), Path::new("")))
+            .collect();
         if flows.len() > NAMED {
             names.push("...".to_owned());
         }

@@ -73,6 +73,7 @@ impl Places {
             state: cache.join("environments"),
             scope: TrustScope::Trusted,
             trusted_images: TrustedImages::All,
+            image_registries: None,
             platform: text("DOCKER_DEFAULT_PLATFORM").unwrap_or_else(plan::platform),
             timeout: BUILD_TIMEOUT,
             // As the docker command line has it.

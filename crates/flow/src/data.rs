@@ -14,12 +14,18 @@ pub use columns::{Remark, compare};
 pub type Row = Map<String, Value>;
 
 /// Reads the text of a `.jsonl` (one object a line), `.json` (a list of objects) or `.csv` (a header
-/// line, then texts) file, by its extension.
+/// line, then texts) file, by its extension; without one, as of a pipe, by how it begins.
 ///
 /// # Errors
 /// A message with place, from 1, and cause.
 pub fn parse(text: &str, extension: &str) -> Result<Vec<Row>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let extension = match (extension, text.trim_start().chars().next()) {
+        ("", Some('[')) => "json",
+        ("", Some('{')) => "jsonl",
+        ("", _) => "csv",
+        _ => extension,
+    };
     match extension.to_ascii_lowercase().as_str() {
         "jsonl" | "ndjson" => json_lines(text),
         "json" => json_list(text),
@@ -63,7 +69,11 @@ fn place(line: usize, error: &serde_json::Error) -> String {
 fn cause(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&place).map_or_else(|| text.clone(), str::to_owned)
+    match text.strip_suffix(&place).unwrap_or(&text) {
+        // The reader's word for `true`, `false` and `null`.
+        "expected ident" => "not valid JSON".to_owned(),
+        text => text.to_owned(),
+    }
 }
 
 /// An error where an object has a key twice: of its values the engine would see the last one only.

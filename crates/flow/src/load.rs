@@ -33,7 +33,7 @@ pub use discover::{discover, discover_all, discover_some};
 pub use disk::{Disk, open_file, special};
 pub use overlay::Overlay;
 pub use passed_over::{PassedOver, passed_over};
-pub use sample::{Sample, data_rows, sample_rows};
+pub use sample::{Sample, data_rows, read_data, sample_rows};
 pub use siblings::{file_references, kind_of, load_sibling};
 pub use within::Within;
 
@@ -275,8 +275,25 @@ impl Loader<'_> {
                 let stem = written.strip_suffix(name).unwrap_or("");
                 Presence::OtherCase(format!("{stem}{other}"))
             }
-            _ => Presence::Missing,
+            _ => self.in_other_case(at, written).map_or(Presence::Missing, Presence::OtherCase),
         }
+    }
+
+    /// The same path, where its folders are there in another case.
+    fn in_other_case(&mut self, at: &Path, written: &str) -> Option<String> {
+        let parts: Vec<&str> = written.split('/').collect();
+        let mut here = at.ancestors().nth(parts.len()).filter(|folder| folder.join(written) == at)?.to_owned();
+        let (mut found, mut last) = (Vec::new(), Entry::Folder);
+        for part in parts {
+            let names = self.listing(&here);
+            let exact = names.iter().find(|(name, _)| name == part);
+            let like = || names.iter().find(|(name, _)| name.eq_ignore_ascii_case(part));
+            let (name, entry) = exact.or_else(like).cloned()?;
+            here.push(&name);
+            found.push(name);
+            last = entry;
+        }
+        (last == Entry::File).then(|| found.join("/"))
     }
 
     fn listing(&mut self, folder: &Path) -> &[(String, Entry)] {

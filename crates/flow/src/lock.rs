@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 
 use pep508_rs::pep440_rs::{Version, VersionSpecifiers};
 
+use crate::requirements::Line;
+
 /// Packages at fixed versions with their hashes, as pip reads them.
 pub const LOCK: &str = include_str!("lock/requirements.txt");
 
@@ -20,6 +22,16 @@ pub struct Locked {
     pub versions: Vec<Version>,
     /// `sha256:...`, of every file of these versions.
     pub hashes: Vec<&'static str>,
+}
+
+impl Locked {
+    /// False where a line gives hashes, and none of them is of a file of these versions.
+    pub fn may_have_hashes_of(&self, line: &Line) -> bool {
+        let mut own = line.hashes().filter_map(|option| option.value.as_ref()).peekable();
+        // The lock has no other algorithm.
+        let is_own = |hash: String| !hash.starts_with("sha256:") || self.hashes.contains(&hash.as_str());
+        own.peek().is_none() || own.any(|value| is_own(value.value.to_ascii_lowercase()))
+    }
 }
 
 /// What a package of the engine asks of another.

@@ -92,7 +92,7 @@ pub struct Connected {
     pub notice: Option<String>,
 }
 
-const NO_SANDBOX: &str = "The process backend is no sandbox: the flow's code can read and change whatever you can.";
+const NO_SANDBOX: &str = "The process backend is not a sandbox: the flow's code can read and change whatever you can.";
 
 impl Engines {
     /// Connects to the engine that was asked for, and removes what dead owners left in it.

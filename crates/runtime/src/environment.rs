@@ -29,6 +29,23 @@ use crate::registry::Registries;
 /// The repository of the images of environments.
 pub const REPOSITORY: &str = "flowgate-env";
 
+/// The registries that anybody may ask, and from anywhere: those of the large publishers of images. Docker Hub has the
+/// names that its clients give it.
+pub const PUBLIC_REGISTRIES: [&str; 12] = [
+    "docker.io",
+    "index.docker.io",
+    "registry-1.docker.io",
+    "gcr.io",
+    "ghcr.io",
+    "lscr.io",
+    "mcr.microsoft.com",
+    "nvcr.io",
+    "public.ecr.aws",
+    "quay.io",
+    "registry.gitlab.com",
+    "registry.k8s.io",
+];
+
 /// Which images of trusted events a pull request's may use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TrustedImages {
@@ -51,6 +68,9 @@ pub struct Environments {
     pub scope: TrustScope,
     /// Which images of trusted events may be used in that scope: what was built for everybody need not be built again.
     pub trusted_images: TrustedImages,
+    /// The hosts of the registries whose images may be named; `None` is any. The engine asks them from where it is, which
+    /// may be a network that nobody outside may ask anything in.
+    pub image_registries: Option<Vec<String>>,
     /// The platform of the images.
     pub platform: String,
     /// How long one build may take.

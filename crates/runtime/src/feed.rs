@@ -382,7 +382,10 @@ impl Asker<'_> {
             None => format!("{}: {what}", status.as_u16()),
         };
         match status {
-            StatusCode::OK => Ok(count(body.matches("<a ").count(), "link", "links")),
+            StatusCode::OK => match body.matches("<a ").count() {
+                0 if azure.is_none() => Ok("0 links: it is empty, or not an index; most end in `/simple/`".to_owned()),
+                links => Ok(count(links, "link", "links")),
+            },
             StatusCode::UNAUTHORIZED => Err(self.unauthorized(place, said)),
             // A browser would be sent to the sign-in page.
             StatusCode::NON_AUTHORITATIVE_INFORMATION if azure.is_some() => Err(self.unauthorized(place, said)),

@@ -157,7 +157,7 @@ pub fn plan(project: &Project, settings: &Settings) -> Result<EnvironmentPlan, R
     if let Some(named) = environment.and_then(|e| e.python_requirements_txt.as_ref())
         && project.requirements.is_empty()
     {
-        let hint = "run `flowgate check` on the flow: it names the files that are there";
+        let hint = "create it beside the flow, or remove `python_requirements_txt`";
         return Err(fail(format!("requirements file `{}` is not there", named.value)).with_hint(hint));
     }
     let mut plan = EnvironmentPlan {

@@ -65,10 +65,10 @@ pub enum LoginSource {
 impl fmt::Display for LoginSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Docker => f.write_str("Docker's configuration"),
-            Self::Identity(source) => source.fmt(f),
-            Self::Nowhere(None) => f.write_str("nobody"),
-            Self::Nowhere(Some(why)) => write!(f, "nobody ({why})"),
+            Self::Docker => f.write_str("with Docker's configuration"),
+            Self::Identity(source) => write!(f, "as {source}"),
+            Self::Nowhere(None) => f.write_str("anonymously"),
+            Self::Nowhere(Some(why)) => write!(f, "anonymously ({why})"),
         }
     }
 }
@@ -305,7 +305,7 @@ impl Asked {
     fn error(&self, error: &OciDistributionError) -> RegistryError {
         let (registry, repository) = (self.image.resolve_registry(), self.image.repository());
         let refused = |what: &str| {
-            let message = format!("`{registry}` refuses {what}, asked as {}", self.source);
+            let message = format!("`{registry}` refuses {what}, asked {}", self.source);
             let error = RegistryError::new(message).of(RegistryErrorKind::Refused);
             error.hint(format!("sign in with `docker login {registry}`"))
         };

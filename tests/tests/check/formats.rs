@@ -227,8 +227,8 @@ fn junit_is_red_where_the_exit_code_is() {
         <?xml version="1.0" encoding="UTF-8"?>
         <testsuites name="flowgate check" tests="4" skipped="0" failures="1" errors="0">
             <testsuite name="f/flow.dag.yaml" tests="2" skipped="0" errors="0" failures="1">
-                <testcase name="implicit-requirements: `requirements.txt` stands beside the flow, and `environment` does not name it" classname="f/flow.dag.yaml" file="f/flow.dag.yaml" line="1">
-                    <system-out>f/flow.dag.yaml:1:1: hint[implicit-requirements]: `requirements.txt` stands beside the flow, and `environment` does not name it
+                <testcase name="implicit-requirements: `environment` does not name the `requirements.txt` beside the flow" classname="f/flow.dag.yaml" file="f/flow.dag.yaml" line="1">
+                    <system-out>f/flow.dag.yaml:1:1: hint[implicit-requirements]: `environment` does not name the `requirements.txt` beside the flow
         help: write `python_requirements_txt: requirements.txt` under `environment`</system-out>
                 </testcase>
                 <testcase name="invalid-type-name: `Int` is not a type" classname="f/flow.dag.yaml" file="f/flow.dag.yaml" line="1">

@@ -88,7 +88,7 @@ fn json_is_the_documented_contract() {
                 "line": 1,
                 "column": 8
               },
-              "message": "`requirements.txt` stands beside the flow, and `environment` does not name it",
+              "message": "`environment` does not name the `requirements.txt` beside the flow",
               "help": "write `python_requirements_txt: requirements.txt` under `environment`",
               "engine": null,
               "fix": {

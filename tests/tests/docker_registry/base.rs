@@ -46,13 +46,13 @@ fn a_private_base_image_is_pulled_with_dockers_credentials() {
     // `someone:wrong`
     place.log_in(&login(&address, "c29tZW9uZTp3cm9uZw=="));
     let wrong = place.build(&[]);
-    wrong.assert(4, &[&image, &format!("{address} refuses it, asked as Docker's configuration"), "docker login"]);
+    wrong.assert(4, &[&image, &format!("{address} refuses it, asked with Docker's configuration"), "docker login"]);
     assert!(!wrong.said("c29tZW9uZTp3cm9uZw"), "{:?}", wrong.finished);
     // Another registry's credential goes nowhere.
     place.log_in(&login("127.0.0.1:1", "c29tZW9uZTpvcGVuIHNlc2FtZQ=="));
     place
         .build(&[])
-        .assert(4, &[&format!("{address} refuses it, asked as nobody"), &format!("docker login {address}")]);
+        .assert(4, &[&format!("{address} refuses it, asked anonymously"), &format!("docker login {address}")]);
     place.log_in(&format!("{{\"credHelpers\":{{\"{address}\":\"absent\"}}}}"));
     place.build(&[]).assert(4, &["unable to communicate with credential helper", "docker login"]);
 
@@ -81,6 +81,6 @@ fn a_registry_that_fails_is_named_and_leaves_nothing() {
     let talkative = fake_registry(Fault::Talkative);
     place.names(&format!("{talkative}/base:1"));
     place.log_in(&login(&talkative, "c29tZW9uZTpvcGVuIHNlc2FtZQ=="));
-    place.build(&[]).assert(4, &[&format!("{talkative} refuses it, asked as Docker's configuration")]);
+    place.build(&[]).assert(4, &[&format!("{talkative} refuses it, asked with Docker's configuration")]);
     assert_eq!(place.holds(), before);
 }

@@ -20,7 +20,7 @@ fn a_cache_that_fails_is_named_and_the_environment_is_built() {
         (&gone.address, "does not answer", "its registry did not answer before"),
         (&broken, "answers with an error", "its registry did not answer before"),
         (&silent, "", "its registry did not answer before"),
-        (&talkative, "refuses it, asked as Docker's configuration", "refuses it, asked as Docker's configuration"),
+        (&talkative, "refuses it, asked with Docker's configuration", "refuses it, asked with Docker's configuration"),
     ];
     for (address, read, pushed) in cases {
         let cache = format!("{address}/env");

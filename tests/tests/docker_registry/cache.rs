@@ -137,7 +137,7 @@ fn what_a_pull_request_pushed_is_its_own() {
         0,
         &[
             "the registry cache is asked without a credential, and nothing is pushed to it",
-            "refuses it, asked as nobody (untrusted code has no credential)",
+            "refuses it, asked anonymously (untrusted code has no credential)",
         ],
     );
     assert_eq!((stranger.builds(&place), of(9)), (1, None));

@@ -87,6 +87,7 @@ impl Place {
             ("RUNNER_TEMP", path("temp")),
             ("INPUT_CACHE_FROM", cache.to_owned()),
             ("INPUT_CACHE_TO", cache.to_owned()),
+            ("INPUT_REGISTRIES", cache.split('/').next().unwrap_or_default().to_owned()),
         ];
         self.start(&["action"], &variables)
     }

@@ -161,7 +161,7 @@ async fn a_requirement_with_a_url_of_its_own_goes_through_the_gate() {
         ("pkg @ git+https://host.example/pkg".to_owned(), "the URL of `pkg` was refused: only archives"),
         (format!("pkg @ https://elsewhere.example/{FILE}"), "it is not an allowed feed"),
         (format!("https://elsewhere.example/{FILE}"), "it is not an allowed feed"),
-        (format!("pkg @ {root}/other"), "its last part is no name of an archive"),
+        (format!("pkg @ {root}/other"), "its last part is not the name of an archive"),
     ] {
         let message = install(&line).await.unwrap_err();
         assert!(message.contains(why), "{line}: {message}");

@@ -38,7 +38,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
             let finding = if earlier.value == written.value {
                 found("is listed twice".to_owned()).help("leave one out")
             } else {
-                found(format!("takes the place of `{}`: both stand as `{name}`", earlier.value))
+                found(format!("takes the place of `{}`: both are copied to `{name}`", earlier.value))
             };
             findings.push(finding.related(place(earlier.span), "the other one"));
             continue;
@@ -76,13 +76,13 @@ mod tests {
 additional_includes:
 - sub/a.py
 - other/a.py
-# ^^^^^^^^^^ warning[additional-include-collision]: additional include `other/a.py` takes the place of `sub/a.py`: both stand as `a.py`
+# ^^^^^^^^^^ warning[additional-include-collision]: additional include `other/a.py` takes the place of `sub/a.py`: both are copied to `a.py`
 - own.py
 # ^^^^^^ warning[additional-include-collision]: additional include `own.py` is in the flow's folder already
 - other/sub
 # ^^^^^^^^^ warning[additional-include-collision]: additional include `other/sub` is merged into the flow's own folder `sub`
 - other/own.py
-# ^^^^^^^^^^^^ warning[additional-include-collision]: additional include `other/own.py` takes the place of `own.py`: both stand as `own.py`
+# ^^^^^^^^^^^^ warning[additional-include-collision]: additional include `other/own.py` takes the place of `own.py`: both are copied to `own.py`
 - other/file
 # ^^^^^^^^^^ warning[additional-include-collision]: additional include `other/file` cannot be written: the flow's own `file` is a file
 - other/missing.py

@@ -23,7 +23,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
     let secrets = files.flat_map(|file| project.secrets(file).map(move |secret| (file, secret)));
     let findings = secrets.map(|(file, secret)| {
         let at = Place { file, span: secret.span };
-        let finding = Finding::error(at, format!("the value of `{}` stands here in clear text", secret.key.value));
+        let finding = Finding::error(at, format!("`{}` holds a plain-text secret", secret.key.value));
         finding.help(match project.connection {
             Some(_) => "revoke it, and write `<user-input>`",
             None => "revoke it, and write `${env:NAME}`",
@@ -49,7 +49,7 @@ secrets:
   c: '********************'
   d: <your-api-key-0123456789>
   e: sk-AbCd0123456789efgh
-#    ^^^^^^^^^^^^^^^^^^^^^ error[connection-secret]: the value of `e` stands here in clear text
+#    ^^^^^^^^^^^^^^^^^^^^^ error[connection-secret]: `e` holds a plain-text secret
 ",
         );
     }
@@ -63,7 +63,7 @@ secrets:
 model:
   configuration:
     api_key: 0a1b2c3d4e5f60718293a4b5c6d7e8f9
-#            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ error[connection-secret]: the value of `api_key` stands here in clear text
+#            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ error[connection-secret]: `api_key` holds a plain-text secret
 ---
 system:
 hi

@@ -10,7 +10,7 @@ pub(super) const RULE: Rule = Rule {
     name: "duplicate-yaml-key",
     group: Group::Files,
     level: Level::Error,
-    summary: "A key that stands twice in one mapping.",
+    summary: "A duplicate key in a mapping.",
     cases: &[],
     why: "The engine refuses the file (`YAMLError`); readers that accept it keep one of the two values without saying which.",
     bad: "#- flow.dag.yaml\noutputs:\n  answer:\n    type: string\n    reference: a\n    reference: b\n",
@@ -57,7 +57,7 @@ fn walk(node: &Node, file: FileId, findings: &mut Vec<Finding>) {
                     };
                     if let Some(first) = entries.get(first).filter(|_| first < index) {
                         findings.push(
-                            Finding::error(at, format!("key `{key}` stands twice"))
+                            Finding::error(at, format!("duplicate key `{key}`"))
                                 .engine("YAMLError")
                                 .related(Place { file, span: first.key.span }, "first here"),
                         );
@@ -86,10 +86,10 @@ mod tests {
             &super::RULE,
             "#- flow.dag.yaml
 x: &x {a: 1, a: 2}
-#            ^ error[duplicate-yaml-key]: key `a` stands twice
+#            ^ error[duplicate-yaml-key]: duplicate key `a`
 y: *x
 z: [{b: [], 'b': 1}]
-#           ^^^ error[duplicate-yaml-key]: key `b` stands twice
+#           ^^^ error[duplicate-yaml-key]: duplicate key `b`
 <<: {c: 1}
 <<: {c: 1}
 ",
@@ -99,7 +99,7 @@ z: [{b: [], 'b': 1}]
     #[test]
     fn in_a_long_mapping() {
         let others: String = (0..super::SHORT).map(|n| format!("k{n}: 1\n")).collect();
-        let error = "#^ error[duplicate-yaml-key]: key `a` stands twice\n";
+        let error = "#^ error[duplicate-yaml-key]: duplicate key `a`\n";
         fixture::raises(&super::RULE, &format!("#- flow.dag.yaml\na: 1\n{others}a: 2\n{error}a: 3\n{error}"));
     }
 }

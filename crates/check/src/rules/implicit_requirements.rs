@@ -36,12 +36,8 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         });
         let is_read = !context.requirements().is_empty();
         return Vec::from_iter((other && is_read && !included).then(|| {
-            Finding::new(
-                Level::Hint,
-                place(named.span),
-                "`requirements.txt` stands beside the flow, and nothing reads it",
-            )
-            .help(format!("name it, include it in `{}` with `-r`, or remove it", named.value))
+            Finding::new(Level::Hint, place(named.span), "`requirements.txt` beside the flow is never read")
+                .help(format!("name it, include it in `{}` with `-r`, or remove it", named.value))
         }));
     }
     // A misspelt key is another rule's.
@@ -51,7 +47,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let text = context.project.text(flow.file);
-    let message = "`requirements.txt` stands beside the flow, and `environment` does not name it";
+    let message = "`environment` does not name the `requirements.txt` beside the flow";
     let help = "write `python_requirements_txt: requirements.txt` under `environment`";
     let at = match environment {
         Some(environment) => environment.key.span,
@@ -93,7 +89,7 @@ mod tests {
             &super::RULE,
             "#- flow.dag.yaml
 environment:
-#^^^^^^^^^^ hint[implicit-requirements]: `requirements.txt` stands beside the flow, and `environment` does not name it
+#^^^^^^^^^^ hint[implicit-requirements]: `environment` does not name the `requirements.txt` beside the flow
   image: x:1
 #- requirements.txt
 ",
@@ -103,7 +99,7 @@ environment:
             "#- flow.dag.yaml
 environment:
   python_requirements_txt: other.txt
-#                          ^^^^^^^^^ hint[implicit-requirements]: `requirements.txt` stands beside the flow, and nothing reads it
+#                          ^^^^^^^^^ hint[implicit-requirements]: `requirements.txt` beside the flow is never read
 #- other.txt
 #- requirements.txt
 ",

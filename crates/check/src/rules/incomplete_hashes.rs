@@ -19,7 +19,7 @@ pub(super) const RULE: Rule = Rule {
     level: Level::Error,
     summary: "A requirements file with a `--hash`, in which another line is not pinned or has no hash, or a hash that no file can have.",
     cases: &["hash-without-pin", "missing-hash", "malformed-hash", "unhashable-requirement"],
-    why: "One `--hash` in any of the files, or `--require-hashes`, and pip wants every package that is not installed yet pinned with `==` and hashed, dependencies included; otherwise it installs nothing. A constraints file turns this on too, but its hashes do not count for requirements. flowgate's builds refuse the same with every installer. Packages that the base image already holds need no hash.",
+    why: "One `--hash` in any of the files, or `--require-hashes`, and pip wants every package that is not installed yet pinned with `==` and hashed, dependencies included; otherwise it installs nothing. A constraints file turns this on too, but its hashes do not count for requirements. flowgate's builds refuse the same with every installer. Packages that the base image already holds need no hash; one that is given must be theirs where the base is flowgate's own.",
     bad: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nhumanize==4.9.0 --hash=sha256:CE284A76D5B1377FD8836733B983BFB0B76F1AA1C090DE2566FCF008D7F6AB16\n",
     good: "#- flow.dag.yaml\nenvironment:\n  python_requirements_txt: requirements.txt\n#- requirements.txt\nhumanize==4.9.0 --hash=sha256:ce284a76d5b1377fd8836733b983bfb0b76f1aa1c090de2566fcf008d7f6ab16\n",
     fix: Some(
@@ -55,7 +55,14 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
                 || requirement.parsed.as_ref().is_ok_and(|parsed| !parsed.marker.is_true())
         });
         let fault = line.hash_fault().filter(|_| !is_open);
+        let of_base = name(line).filter(|name| context.is_on_own_base() && is_there(line, name));
+        let of_base = of_base.and_then(|name| lock::package(&name));
         let told = match fault {
+            _ if !is_open && of_base.is_some_and(|locked| !locked.may_have_hashes_of(line)) => {
+                let message = "flowgate's base image holds this package, and no file of it has this hash";
+                let help = "name the version that you mean with its hash, or remove the hash";
+                Some(vec![Finding::error(at, message).help(help)])
+            }
             Some(HashFault::Malformed) => Some(malformed(file, line)),
             Some(fault) if !may_be_there => {
                 Some(vec![unfit(fault, at, line).related(switch, "this makes pip want it")])
@@ -169,6 +176,18 @@ broken[ HASH
 ",
         );
         raises("foo\n--pre HASH\n");
+    }
+
+    #[test]
+    fn a_hash_of_what_the_base_holds() {
+        let said =
+            "error[incomplete-hashes]: flowgate's base image holds this package, and no file of it has this hash";
+        let good = flowgate_flow::lock::package("tabulate").expect("a package").hashes[0];
+        let flow = "#- flow.dag.yaml\nnodes:\n- {name: a, type: python, source: {path: a.py}}\n#- a.py\n";
+        fixture::raises(
+            &super::RULE,
+            &format!("{flow}#- requirements.txt\ntabulate>=0.9 {HASH}\n#^^^^^^^^^^^^ {said}\ntabulate --hash={good}\n"),
+        );
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Checker<'_> {
         if known.is_none() {
             let at = schema::beside(entry);
             let message = match written {
-                Some(text) => format!("`{text}` is no type of a connection"),
+                Some(text) => format!("`{text}` is not a connection type"),
                 None => "`type` is the name of a type of connection".to_owned(),
             };
             let finding = self.schema.refused(at, message).engine("ValidationException");
@@ -178,7 +178,7 @@ api_typ: azure
             &super::RULE,
             "#- token.yaml
 type: AzureOpenAI
-#     ^^^^^^^^^^^ error[invalid-connection]: `AzureOpenAI` is no type of a connection
+#     ^^^^^^^^^^^ error[invalid-connection]: `AzureOpenAI` is not a connection type
 $schema: https://azuremlschemas.azureedge.net/promptflow/latest/AzureOpenAIConnection.schema.json
 ",
         );

@@ -33,6 +33,10 @@ fn judge(context: &Context<'_>, dag: Dag<'_>, reference: &Reference, fails: bool
     let Reference::Node { name, section, property } = reference else { return None };
     context.node_index(&name.value).filter(|_| section.value != "output")?;
     let written = section.value.as_str();
+    // That there are two is `malformed-reference`.
+    if [written, property.value.as_str()].iter().any(|part| part.contains("${")) {
+        return None;
+    }
     let at = dag.place(if section.span.is_empty() { name.span } else { section.span });
     let message = format!("a node has no `{written}`, only an `output`");
     let finding = if fails {
@@ -74,6 +78,7 @@ nodes:
     b: ${a.Output.x}
 #          ^^^^^^ error[invalid-reference-section]: a node has no `Output`, only an `output`
     c: ${gone.result}
+    two: ${a.output}${a.output}
   activate:
     when: ${a.output['x'].y}
 #             ^^^^^^^^^^^ error[invalid-reference-section]: a node has no `output['x']`, only an `output`

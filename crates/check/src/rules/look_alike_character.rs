@@ -73,8 +73,8 @@ fn finding(file: FileId, source: &SourceFile, span: Span, level: Level) -> Optio
     }
     let place = edits.first()?.at;
     let message = match first.like {
-        "" => format!("{} stands here, which nobody sees", first.name),
-        " " => format!("{} stands here, not a blank", first.name),
+        "" => format!("invisible character: {}", first.name),
+        " " => format!("{} instead of a space", first.name),
         like => format!("{} stands here, not `{like}`", first.name),
     };
     let mut finding = Finding::new(level, place, message).help("write the character of the keyboard");
@@ -120,9 +120,9 @@ mod tests {
 –i https://pypi.example.com/simple
 #^ error[look-alike-character]: an en dash stands here, not `-`
 requests\u{a0}==\u{a0}1.0
-#       ^ error[look-alike-character]: a no-break space stands here, not a blank
+#       ^ error[look-alike-character]: a no-break space instead of a space
 \u{feff}flask
-#^ error[look-alike-character]: a byte order mark stands here, which nobody sees
+#^ error[look-alike-character]: invisible character: a byte order mark
 numpy ; sys_platform == '–'
 pandas # \u{a0}
 ",
@@ -137,7 +137,7 @@ pandas # \u{a0}
 inputs:
   a:
     type\u{a0}: string
-#       ^ warning[look-alike-character]: a no-break space stands here, not a blank
+#       ^ warning[look-alike-character]: a no-break space instead of a space
     default: x – y
 environment：
 #          ^ error[look-alike-character]: a full-width colon stands here, not `:`

@@ -246,14 +246,14 @@ index-url = https://{private}@pkgs.dev.azure.com/o/_packaging/f/pypi/simple/
 -i https://{private}@pkg.dev.azure.com/o/_packaging/f/pypi/simple/
 #                    ^^^^^^^^^^^^^^^^^ error[malformed-private-feed]: `pkg.dev.azure.com` is not a host of feeds
 -i https://{private}@{test_feed_url_in_azure_devops}
-#                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning[malformed-private-feed]: `{test_feed_url_in_azure_devops}` stands for the address of the feed, and is not filled in
+#                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ warning[malformed-private-feed]: `{test_feed_url_in_azure_devops}` is a placeholder for the feed's address
 -i https://{private}@pkgs.dev.azure.com/<org>/_packaging/FEED_NAME/pypi/simple/
-#                                       ^^^^^ warning[malformed-private-feed]: `<org>` stands for a name, and is not filled in
-#                                                        ^^^^^^^^^ warning[malformed-private-feed]: `FEED_NAME` stands for a name, and is not filled in
+#                                       ^^^^^ warning[malformed-private-feed]: `<org>` is a placeholder for a name
+#                                                        ^^^^^^^^^ warning[malformed-private-feed]: `FEED_NAME` is a placeholder for a name
 -i https://pkgs.dev.azure.com/o/_packaging/{private}/pypi/simple/
 #                                          ^^^^^^^^^ error[malformed-private-feed]: `{private}` is replaced only before the host
 -i https://{private}@pkgs.dev.azure.com/o//_packaging/f/pypi/simple/
-#                                        ^^ warning[malformed-private-feed]: two slashes stand here: the server may not know the path
+#                                        ^^ warning[malformed-private-feed]: two slashes: the server may not know the path
 -i https://{private}@pkgs.dev.azure.com/o/prö/_packaging/f/pypi/simple/
 #                                         ^^^ warning[malformed-private-feed]: `ö` cannot stand in a URL as it is
 -i https://{private}@pkgs.dev.azure.com/o/_packaging/o/pypi/simple/

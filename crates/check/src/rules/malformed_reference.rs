@@ -16,7 +16,7 @@ pub(super) const RULE: Rule = Rule {
         "two-references",
         "text-around-reference",
     ],
-    why: "Only a whole value of the form `${...}` is a reference. Anything else is a literal: the node gets the text `{{inputs.question}}` itself, and nobody says so.",
+    why: "Only a whole value of the form `${...}` is a reference. Anything else is a literal: the node gets the text `{{inputs.question}}` itself, without any warning.",
     bad: "#- flow.dag.yaml\ninputs:\n  question:\n    type: string\noutputs:\n  answer:\n    type: string\n    reference: ${inputs.question)\n",
     good: "#- flow.dag.yaml\ninputs:\n  question:\n    type: string\noutputs:\n  answer:\n    type: string\n    reference: ${inputs.question}\n",
     fix: Some("Writes the reference that was meant. Unsafe: the text may be meant as it is."),

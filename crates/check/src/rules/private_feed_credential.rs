@@ -56,7 +56,7 @@ fn clear_text(secret: Place, whole: Place, credential: &Credential, after: &str)
         Secret::HostToken => "an access token",
         Secret::Password => "a password",
     };
-    let finding = Finding::error(secret, format!("{what} stands here in clear text"));
+    let finding = Finding::error(secret, format!("{what} in plain text"));
     let host_and_path = after.trim_start_matches('@').split_whitespace().next().unwrap_or("");
     if Parts::of(&format!("https://{host_and_path}")).is_azure() {
         finding.help("revoke it, and write `{private}`").fix(

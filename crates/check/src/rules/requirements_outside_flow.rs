@@ -11,7 +11,7 @@ pub(super) const RULE: Rule = Rule {
     name: "requirements-outside-flow",
     group: Group::Environment,
     level: Level::Warning,
-    summary: "A requirements file that lies outside the flow's folder.",
+    summary: "A requirements file outside the flow's folder.",
     cases: &["nested-requirements-outside-flow"],
     why: "A flow is uploaded, and copied into an image, as its folder. What lies outside stays behind: the hosted runtime starts without the packages, and the image build stops at `COPY`. A file that `additional_includes` names comes along, under its base name.",
     bad: "#- flow/flow.dag.yaml\nenvironment:\n  python_requirements_txt: ../requirements.txt\n#- requirements.txt\nrequests\n",
@@ -31,7 +31,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
         && context.project.paths.get(&named.value).is_some_and(|fact| fact.presence == Presence::File)
     {
         let at = Place { file: flow.file, span: named.span };
-        let message = format!("`{}` lies outside the flow's folder, which alone is uploaded", named.value);
+        let message = format!("`{}` is outside the flow's folder, and only that folder is uploaded", named.value);
         let finding = Finding::new(Level::Warning, at, message);
         findings.push(include(context, finding, &named.value));
     }
@@ -42,7 +42,7 @@ fn check(context: &Context<'_>) -> Vec<Finding> {
                 && named.is_none_or(|n| !leaves(&n.value))
             {
                 let message =
-                    format!("`{}` lies outside the flow's folder, which alone is uploaded", nested.path.value);
+                    format!("`{}` is outside the flow's folder, and only that folder is uploaded", nested.path.value);
                 findings.push(
                     Finding::new(Level::Warning, Place { file: file.file, span: nested.path.span }, message)
                         .help("name it under `additional_includes`, and here by its base name"),
@@ -94,9 +94,9 @@ environment:
   python_requirements_txt: reqs/requirements.txt
 #- a/reqs/requirements.txt
 -r ../more.txt
-#  ^^^^^^^^^^^ warning[requirements-outside-flow]: `../more.txt` lies outside the flow's folder, which alone is uploaded
+#  ^^^^^^^^^^^ warning[requirements-outside-flow]: `../more.txt` is outside the flow's folder, and only that folder is uploaded
 -r ../../above.txt
-#  ^^^^^^^^^^^^^^^ warning[requirements-outside-flow]: `../../above.txt` lies outside the flow's folder, which alone is uploaded
+#  ^^^^^^^^^^^^^^^ warning[requirements-outside-flow]: `../../above.txt` is outside the flow's folder, and only that folder is uploaded
 -c ../../missing.txt
 #- a/more.txt
 #- above.txt
@@ -108,7 +108,7 @@ environment:
 additional_includes: [../b/requirements.txt]
 environment:
   python_requirements_txt: ../requirements.txt
-#                          ^^^^^^^^^^^^^^^^^^^ warning[requirements-outside-flow]: `../requirements.txt` lies outside the flow's folder, which alone is uploaded
+#                          ^^^^^^^^^^^^^^^^^^^ warning[requirements-outside-flow]: `../requirements.txt` is outside the flow's folder, and only that folder is uploaded
 #- requirements.txt
 ",
         );

@@ -101,7 +101,7 @@ fn refused(file: FileId, refusal: &Refusal, next: Option<&Line>) -> Finding {
             match value {
                 Some(next) => {
                     let gap = at(Span::new(name.span.end, next.span.start));
-                    finding.help("its value stands on the next line: pip reads lines alone").fix(
+                    finding.help("its value is on the next line: pip reads each line alone").fix(
                         Applicability::Safe,
                         "join the lines",
                         gap,
@@ -177,7 +177,7 @@ fn requirement(file: &RequirementsFile, line: &Line, requirement: &Requirement) 
         if let Some(finding) = configuration(file.file, requirement) {
             return Some(finding);
         }
-        let finding = Finding::error(at(equals), "`=` is no operator of versions").help("write `==`");
+        let finding = Finding::error(at(equals), "`=` is not a version operator").help("write `==`");
         return Some(finding.fix(Applicability::Safe, "write `==`", at(equals), "=="));
     }
     if matches!(text.split_once(char::is_whitespace), Some(("i" | "index-url" | "extra-index-url", _)))
@@ -304,7 +304,7 @@ mod tests {
             &super::RULE,
             "#- requirements.txt
 foo = 1.0
-#   ^ error[requirements-syntax]: `=` is no operator of versions
+#   ^ error[requirements-syntax]: `=` is not a version operator
 foo>=1 bar
 #^^^^^^^^^ error[requirements-syntax]: pip refuses `foo>=1 bar`: trailing `bar` is not allowed
 two words

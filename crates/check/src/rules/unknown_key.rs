@@ -130,7 +130,7 @@ impl Look<'_, '_> {
         let finding = hint(format!("`{key}` is not a key of {owner}: nothing reads it"));
         match self.context.nearest(key, absent.iter().copied()) {
             Some(near) => suggest::meant(finding, near),
-            None if owner == "a node" => finding.help("what the tool takes stands below `inputs`"),
+            None if owner == "a node" => finding.help("arguments of the tool go under `inputs`"),
             None => finding,
         }
     }

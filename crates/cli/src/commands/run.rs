@@ -1,18 +1,20 @@
 //! `flowgate run`.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowgate_flow::Project;
 use flowgate_flow::data::{self, Remark};
 use flowgate_flow::load::{self, Within};
+use flowgate_flow::{Project, suggest};
 use flowgate_report::check::display_path;
 use flowgate_report::run::{advice, json, terminal};
 use flowgate_runtime::engines::Choice;
 use flowgate_runtime::outcome::ExitReason;
 use flowgate_runtime::runner::run as run_cases;
 use flowgate_runtime::{Cancel, Case, RunOptions, RunReport, Verdict};
+use tokio::sync::oneshot;
 
 use self::report::Destination;
 use super::{Failure, block_on, listen, say_identity};
@@ -29,7 +31,11 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let places = Places::of_this_process()?.making(&arguments.making);
     let destination = arguments.report.as_deref().map(Destination::of).transpose()?;
     let boundary = super::within(&places.working_directory, &arguments.paths);
-    let cases = cases(arguments, &places, &boundary)?;
+    let cases = match read(arguments, &places, &cancel)? {
+        Read::Cancelled => Vec::new(),
+        Read::Defaults => cases(arguments, &places, &boundary, None)?,
+        Read::Data(data) => cases(arguments, &places, &boundary, Some(data))?,
+    };
     let projects: Vec<Arc<Project>> = cases.iter().map(|case| Arc::clone(&case.project)).collect();
     let (report, written) = block_on(async {
         let mut report = execute(arguments, &places, cases, &cancel).await;
@@ -64,8 +70,38 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     Ok(reason.code())
 }
 
+/// What `--data` gave.
+enum Read {
+    /// It was not given.
+    Defaults,
+    Data(io::Result<Vec<u8>>),
+    Cancelled,
+}
+
+/// Reads the data set on a thread of its own: a pipe may never end, and a signal must.
+fn read(arguments: &RunArguments, places: &Places, cancel: &Cancel) -> Result<Read, Failure> {
+    let Some(path) = &arguments.data else { return Ok(Read::Defaults) };
+    let standard_input = cfg!(unix) && path.as_os_str() == "-";
+    let path = if standard_input { PathBuf::from("/dev/stdin") } else { places.working_directory.join(path) };
+    let (send, receive) = oneshot::channel();
+    let reading = std::thread::Builder::new().name("data".to_owned()).spawn(move || send.send(load::read_data(&path)));
+    reading.map_err(|error| Failure::infrastructure(format!("cannot start a thread: {error}")))?;
+    super::block_on_this_thread(async {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Read::Cancelled,
+            read = receive => Read::Data(read.unwrap_or_else(|error| Err(io::Error::other(error)))),
+        }
+    })
+}
+
 /// The flows to run, each with its rows.
-fn cases(arguments: &RunArguments, places: &Places, boundary: &Within) -> Result<Vec<Case>, Failure> {
+fn cases(
+    arguments: &RunArguments,
+    places: &Places,
+    boundary: &Within,
+    mut data: Option<io::Result<Vec<u8>>>,
+) -> Result<Vec<Case>, Failure> {
     let mut flows: Vec<PathBuf> = Vec::new();
     for path in &arguments.paths {
         flows.extend(super::flows(&places.working_directory.join(path), &path.display().to_string())?);
@@ -75,25 +111,33 @@ fn cases(arguments: &RunArguments, places: &Places, boundary: &Within) -> Result
     if arguments.data.is_some() && flows.len() > 1 {
         return Err(Failure::usage(format!("--data belongs to one flow, and there are {}; name one", flows.len())));
     }
-    flows.iter().map(|flow| case(arguments, places, boundary, flow)).collect()
+    flows.iter().map(|flow| case(arguments, places, boundary, flow, data.take())).collect()
 }
 
-fn case(arguments: &RunArguments, places: &Places, boundary: &Within, flow: &Path) -> Result<Case, Failure> {
+fn case(
+    arguments: &RunArguments,
+    places: &Places,
+    boundary: &Within,
+    flow: &Path,
+    data: Option<io::Result<Vec<u8>>>,
+) -> Result<Case, Failure> {
     let project = load::load_project(boundary, flow);
     let name = display_path(flow, &places.working_directory);
     super::say_if_not_text(flow, &places.working_directory);
+    let has = project.flow.iter().flat_map(|file| &file.flow.inputs).map(|input| input.name.value.as_str());
+    let has: Vec<&str> = has.collect();
     for (input, _) in &arguments.inputs {
-        let known =
-            |f: &flowgate_flow::project::FlowFile| f.flow.flex || f.flow.inputs.iter().any(|i| i.name.value == *input);
-        if !project.flow.as_ref().is_some_and(known) {
-            return Err(Failure::usage(format!("--inputs {input}: {name} has no input of that name")));
+        if !has.contains(&input.as_str()) && !project.flow.as_ref().is_some_and(|file| file.flow.flex) {
+            let meant = suggest::nearest(input, has.iter().copied());
+            let failure = Failure::usage(format!("--inputs {input}: {name} has no input of that name"));
+            return Err(Failure { hint: meant.map(|meant| format!("did you mean `{meant}`?")), ..failure });
         }
     }
     let given: Vec<&str> = arguments.inputs.iter().map(|(input, _)| input.as_str()).collect();
-    let load::Sample { mut rows, remarks } = match &arguments.data {
-        Some(path) => {
-            let at = places.working_directory.join(path);
-            load::data_rows(&at, &path.display().to_string(), &project, &given).map_err(Failure::usage)?
+    let load::Sample { mut rows, remarks } = match data {
+        Some(read) => {
+            let name = arguments.data.as_deref().unwrap_or(Path::new("-")).display().to_string();
+            load::data_rows(&name, read, &project, &given).map_err(Failure::usage)?
         }
         None if given.is_empty() => match load::sample_rows(boundary, &project) {
             Ok(sample) => sample,

@@ -43,6 +43,13 @@ pub fn compare(file: &str, rows: &[Row], flow: &Flow, given: &[&str]) -> Result<
             described()
         ));
     }
+    // A row of defaults alone is not what the data says.
+    let strays = |row: &Row| !row.is_empty() && !row.keys().any(|name| inputs.contains(&name.as_str()));
+    if let Some(at) = rows.iter().position(strays) {
+        let columns: Vec<String> = rows[at].keys().map(|column| self::described(column, &inputs, false)).collect();
+        let columns = list(columns.into_iter());
+        return Err(format!("row {}: no column is an input of the flow: {columns}", at + 1));
+    }
     let lacks = |input: &&Input| !seen.contains(input.name.value.as_str()) && !given.contains(&&*input.name.value);
     let (defaults, missing): (Vec<&Input>, Vec<&Input>) =
         flow.inputs.iter().filter(lacks).partition(|i| i.has_default());

@@ -133,7 +133,7 @@ fn host_fault(parts: &Parts) -> Option<Fault> {
         return None;
     }
     let message = if is_template(host) {
-        format!("`{host}` stands for the address of the feed, and is not filled in")
+        format!("`{host}` is a placeholder for the feed's address")
     } else {
         format!("`{host}` is not an Azure DevOps feed: it would be sent a token that is not its own")
     };
@@ -197,7 +197,7 @@ fn name_faults(url: &str, parts: &Parts) -> Vec<Fault> {
     };
     if let Some(double) = path.find("//") {
         let start = parts.path.start + double;
-        doubt(start..start + 2, "two slashes stand here: the server may not know the path".to_owned(), "write one");
+        doubt(start..start + 2, "two slashes: the server may not know the path".to_owned(), "write one");
     }
     let mut start = parts.path.start;
     let mut names = Vec::new();
@@ -209,7 +209,7 @@ fn name_faults(url: &str, parts: &Parts) -> Vec<Fault> {
             continue;
         }
         if is_template(name) {
-            doubt(range, format!("`{name}` stands for a name, and is not filled in"), "write the name");
+            doubt(range, format!("`{name}` is a placeholder for a name"), "write the name");
         } else if let Some(c) = name.chars().find(|c| !c.is_ascii()) {
             doubt(range, format!("`{c}` cannot stand in a URL as it is"), "write it in percent encoding");
         } else if !name.is_empty() {
@@ -221,7 +221,7 @@ fn name_faults(url: &str, parts: &Parts) -> Vec<Fault> {
         && parts.host == FEED_HOST
     {
         let message = "the feed has the name of the organisation: is it one of the organisation itself?";
-        let help = "behind `_packaging/` stands the name of the feed";
+        let help = "the name of the feed follows `_packaging/`";
         found.push(Fault::new(range.clone(), message, help).works());
     }
     found

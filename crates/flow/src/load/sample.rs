@@ -21,21 +21,22 @@ pub struct Sample {
     pub remarks: Vec<Remark>,
 }
 
-/// Reads a data set for a flow; a pipe may stand for the file. `name` is the file's, for messages;
-/// `given` are inputs whose values come from elsewhere.
+/// Reads a data set, or the beginning of one that is too long; of a pipe, it waits for its end.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_data(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_DATA_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The rows of a data set for a flow, as [`read_data`] read it. `name` is the file's, for messages; `given` are inputs
+/// whose values come from elsewhere.
 ///
 /// # Errors
 /// A message with file, place and cause: a file that cannot be read, or that does not fit the flow.
-pub fn data_rows(path: &Path, name: &str, project: &Project, given: &[&str]) -> Result<Sample, String> {
-    let read = std::fs::File::open(path).and_then(|file| {
-        let mut bytes = Vec::new();
-        file.take(MAX_DATA_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    });
-    rows(name, read, project, given)
-}
-
-fn rows(name: &str, read: io::Result<Vec<u8>>, project: &Project, given: &[&str]) -> Result<Sample, String> {
+pub fn data_rows(name: &str, read: io::Result<Vec<u8>>, project: &Project, given: &[&str]) -> Result<Sample, String> {
     let place = |text: String| format!("{name}: {text}");
     let bytes = read.map_err(|error| place(reason(&error)))?;
     if bytes.len() > MAX_DATA_BYTES {
@@ -68,7 +69,7 @@ pub fn sample_rows(fs: &dyn FileSystem, project: &Project) -> Result<Sample, Str
     let exists = fs.list(folder).is_ok_and(|names| names.iter().any(is_beside));
     let note = match first {
         Some(first) if exists => {
-            let mut sample = rows(BESIDE, fs.read(&beside, MAX_DATA_BYTES + 1), project, &[])?;
+            let mut sample = data_rows(BESIDE, fs.read(&beside, MAX_DATA_BYTES + 1), project, &[])?;
             let note = format!("Input `{first}` has no default, so the rows of {BESIDE} beside the flow are used.");
             sample.remarks.insert(0, Remark::Note(note));
             return Ok(sample);

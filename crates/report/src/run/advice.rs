@@ -15,17 +15,21 @@ const MAX_RULES: usize = 5;
 /// The findings that may explain why a flow did not pass, with what would mend them: one text for each rule. `flow` is
 /// its file as messages name it.
 pub fn of_run(outcome: &FlowOutcome, project: &Project, findings: &[Finding]) -> Vec<String> {
+    let failed = Failed { flow: &outcome.flow, project, findings };
     if outcome.verdict() == Verdict::Passed {
         return Vec::new();
     }
     match &outcome.error {
         Some(FlowError::Runtime(error)) => of_error(error, &outcome.flow, project, findings),
-        Some(FlowError::Refused(fault)) => advice(&said(fault), &outcome.flow, project, findings, |_| true),
+        // The engine refuses at the first error that it meets, and its words may name another place.
+        Some(FlowError::Refused(fault)) => match failed.named(&said(fault)) {
+            named if named.is_empty() => failed.texts(failed.errors(|_| true)),
+            named => failed.texts(named),
+        },
         None => {
             let faults = outcome.lines.iter().filter_map(|line| line.error.as_ref());
             let text = faults.chain(&outcome.aggregation_error).map(said).collect::<Vec<_>>().join("\n");
-            // A line that was only skipped tells nothing of the flow.
-            if text.is_empty() { Vec::new() } else { advice(&text, &outcome.flow, project, findings, |_| true) }
+            failed.texts(failed.named(&text))
         }
     }
 }
@@ -39,7 +43,9 @@ pub fn of_error(error: &RuntimeError, flow: &str, project: &Project, findings: &
     let is_of_environment = |finding: &Finding| {
         rules::find(finding.rule).is_some_and(|rule| matches!(rule.group, Group::Environment | Group::Files))
     };
-    let mut texts = advice(&said, flow, project, findings, is_of_environment);
+    let failed = Failed { flow, project, findings };
+    let explaining = failed.named(&said).into_iter().chain(failed.errors(is_of_environment));
+    let mut texts = failed.texts(explaining.collect());
     // The error's own next step is there already.
     if let Some(hint) = &error.hint {
         let ending = format!(": {hint}");
@@ -55,37 +61,59 @@ fn said(fault: &Fault) -> String {
     format!("{}\n{}", fault.message, fault.traceback.as_deref().unwrap_or_default())
 }
 
-/// Errors that are of that kind, and whatever is found at a place that the failure itself names, as messages or as
-/// tracebacks write it.
-fn advice(
-    said: &str,
-    flow: &str,
-    project: &Project,
-    findings: &[Finding],
-    is_near: impl Fn(&Finding) -> bool,
-) -> Vec<String> {
-    let mut rules = BTreeSet::new();
-    let mut texts = Vec::new();
-    for finding in findings {
-        let Some(file) = project.file(finding.at.file) else { continue };
-        let line = file.lines.line_of(finding.at.span.start) + 1;
-        let shown = display_path(&file.path, &project.folder);
-        let place = format!("{shown}:{line}");
-        let traced = format!("{shown}\", line {line}");
-        let is_named = finding.level != Level::Hint && (names(said, &place) || names(said, &traced));
-        let is_error = finding.level == Level::Error && is_near(finding);
-        if !(is_named || is_error) || !rules.insert(finding.rule) || texts.len() >= MAX_RULES {
-            continue;
-        }
-        let what = format!("{}[{}] at {place}", crate::check::level_name(finding.level), finding.rule);
-        let at = shell_word(path(flow));
-        texts.push(match finding.fix.as_ref().map(|fix| fix.applicability) {
-            Some(Applicability::Safe) => format!("{what}: `flowgate check --fix {at}` mends it"),
-            Some(Applicability::Unsafe) => format!("{what}: `flowgate check --fix --unsafe-fixes {at}` may mend it"),
-            None => format!("{what}: {}", finding.help.as_ref().unwrap_or(&finding.message)),
-        });
+/// What did not run, and what the checker found in it.
+struct Failed<'f> {
+    /// Its file, as messages name it.
+    flow: &'f str,
+    project: &'f Project,
+    findings: &'f [Finding],
+}
+
+impl<'f> Failed<'f> {
+    /// What is found at a place that the failure itself names, as messages or as tracebacks write it.
+    fn named(&self, said: &str) -> Vec<&'f Finding> {
+        let is_named = |finding: &&Finding| {
+            let Some((path, line)) = self.place(finding) else { return false };
+            finding.level != Level::Hint
+                && (names(said, &format!("{path}:{line}")) || names(said, &format!("{path}\", line {line}")))
+        };
+        self.findings.iter().filter(is_named).collect()
     }
-    texts
+
+    fn errors(&self, is_near: impl Fn(&Finding) -> bool) -> Vec<&'f Finding> {
+        self.findings.iter().filter(|finding| finding.level == Level::Error && is_near(finding)).collect()
+    }
+
+    /// The file, from the flow's folder, and the line.
+    fn place(&self, finding: &Finding) -> Option<(String, usize)> {
+        let file = self.project.file(finding.at.file)?;
+        let line = file.lines.line_of(finding.at.span.start) + 1;
+        Some((display_path(&file.path, &self.project.folder), line))
+    }
+
+    /// One text for each rule: of its first finding.
+    fn texts(&self, findings: Vec<&Finding>) -> Vec<String> {
+        let mut rules = BTreeSet::new();
+        let mut texts = Vec::new();
+        for finding in findings {
+            let Some((path, line)) = self.place(finding) else { continue };
+            if !rules.insert(finding.rule) || texts.len() >= MAX_RULES {
+                continue;
+            }
+            let folder = self.flow.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+            let level = crate::check::level_name(finding.level);
+            let what = format!("{level}[{}] at {folder}{path}:{line}", finding.rule);
+            let at = shell_word(self::path(self.flow));
+            texts.push(match finding.fix.as_ref().map(|fix| fix.applicability) {
+                Some(Applicability::Safe) => format!("{what}: `flowgate check --fix {at}` fixes this"),
+                Some(Applicability::Unsafe) => {
+                    format!("{what}: `flowgate check --fix --unsafe-fixes {at}` may fix this")
+                }
+                None => format!("{what}: {}", finding.help.as_ref().unwrap_or(&finding.message)),
+            });
+        }
+        texts
+    }
 }
 
 /// Whether a text names a place, and not only one that starts like it.
@@ -136,16 +164,16 @@ mod tests {
             of_error(&RuntimeError::new(stage, message), "it's/f/flow.dag.yaml", &project, &findings).join("\n")
         };
         expect![[r#"
-            error[pinned-promptflow] at requirements.txt:2: `flowgate check --fix 'it'\''s/f'` mends it
-            error[dropped-by-pip] at requirements.txt:3: `flowgate check --fix --unsafe-fixes 'it'\''s/f'` may mend it
-            warning[untrusted-index] at requirements.txt:4: `flowgate check --fix --unsafe-fixes 'it'\''s/f'` may mend it"#]].assert_eq(&of(Stage::Environment, "requirements.txt:4: refused, or requirements.txt:33"));
+            warning[untrusted-index] at it's/f/requirements.txt:4: `flowgate check --fix --unsafe-fixes 'it'\''s/f'` may fix this
+            error[pinned-promptflow] at it's/f/requirements.txt:2: `flowgate check --fix 'it'\''s/f'` fixes this
+            error[dropped-by-pip] at it's/f/requirements.txt:3: `flowgate check --fix --unsafe-fixes 'it'\''s/f'` may fix this"#]].assert_eq(&of(Stage::Environment, "requirements.txt:4: refused, or requirements.txt:33"));
         assert_eq!(of(Stage::Infrastructure, "requirements.txt:4: the disk is full"), "");
         assert_eq!(of(Stage::Usage, "requirements.txt:4: unusable"), "");
         assert!(
             !names("x/requirements.txt:4", "requirements.txt:4") && !names("requirements.txt:44", "requirements.txt:4")
         );
         let traced = of(Stage::Environment, "  File \"requirements.txt\", line 4, in <module>");
-        assert!(traced.contains("warning[untrusted-index] at requirements.txt:4"), "{traced}");
+        assert!(traced.starts_with("warning[untrusted-index] at it's/f/requirements.txt:4"), "{traced}");
         assert_eq!((path("a/b/flow.dag.yaml"), path("flow.flex.yaml"), path("a/x.yaml")), ("a/b", ".", "a/x.yaml"));
     }
 }

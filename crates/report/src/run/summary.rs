@@ -62,7 +62,11 @@ fn flows(run: &RunReport) -> String {
             None => {
                 for line in flow.lines.iter().filter(|line| line.outcome != Outcome::Passed).take(MAX_LINES_PER_FLOW) {
                     let fault = line.error.as_ref().map_or(String::new(), |fault| fault_and_help(fault, 20, IN_REPORT));
-                    text += &format!("row {} {}: {fault}\n", line.line + 1, super::outcome_name(line.outcome));
+                    text += &format!(
+                        "row {} {}: {fault}\n",
+                        line.line + 1,
+                        super::outcome_name(line.outcome).replace('_', " ")
+                    );
                 }
                 if let Some(fault) = &flow.aggregation_error {
                     text += &format!("aggregation: {}\n", fault_and_help(fault, 20, IN_REPORT));

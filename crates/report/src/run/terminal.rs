@@ -90,7 +90,7 @@ fn outputs(flows: &[FlowOutcome], whole: &str) -> String {
         short = true;
     }
     if short {
-        out += &format!("outputs are shown in short; {whole}\n");
+        out += &format!("outputs are shortened; {whole}\n");
     }
     if out.is_empty() { out } else { out + "\n" }
 }
@@ -239,7 +239,7 @@ fn table(report: &RunReport) -> String {
     }
     out.push('\n');
     if report.exit_reason() == ExitReason::Skipped {
-        out += "exit code 4: what was skipped did not pass; to leave it out, name the other flows only\n";
+        out += "exit code 4: skipped flows do not count as passed; to leave them out, name the other flows\n";
     }
     out
 }

@@ -57,7 +57,7 @@ const ANSWER_SECONDS: u64 = 60;
 const REMOVAL: Duration = Duration::from_secs(20);
 
 /// What is always possible without an engine.
-const WITHOUT: &str = "use `--backend process`, which needs no engine but is not a sandbox";
+const WITHOUT: &str = "run flows with `--backend process`, which needs no engine but is not a sandbox";
 
 /// A connection to an engine.
 #[derive(Debug, Clone)]

@@ -13,7 +13,13 @@ const CONFLICTS: [&str; 3] =
 /// Where uv begins to say why.
 const TITLE: &str = "No solution found when resolving dependencies";
 /// What they say where there is no such package, or no such version of it.
-const ABSENT: [&str; 2] = ["was not found in the package registry", "Could not find a version that satisfies"];
+const ABSENT: [&str; 5] = [
+    "was not found in the package registry",
+    "Could not find a version that satisfies",
+    "there is no version of",
+    "there are no versions of",
+    "is available and you require",
+];
 /// What they say where a package cannot be built; its name follows.
 const UNBUILT: [&str; 2] = ["Failed to build `", "Failed building wheel for "];
 /// And where it has no name yet: it lies in the flow's folder, and its own build would tell its name.
@@ -24,6 +30,14 @@ const MISMATCHES: [&str; 2] = ["Hash mismatch for ", "DO NOT MATCH THE HASHES FR
 const LOG_LINES: usize = 40;
 /// The deepest that uv indents a step of its own.
 const STEP_INDENT: usize = 6;
+
+/// What requirements are installed upon.
+pub(super) struct Base<'b> {
+    /// As messages name it.
+    pub(super) name: &'b str,
+    /// What helps where requirements do not go with it.
+    pub(super) hint: &'static str,
+}
 
 /// Tells the steps of an installer from the rest of what it says.
 #[derive(Debug, Default)]
@@ -47,7 +61,12 @@ impl Steps {
 }
 
 /// An installer's failure.
-pub(super) fn failure(error: RuntimeError, steps: &Steps, planned: &[PlannedRequirement], base: &str) -> RuntimeError {
+pub(super) fn failure(
+    error: RuntimeError,
+    steps: &Steps,
+    planned: &[PlannedRequirement],
+    base: &Base<'_>,
+) -> RuntimeError {
     let Some(mut log) = error.log.clone() else { return error };
     // Of a long log only the end is there, and its first line says what it is about.
     if let Some(first) = steps.error.as_ref().filter(|first| !log.contains(first.as_str())) {
@@ -64,8 +83,7 @@ pub(super) fn failure(error: RuntimeError, steps: &Steps, planned: &[PlannedRequ
             let hint = "look at the spelling and the version, and at which indexes the requirements name";
             ("cannot be had from the indexes".to_owned(), hint)
         } else {
-            let hint = "loosen the requirement that it names, or build a base image of your own with the versions that you need";
-            (format!("cannot be met together with what {base} holds"), hint)
+            (format!("cannot be met together with what {} holds", base.name), base.hint)
         };
         return RuntimeError::new(Stage::Environment, clip(format!("{lines} {what}: {why}"), 4000)).with_hint(hint);
     }
@@ -165,6 +183,8 @@ fn last_lines(log: &str) -> String {
 mod tests {
     use super::*;
 
+    const BASE: Base<'_> = Base { name: "flowgate-base:1", hint: "relax it" };
+
     fn planned(line: &str) -> PlannedRequirement {
         let (line, normal) = (line.to_owned(), line.to_owned());
         PlannedRequirement { line, place: "requirements.txt:1".to_owned(), normal }
@@ -172,7 +192,7 @@ mod tests {
 
     fn of(log: &str) -> RuntimeError {
         let error = RuntimeError::new(Stage::Environment, "uv could not install the requirements").with_log(log);
-        failure(error, &Steps::default(), &[planned("promptflow-vectordb")], "flowgate-base:1")
+        failure(error, &Steps::default(), &[planned("promptflow-vectordb")], &BASE)
     }
 
     #[test]
@@ -198,8 +218,26 @@ mod tests {
         let mut steps = Steps::default();
         assert_eq!(steps.of("error: Failed to build `ete4==4.4.0`"), None);
         let error = RuntimeError::new(Stage::Environment, "uv could not").with_log(copied);
-        assert_eq!(failure(error, &steps, &[], "b").message, "`ete4==4.4.0` could not be built from its source");
+        assert_eq!(failure(error, &steps, &[], &BASE).message, "`ete4==4.4.0` could not be built from its source");
         assert_eq!(of("anything else\n").message, "uv could not install the requirements");
+    }
+
+    #[test]
+    fn a_version_that_is_nowhere_is_no_conflict() {
+        for log in [
+            "error: No solution found when resolving dependencies\n  cause: Because only promptflow-vectordb<=1.2.0 is available and you require promptflow-vectordb>=99, we can conclude that your requirements are unsatisfiable.\n",
+            "  cause: Because there is no version of promptflow-vectordb==99 and you require promptflow-vectordb==99, we can conclude that your requirements are unsatisfiable.\n",
+        ] {
+            let said = of(log).message;
+            assert!(
+                said.starts_with("requirements.txt:1: `promptflow-vectordb` cannot be had from the indexes: "),
+                "{said}"
+            );
+        }
+        let said = of(
+            "  cause: Because promptflow-tools depends on openai>=1 and you require openai==0.28, we can conclude that your requirements are unsatisfiable.\n",
+        );
+        assert!(said.message.contains("cannot be met together with what flowgate-base:1 holds"), "{said:?}");
     }
 
     #[test]
@@ -221,7 +259,7 @@ mod tests {
             "error: Failed to build `own @ ./own`\n  cause: The build backend returned an error\n",
         ] {
             let error = RuntimeError::new(Stage::Environment, "uv could not").with_log(log);
-            let message = failure(error, &Steps::default(), &[planned("six"), own.clone()], "b").message;
+            let message = failure(error, &Steps::default(), &[planned("six"), own.clone()], &BASE).message;
             assert!(message.starts_with("requirements.txt:1: `./own[x]`"), "{message}");
             assert!(message.ends_with(" could not be built from its source"), "{message}");
         }

@@ -3,8 +3,8 @@
 
 mod build;
 mod copy;
-mod install;
 mod interpreter;
+mod prepare;
 mod venvs;
 
 use std::ffi::OsString;
@@ -73,9 +73,9 @@ impl Backend for Process {
     async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError> {
         if plan.base != Base::Own {
             let image = plan.base_name();
-            progress.step(&format!("leaving the image {image} aside, as the process backend runs in none"));
+            progress.step(&format!("ignoring the image {image}: the process backend does not use images"));
         }
-        Ok(Image::Venv { python: install::prepare(&self.options, plan, progress).await? })
+        Ok(Image::Venv { python: prepare::prepare(&self.options, plan, progress).await? })
     }
 
     async fn start(&self, image: &Image, limits: &Limits) -> Result<Runtime, RuntimeError> {

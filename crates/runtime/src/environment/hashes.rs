@@ -48,7 +48,7 @@ pub(crate) fn refuse(plan: &EnvironmentPlan, present: &Versions) -> Result<(), R
         let is_there = name.as_ref().and_then(|name| present.get(name)).is_some_and(|version| takes(line, version));
         let fault = match line.hash_fault() {
             // pip leaves it as it is, and does not look at its hash; that of the lock is known.
-            None if is_there && plan.base == Base::Own && !is_of_lock(line, name.as_deref().unwrap_or_default()) => {
+            _ if is_there && plan.base == Base::Own && !is_of_lock(line, name.as_deref().unwrap_or_default()) => {
                 "gives another hash than the file has from which the base image was built".to_owned()
             }
             Some(fault) if !is_there && !name.is_some_and(|name| hashed.contains(&name)) && !has_marker(line) => {
@@ -112,19 +112,15 @@ fn takes(line: &Line, version: &str) -> bool {
 
 /// False where the lock knows the package, and none of the line's hashes is of it.
 fn is_of_lock(line: &Line, name: &str) -> bool {
-    let Some(locked) = lock::package(name) else { return true };
-    let mut own =
-        line.hashes().filter_map(|option| option.value.as_ref()).map(|value| value.value.to_ascii_lowercase());
-    // The lock has no other algorithm.
-    own.any(|hash| !hash.starts_with("sha256:") || locked.hashes.contains(&hash.as_str()))
+    lock::package(name).is_none_or(|locked| locked.may_have_hashes_of(line))
 }
 
 fn words(fault: HashFault) -> &'static str {
     match fault {
-        HashFault::NotPinned => "is not pinned with `==`, which pip wants of each requirement once one has a hash",
-        HashFault::Missing => "has no `--hash`, which pip wants of each requirement once one has one",
+        HashFault::NotPinned => "is not pinned with `==`: pip requires it of each requirement once one has a hash",
+        HashFault::Missing => "has no `--hash`: pip requires one of each requirement once one has it",
         HashFault::Malformed => "has no hash that a file can have: a sha256 has 64 hexadecimal digits",
-        HashFault::Unhashable(_) => "cannot have a hash, which pip wants of each requirement once one has one",
+        HashFault::Unhashable(_) => "cannot have a hash: pip requires one of each requirement once one has it",
     }
 }
 
@@ -167,6 +163,8 @@ mod tests {
             ("--require-hashes\na==1\n".to_owned(), "requirements.txt:2: `a==1` has no `--hash`"),
             (format!("a==1 {zero}\ntabulate==0.8.10\n"), "requirements.txt:2: `tabulate==0.8.10` has no `--hash`"),
             (format!("tabulate=={version} {zero}\n"), "gives another hash"),
+            (format!("tabulate>=0.9 {zero}\n"), "gives another hash"),
+            (format!("tabulate {good}\n"), ""),
         ] {
             let refused = refuse(&of(&text), &present).err().map_or(String::new(), |error| error.message);
             assert!(refused.contains(said) && said.is_empty() == refused.is_empty(), "{text}: {refused}");

@@ -61,7 +61,7 @@ pub(crate) fn contents<'p>(
     let fail = |message: String| RuntimeError::new(Stage::Environment, message);
     let outside = |(path, _): &&(&str, &str)| Path::new(path).is_absolute() || path.starts_with("..");
     if let Some((path, place)) = paths.iter().find(outside) {
-        return Err(fail(format!("{place}: the requirement `{path}` lies outside the flow's folder"))
+        return Err(fail(format!("{place}: the requirement `{path}` is outside the flow's folder"))
             .with_hint("name its folder under `additional_includes`, and require it by its base name"));
     }
     let archive = pack::pack(project, boundary).map_err(|error| match error {

@@ -142,7 +142,7 @@ impl Session {
         let last = index.url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or("");
         let last = percent_encoding::percent_decode_str(last).decode_utf8_lossy();
         let filename = page::filename(last.into_owned())
-            .ok_or_else(|| Trouble::refused(shown(&index.url), "its last part is no name of an archive"))?;
+            .ok_or_else(|| Trouble::refused(shown(&index.url), "its last part is not the name of an archive"))?;
         let entry = Entry {
             filename,
             url: index.url.clone(),
@@ -163,7 +163,7 @@ impl Session {
         for archive in archives {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
             if archive.name.is_empty() || !archive.name.bytes().all(plain) {
-                return Err(Trouble::refused(printable(&archive.name), "it is no name of an archive"));
+                return Err(Trouble::refused(printable(&archive.name), "it is not the name of an archive"));
             }
         }
         let mut kept = lock(&self.archives);

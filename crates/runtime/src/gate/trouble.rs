@@ -44,7 +44,7 @@ pub enum Cause {
     Broken(String),
     /// The answer was redirected too often.
     Redirects,
-    /// The answer is no index page.
+    /// The answer is not an index page.
     NotAnIndex(String),
     /// A file's content is not what the index says.
     WrongHash {
@@ -127,7 +127,7 @@ impl fmt::Display for Trouble {
             Cause::Timeout(seconds) => write!(f, "{place}: nothing came for {seconds} s"),
             Cause::Broken(why) => write!(f, "{place}: the connection broke: {why}"),
             Cause::Redirects => write!(f, "{place}: too many redirects"),
-            Cause::NotAnIndex(why) => write!(f, "{place} is no index page: {why}"),
+            Cause::NotAnIndex(why) => write!(f, "{place} is not an index page: {why}"),
             Cause::WrongHash { expected, got } => {
                 write!(f, "{place}: wrong hash: the index says sha256 {expected}, and {got} came")
             }

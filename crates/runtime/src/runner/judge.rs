@@ -135,9 +135,9 @@ pub(super) fn ended_early(ended: &Ended, when: &str) -> Fault {
         return violation(&ended.detail);
     }
     let how = match (ended.signal, ended.exit) {
-        (Some(9), _) => "was killed by signal 9 (SIGKILL), as happens for want of memory,".to_owned(),
+        (Some(9), _) => "was killed by signal 9 (SIGKILL), possibly out of memory,".to_owned(),
         (Some(number), _) => format!("was killed by signal {number}{}", signal_name(number)),
-        (None, Some(code)) => format!("left with exit code {code}"),
+        (None, Some(code)) => format!("exited with code {code}"),
         (None, None) => "ended".to_owned(),
     };
     let detail =
@@ -225,7 +225,7 @@ mod tests {
                 .message
         };
         assert_eq!(text(Some(11), None), "the flow's process was killed by signal 11 (SIGSEGV) while row 2 ran");
-        assert_eq!(text(None, Some(3)), "the flow's process left with exit code 3 while row 2 ran");
+        assert_eq!(text(None, Some(3)), "the flow's process exited with code 3 while row 2 ran");
         let forged =
             Ended { reason: "protocol".to_owned(), detail: "the job sent kind 0xff".to_owned(), ..Ended::default() };
         assert_eq!(ended_early(&forged, "").r#type, "ProtocolViolation");

@@ -50,7 +50,7 @@ impl Progress {
                         "{}: row {} {}",
                         name(flow),
                         result.line + 1,
-                        outcome_name(result.outcome)
+                        outcome_name(result.outcome).replace('_', " ")
                     ));
                 }
             }

@@ -215,7 +215,11 @@ impl Docker {
         let planned = job.plan.map_or(&[][..], |plan| &plan.requirements);
         let installed = match installed {
             Ok(installed) => installed,
-            Err(error) => return Err(self.lost_or(explain::failure(error, &steps, planned, job.base_name)).await),
+            Err(error) => {
+                let hint = "relax the requirement that it names, or build a base image of your own with the versions that you need";
+                let base = explain::Base { name: job.base_name, hint };
+                return Err(self.lost_or(explain::failure(error, &steps, planned, &base)).await);
+            }
         };
         if let Some(plan) = job.plan {
             hashes::refuse_unnamed(plan, &installed.before, &installed.after, &installed.direct)?;

@@ -179,7 +179,7 @@ impl Asked<'_> {
         let (message, hint) = match kind {
             Kind::Denied => (
                 // Not in its own words: those may repeat what it was sent.
-                format!("{registry} refuses it, asked as {}", self.source),
+                format!("{registry} refuses it, asked {}", self.source),
                 match self.anonymous {
                     true => {
                         "name an image that everybody may pull, or one that flowgate.yaml says how to build".to_owned()
@@ -324,6 +324,6 @@ mod tests {
         let said = "you sent Authorization: Basic c29tZW9uZTpvcGVu and Bearer\nabc, open-sesame!";
         assert_eq!(asked.refused(said).message, "you sent Authorization: Basic *** and Bearer *** ***!");
         let refused = asked.refused("unauthorized: you said open-sesame");
-        assert_eq!(refused.message, "r refuses it, asked as Docker's configuration");
+        assert_eq!(refused.message, "r refuses it, asked with Docker's configuration");
     }
 }

@@ -16,8 +16,21 @@ impl Docker {
         if let Some(error) = contract::known_bad(image) {
             return Err(error);
         }
+        self.may_be_named(image)?;
         let found = self.find_or_pull(image, progress).await?;
         self.may_use(image, &found).await.map(|()| found)
+    }
+
+    /// An error where its registry may not be asked.
+    fn may_be_named(&self, image: &str) -> Result<(), RuntimeError> {
+        let Some(allowed) = &self.environments.image_registries else { return Ok(()) };
+        let host = Reference::parse(image).ok().and_then(|parts| image.get(parts.host?)).unwrap_or("docker.io");
+        if allowed.iter().any(|one| one.eq_ignore_ascii_case(host)) {
+            return Ok(());
+        }
+        let message = format!("untrusted code may not use the image {image}: `{host}` is not an allowed registry");
+        Err(RuntimeError::new(Stage::Environment, message)
+            .with_hint("use an image of a public registry, such as docker.io, ghcr.io or mcr.microsoft.com; a workflow allows others with the input `registries`"))
     }
 
     /// An error where an image was made for somebody else.

@@ -24,6 +24,11 @@ found = {re.sub(r'[-_.]+', '-', d.metadata['Name']).lower(): d for d in m.distri
 direct = [name for name, d in found.items() if d.read_text('direct_url.json')]
 print(json.dumps([{name: d.version for name, d in found.items()}, direct]))
 ";
+/// What comes first.
+const BASE: explain::Base<'_> = explain::Base {
+    name: "flowgate's lock",
+    hint: "relax the requirement that it names; promptflow and its tools are pinned",
+};
 /// How many last lines of an installer's log an error shows.
 const LOG_LINES: usize = 20;
 
@@ -50,7 +55,11 @@ impl Build<'_> {
         progress.step("making a virtual environment");
         self.run(self.make_venv(content), "making a virtual environment").await?;
         match content {
-            Content::Lock => self.install_lock(progress).await,
+            Content::Lock => {
+                self.install_lock(progress).await?;
+                let venv = venv_of(&python_of(&self.folder)).to_owned();
+                blocking(move || copy::protect(&venv)).await
+            }
             Content::Flow(plan, base) => {
                 let (from, to) = (venv_of(base).to_owned(), venv_of(&python_of(&self.folder)).to_owned());
                 blocking(move || copy::packages(&from, &to)).await?;
@@ -85,9 +94,7 @@ impl Build<'_> {
             command.arg("-c").arg(self.file("constraints.txt", &lines.join("\n"))?);
         }
         let installed = self.run(command, "installing the flow's requirements").await;
-        installed.map_err(|error| {
-            explain::failure(error, &explain::Steps::default(), &plan.requirements, "flowgate's lock")
-        })?;
+        installed.map_err(|error| explain::failure(error, &explain::Steps::default(), &plan.requirements, &BASE))?;
         let (after, direct) = self.packages_where_hashed(plan).await?;
         hashes::refuse_unnamed(plan, &before, &after, &direct)
     }
@@ -102,6 +109,9 @@ impl Build<'_> {
         let fail =
             |error: String| RuntimeError::new(Stage::Environment, format!("cannot list what is installed: {error}"));
         let output = command.output().await.map_err(|error| fail(error.to_string()))?;
+        if !output.status.success() {
+            return Err(fail(last_lines(&String::from_utf8_lossy(&output.stderr))));
+        }
         serde_json::from_slice(&output.stdout).map_err(|error| fail(error.to_string()))
     }
 
@@ -140,14 +150,16 @@ impl Build<'_> {
         match &self.options.uv {
             Some(uv) => {
                 let mut command = Command::new(uv);
-                // Modules are compiled now, as the worker writes nothing into the environment;
-                // and of several indexes the best version counts, which is pip's meaning.
+                // Modules are compiled now, as the worker writes nothing into the environment; of several indexes the
+                // best version counts, which is pip's meaning; and no file is one of uv's cache, too.
                 command
                     .args([
                         "pip",
                         "install",
                         "--quiet",
                         "--compile-bytecode",
+                        "--link-mode",
+                        "copy",
                         "--index-strategy",
                         "unsafe-best-match",
                         "--python",

@@ -18,7 +18,8 @@ pub(super) fn packages(from: &Path, to: &Path) -> Result<(), RuntimeError> {
         let name = entry.map_err(fail)?.file_name();
         let (from, to) = (from.join(&name), to.join(&name));
         let copied = match name.to_str() {
-            Some("pyvenv.cfg") => Ok(()),
+            // What each has of its own: what it is made from, and uv's lock.
+            Some("pyvenv.cfg" | ".lock") => Ok(()),
             Some(name) if name == programs => scripts(&from, &to),
             _ => tree(&from, &to),
         };
@@ -48,13 +49,33 @@ fn tree(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes away the right to write to the files of an environment that others are linked to: what a flow's code changes
+/// in place would change for all. New files are still made, and old ones removed, as installers do it.
+pub(super) fn protect(venv: &Path) -> Result<(), RuntimeError> {
+    let mut waiting = vec![venv.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let fail = |error| RuntimeError::disk("protect", &path, &error);
+        let metadata = fs::symlink_metadata(&path).map_err(fail)?;
+        if metadata.is_dir() {
+            for entry in fs::read_dir(&path).map_err(fail)? {
+                waiting.push(entry.map_err(fail)?.path());
+            }
+        } else if metadata.is_file() {
+            let mut permissions = metadata.permissions();
+            permissions.set_readonly(true);
+            fs::set_permissions(&path, permissions).map_err(fail)?;
+        }
+    }
+    Ok(())
+}
+
 /// A second name of a file; where it can have none, a copy that Python takes for as old as the first.
 fn link(from: &Path, to: &Path) -> io::Result<()> {
     if fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
     fs::copy(from, to)?;
-    fs::File::options().write(true).open(to)?.set_modified(fs::metadata(from)?.modified()?)
+    fs::File::open(to)?.set_modified(fs::metadata(from)?.modified()?)
 }
 
 /// Scripts name the Python of their environment, in their first lines.
@@ -67,6 +88,10 @@ fn scripts(from: &Path, to: &Path) -> io::Result<()> {
             continue;
         }
         let metadata = entry.metadata()?;
+        if metadata.is_dir() {
+            tree(&from, &to)?;
+            continue;
+        }
         let text = if metadata.is_file() && metadata.len() <= MAX_SCRIPT { fs::read(&from)? } else { Vec::new() };
         match String::from_utf8(text) {
             Ok(text) if text.starts_with("#!") => {

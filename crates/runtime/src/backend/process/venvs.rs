@@ -24,7 +24,7 @@ pub(super) fn try_lock(path: &Path) -> Result<Option<File>, RuntimeError> {
     }
 }
 
-/// The Python of the build that is whole, where its base is still there.
+/// The Python of the build that is whole.
 pub(super) fn ready(home: &Path) -> Option<PathBuf> {
     let id = fs::read_to_string(home.join("ready")).ok()?;
     let python = python_of(&home.join(id));

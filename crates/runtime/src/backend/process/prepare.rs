@@ -88,8 +88,9 @@ impl Venvs<'_> {
         if let Some(python) = ready(&home) {
             return Ok(python);
         }
+        // What a killed flowgate's installer still writes stays until the next build; this one has a folder of its own.
         let sweep = home.clone();
-        blocking(move || sweep_builds(&sweep)).await?;
+        let _ = blocking(move || sweep_builds(&sweep)).await;
         let id = unique();
         let build = Build { options: self.options, folder: home.join(&id), python: self.python.request.clone() };
         let made = tokio::time::timeout(self.options.timeout, build.make(content, self.progress)).await;
