@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use flowgate_runtime::plan::{BASE_IMAGE, PROMPTFLOW_VERSION};
+use flowgate_runtime::environment::base::{BASE_IMAGE, PROMPTFLOW_VERSION};
 use serde_json::Value;
 
 /// The label that flowgate puts on its containers.

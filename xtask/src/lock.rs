@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use flowgate_runtime::environment::base::PROMPTFLOW_VERSION;
 use flowgate_runtime::environment::base::PYTHONS;
-use flowgate_runtime::plan::PROMPTFLOW_VERSION;
 
 use crate::command::{Result, at, flowgate, output, remove, root, run, say};
 use crate::testbed;

@@ -1,6 +1,5 @@
 //! One file per command.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,12 +7,11 @@ use flowgate_check::{Finding, workspace};
 use flowgate_flow::load::{self, Disk, Entry, FileSystem, Within};
 use flowgate_flow::{FileKind, Project, classify};
 use flowgate_report::check::display_path;
-use flowgate_report::{escape, file};
+use flowgate_runtime::Cancel;
 use flowgate_runtime::identity::Identity;
-use flowgate_runtime::outcome::ExitReason;
-use flowgate_runtime::{Cancel, RuntimeError};
 
 use crate::args::Command;
+use crate::failure::Failure;
 use crate::say::{self, Text};
 
 #[cfg(feature = "action")]
@@ -25,68 +23,13 @@ mod graph;
 mod rule;
 mod run;
 
-/// Why a command could not do its work; what it found is not a failure.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    /// The exit code.
-    pub(crate) code: u8,
-    /// The cause, as a lower-case fragment, not yet escaped.
-    pub(crate) message: String,
-    /// The next step.
-    pub(crate) hint: Option<String>,
-}
-
-impl Failure {
-    /// Exit code 2: the user can mend it.
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { code: 2, message: message.into(), hint: None }
-    }
-
-    /// What a runtime says, with the exit code of its stage.
-    pub(crate) fn of(error: RuntimeError) -> Self {
-        let code = ExitReason::of(error.stage).code();
-        let log = error.log.map(|log| format!("\n{log}")).unwrap_or_default();
-        Self { code, message: error.message + &log, hint: error.hint }
-    }
-
-    /// The same of one of several.
-    pub(crate) fn within(self, name: &str) -> Self {
-        Self { message: format!("{name}: {}", self.message), ..self }
-    }
-
-    /// Prints it to standard error.
-    pub(crate) fn print(&self) {
-        let mut text = format!("\u{1b}[1;31merror\u{1b}[0m: {}\n", escape::terminal(&self.message));
-        if let Some(hint) = &self.hint {
-            text += &format!("  \u{1b}[1mhelp\u{1b}[0m: {}\n", escape::terminal(hint));
-        }
-        say::lines(&text);
-    }
-
-    /// A file that cannot be written: exit code 8 where the disk is at fault.
-    pub(crate) fn of_file(path: &Path, error: &io::Error) -> Self {
-        let message = format!("cannot write {}: {}", path.display(), file::reason(error));
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::infrastructure(message)
-            }
-            _ => Self::usage(message),
-        }
-    }
-
-    /// Exit code 8: the machine is at fault.
-    pub(crate) fn infrastructure(message: impl Into<String>) -> Self {
-        Self { code: 8, message: message.into(), hint: None }
-    }
-}
-
 /// Prints what clap has to say: the help that was asked for, or what is wrong with the arguments, which are repeated.
 pub(crate) fn not_parsed(error: &clap::Error) -> ExitCode {
     let text = error.render().ansi().to_string();
     if error.use_stderr() {
         say::lines(&text);
     } else if let Err(failure) = say::print(&text, Text::People) {
-        failure.print();
+        say::failure(&failure);
         return ExitCode::from(failure.code);
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 mod args;
 mod commands;
+mod failure;
 mod places;
 mod say;
 mod status;
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     match commands::dispatch(arguments.command) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            failure.print();
+            say::failure(&failure);
             ExitCode::from(failure.code)
         }
     }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use flowgate_flow::config;
 use flowgate_flow::load::Within;
 use flowgate_runtime::backend::process::ProcessOptions;
-use flowgate_runtime::engines::{Endpoint, Engines};
+use flowgate_runtime::endpoint::Endpoint;
+use flowgate_runtime::engines::Engines;
 use flowgate_runtime::environment::{Environments, PackageAccess, RegistryCache, TrustScope, TrustedImages};
 use flowgate_runtime::gate::GateOptions;
 use flowgate_runtime::identity::{Identity, IdentityOptions};
@@ -20,7 +21,7 @@ use flowgate_runtime::registry::Registries;
 use flowgate_runtime::secret::Secret;
 
 use crate::args::MakingArguments;
-use crate::commands::Failure;
+use crate::failure::Failure;
 
 /// Variables that an installer of packages may see: how to reach an index, and nothing else.
 const INSTALLER_VARIABLES: [&str; 14] = [
@@ -59,8 +60,7 @@ pub(crate) struct Places {
 impl Places {
     /// Reads them.
     pub(crate) fn of_this_process() -> Result<Self, Failure> {
-        let working_directory = std::env::current_dir()
-            .map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
+        let working_directory = working_directory()?;
         let search: Vec<PathBuf> =
             std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
         let env = std::env::vars_os().filter(|(name, _)| installer_may_see(name)).collect();
@@ -149,6 +149,11 @@ pub(crate) fn is_workflow() -> bool {
 /// A variable that is text, and not empty.
 fn text(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Where paths on the command line start.
+pub(crate) fn working_directory() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))
 }
 
 /// `FLOWGATE_CACHE_DIR`, else the user's cache folder.

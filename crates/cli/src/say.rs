@@ -11,7 +11,7 @@ use anstream::{AutoStream, ColorChoice, adapter};
 use flowgate_report::escape;
 
 use crate::args::ReportFormat;
-use crate::commands::Failure;
+use crate::failure::Failure;
 use crate::places;
 
 /// What a text is, which decides how it is made harmless for a workflow's log.
@@ -35,6 +35,15 @@ pub(crate) fn line(text: &str) {
 /// What the user should know and is no failure: a full sentence, not yet escaped.
 pub(crate) fn note(text: &str) {
     line(&format!("note: {text}"));
+}
+
+/// Why a command could not do its work.
+pub(crate) fn failure(failure: &Failure) {
+    let mut text = format!("\u{1b}[1;31merror\u{1b}[0m: {}\n", escape::terminal(&failure.message));
+    if let Some(hint) = &failure.hint {
+        text += &format!("  \u{1b}[1mhelp\u{1b}[0m: {}\n", escape::terminal(hint));
+    }
+    lines(&text);
 }
 
 /// Lines on standard error, escaped for a terminal already.

@@ -7,28 +7,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-use crate::project::{PathFact, Presence};
+use crate::project::Included;
 
 /// More are not looked at: no flow has them, and each path of a flow is looked for in each.
 pub(crate) const MAX_INCLUDES: usize = 1000;
 
 /// What no merged folder holds: what tools leave behind, copies, caches and histories. So it is with virtual environments.
 pub const LEFT_BEHIND: [&str; 5] = [".git", ".runs", ".promptflow", "__pycache__", "node_modules"];
-
-/// One entry of `additional_includes`, and what it leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Included {
-    /// The name under which it stands in the merged folder; `None` for the root directory.
-    pub name: Option<String>,
-    /// What is there; a file where the SDK makes one, see `archive`.
-    pub fact: PathFact,
-    /// What the flow's own folder holds under that name.
-    pub own: Presence,
-    /// For `x.zip` where there is no such file: the folder `x`, which the SDK packs under that name.
-    pub archive: Option<PathBuf>,
-    /// A file in a folder of that folder, which the SDK looks for in the wrong place.
-    pub nested: Option<String>,
-}
 
 /// The includes of one flow, by the names under which they stand in its merged folder.
 #[derive(Debug, Default)]
@@ -94,6 +79,7 @@ pub fn lexical(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::{PathFact, Presence};
 
     #[test]
     fn an_include_stands_under_its_name() {

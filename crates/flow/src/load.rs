@@ -26,15 +26,17 @@ mod requirements;
 mod sample;
 mod siblings;
 mod templates;
+mod walk;
 mod within;
 
 pub use assistant::assistant_inputs;
 pub use discover::{discover, discover_all, discover_some};
 pub use disk::{Disk, open_file, special};
 pub use overlay::Overlay;
-pub use passed_over::{PassedOver, passed_over};
+pub use passed_over::passed_over;
 pub use sample::{Sample, data_rows, read_data, sample_rows};
 pub use siblings::{file_references, kind_of, load_sibling};
+pub use walk::PassedOver;
 pub use within::Within;
 
 /// How many names of a folder are offered as candidates.

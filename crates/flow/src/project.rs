@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::connection::{Connection, Secret};
 use crate::credential;
-use crate::include::Included;
 use crate::model::Flow;
 use crate::prompty::Prompty;
 use crate::python::Module;
@@ -257,6 +256,21 @@ pub struct SourceFile {
     pub unreadable: Option<String>,
     /// How its bytes were decoded; only requirements files come in another encoding than UTF-8.
     pub encoding: Encoding,
+}
+
+/// One entry of `additional_includes`, and what it leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Included {
+    /// The name under which it stands in the merged folder; `None` for the root directory.
+    pub name: Option<String>,
+    /// What is there; a file where the SDK makes one, see `archive`.
+    pub fact: PathFact,
+    /// What the flow's own folder holds under that name.
+    pub own: Presence,
+    /// For `x.zip` where there is no such file: the folder `x`, which the SDK packs under that name.
+    pub archive: Option<PathBuf>,
+    /// A file in a folder of that folder, which the SDK looks for in the wrong place.
+    pub nested: Option<String>,
 }
 
 /// What stands at a path that the flow names, after the includes are merged.

@@ -1,12 +1,12 @@
 //! Places where a runtime can live.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::error::RuntimeError;
+pub use crate::outcome::BackendKind;
 use crate::plan::EnvironmentPlan;
 use crate::session::Session;
 
@@ -17,24 +17,6 @@ mod folders;
 pub mod process;
 #[cfg(feature = "test-support")]
 pub mod scripted;
-
-/// The kinds of backends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackendKind {
-    /// A container of a Docker engine, without a network.
-    Docker,
-    /// A private virtual environment on this machine. No sandbox.
-    Process,
-}
-
-impl fmt::Display for BackendKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Docker => "docker",
-            Self::Process => "process",
-        })
-    }
-}
 
 /// A made environment, ready to start runtimes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

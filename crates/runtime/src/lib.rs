@@ -19,6 +19,7 @@
 
 pub mod backend;
 pub mod cancel;
+pub mod endpoint;
 pub mod engines;
 pub mod environment;
 pub mod error;
@@ -29,6 +30,7 @@ mod http;
 pub mod identity;
 pub mod installer;
 pub mod log;
+mod needs;
 pub mod outcome;
 pub mod pack;
 pub mod plan;

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::watch;
 
-/// How much is kept.
+/// How much of what user code writes is kept for each flow, in bytes.
+pub(crate) const LOG_BYTES: usize = 64 << 10;
+/// How much is kept of what a program said.
 const KEPT: usize = 16 << 10;
 
 /// The last bytes of a log. Clones share them.

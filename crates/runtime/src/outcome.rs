@@ -1,13 +1,29 @@
 //! What a run came to. Verdicts are computed here, from what was seen, never taken from a runtime.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::backend::BackendKind;
-use crate::engines::Choice;
 use crate::error::{RuntimeError, Stage};
-use crate::runner::Case;
+
+/// The kinds of backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendKind {
+    /// A container of a Docker engine, without a network.
+    Docker,
+    /// A private virtual environment on this machine. No sandbox.
+    Process,
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Docker => "docker",
+            Self::Process => "process",
+        })
+    }
+}
 
 /// How one line ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,35 +261,6 @@ impl FlowError {
 }
 
 impl RunReport {
-    /// A run that never began, because no backend could be had or else because it was cancelled: every row is there, as
-    /// skipped.
-    pub fn never_began(cases: &[Case], choice: Choice, error: Option<&RuntimeError>) -> Self {
-        let backend = if choice == Choice::Process { BackendKind::Process } else { BackendKind::Docker };
-        let skipped = |(line, row): (usize, &Map<String, Value>)| LineResult {
-            line,
-            outcome: Outcome::Skipped,
-            inputs: row.clone(),
-            output: None,
-            error: None,
-            duration: Duration::ZERO,
-        };
-        let flows = cases.iter().map(|case| FlowOutcome {
-            flow: case.name.clone(),
-            backend,
-            key: None,
-            image: None,
-            error: case.unusable.as_ref().or(error).cloned().map(FlowError::Runtime),
-            lines: case.rows.iter().enumerate().map(skipped).collect(),
-            elapsed: Duration::ZERO,
-            metrics: Map::new(),
-            aggregation_error: None,
-            log: String::new(),
-            log_dropped: 0,
-            advice: Vec::new(),
-        });
-        Self { flows: flows.collect(), cancelled: error.is_none(), ..Self::default() }
-    }
-
     /// The worst verdict of the flows; errored where there was none to run.
     pub fn verdict(&self) -> Verdict {
         let worst = self.flows.iter().map(FlowOutcome::verdict).max_by_key(|verdict| match verdict {

@@ -7,18 +7,12 @@ use flowgate_flow::load::Within;
 use flowgate_flow::requirements::{self, Indexes, Line, OptionKind, Requirements};
 use flowgate_flow::{Project, SourceFile};
 
-use crate::environment::base::{self, DEFAULT_PYTHON, PYTHONS};
+use crate::environment::base::{self, DEFAULT_PYTHON, PROMPTFLOW_VERSION, PYTHONS};
 use crate::environment::image::ImageBuild;
 use crate::environment::key::Content;
 use crate::environment::local::{self, LocalContent};
 use crate::environment::normal;
 use crate::error::{RuntimeError, Stage};
-
-/// The version of `promptflow` that the lock and flowgate's own base image hold.
-pub const PROMPTFLOW_VERSION: &str = "1.18.5";
-
-/// The repository of flowgate's own base image.
-pub const BASE_IMAGE: &str = "flowgate-base";
 
 /// What a flow needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,13 +90,20 @@ impl EnvironmentPlan {
     }
 
     /// A content address of all that the flow says: equal where two flows need the same. The address of the
-    /// environment also holds what the base holds: [`crate::environment::key`].
+    /// environment also holds what the base holds: [`Self::address`].
     pub fn fingerprint(&self) -> String {
         let mut content = self.content();
         content.add("base", [self.base_name()]);
         if let Base::Built(build) = &self.base {
             content.add("build", [build.root.join(&build.folder).display().to_string()]);
         }
+        content.address()
+    }
+
+    /// The address of the environment: what the plan says, upon a base of that identity.
+    pub(crate) fn address(&self, base: &str) -> String {
+        let mut content = self.content();
+        content.add("base", [base.to_owned()]);
         content.address()
     }
 

@@ -12,20 +12,21 @@ use flowgate_flow::Project;
 use flowgate_flow::data::Row;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
+use serde_json::{Map, Value};
 
-use crate::backend::{Backend, Image, Limits, Progress, Runtime, Said};
+use crate::backend::{Backend, BackendKind, Image, Limits, Progress, Runtime, Said};
 pub use crate::cancel::Cancel;
+use crate::engines::Choice;
 use crate::error::{RuntimeError, Stage};
 use crate::event::RunEvent;
-use crate::outcome::{FlowError, FlowOutcome, RunReport};
+use crate::needs;
+use crate::outcome::{FlowError, FlowOutcome, LineResult, Outcome, RunReport};
 use crate::plan::{EnvironmentPlan, Settings, plan};
 
 /// How many environments are made or used at the same time.
 const ENVIRONMENTS_AT_ONCE: usize = 2;
 /// How many flows run in one runtime at the same time.
 const FLOWS_AT_ONCE: usize = 4;
-/// How much of what user code writes is kept for each flow, in bytes.
-pub const LOG_BYTES: usize = 64 << 10;
 /// How many bytes of answers are kept for each flow; lines beyond it fail.
 pub const RESULTS_BYTES: usize = 256 << 20;
 
@@ -49,6 +50,37 @@ impl Case {
     pub fn unusable(name: String, project: Arc<Project>, cause: impl Into<String>) -> Self {
         let unusable = Some(RuntimeError::new(Stage::Usage, cause));
         Self { name, project, rows: Vec::new(), settings: Settings::default(), unusable }
+    }
+}
+
+impl RunReport {
+    /// A run that never began, because no backend could be had or else because it was cancelled: every row is there, as
+    /// skipped.
+    pub fn never_began(cases: &[Case], choice: Choice, error: Option<&RuntimeError>) -> Self {
+        let backend = if choice == Choice::Process { BackendKind::Process } else { BackendKind::Docker };
+        let skipped = |(line, row): (usize, &Map<String, Value>)| LineResult {
+            line,
+            outcome: Outcome::Skipped,
+            inputs: row.clone(),
+            output: None,
+            error: None,
+            duration: Duration::ZERO,
+        };
+        let flows = cases.iter().map(|case| FlowOutcome {
+            flow: case.name.clone(),
+            backend,
+            key: None,
+            image: None,
+            error: case.unusable.as_ref().or(error).cloned().map(FlowError::Runtime),
+            lines: case.rows.iter().enumerate().map(skipped).collect(),
+            elapsed: Duration::ZERO,
+            metrics: Map::new(),
+            aggregation_error: None,
+            log: String::new(),
+            log_dropped: 0,
+            advice: Vec::new(),
+        });
+        Self { flows: flows.collect(), cancelled: error.is_none(), ..Self::default() }
     }
 }
 
@@ -90,6 +122,11 @@ pub async fn run(
         match plan {
             Err(error) => outcomes.push(run.never_ran(index, None, None, Some(FlowError::Runtime(error)))),
             Ok(plan) => {
+                if let Some(unmet) = needs::unmet(&case.project) {
+                    let fault = judge::told(unmet, backend.kind());
+                    outcomes.push(run.never_ran(index, Some(&plan), None, Some(FlowError::Refused(fault))));
+                    continue;
+                }
                 let group = *by_key.entry(plan.fingerprint()).or_insert(groups.len());
                 if group == groups.len() {
                     groups.push((plan, VecDeque::new()));

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::error::{RuntimeError, Stage};
-use crate::log::LogTail;
+use crate::log::{LOG_BYTES, LogTail};
 use crate::wire::{
     self, Aggregate, AggregatedBody, Ended, FatalBody, Frame, Hello, JobLimits, Kind, LineBody, Loaded, Open,
     WireError, clip,
@@ -338,7 +338,7 @@ fn take(shared: &Shared, frame: Frame) -> Result<(), RuntimeError> {
         Kind::Output => {
             let mut captured = entry.output.lock();
             let bytes = frame.payload.get(1..).unwrap_or_default();
-            let room = crate::runner::LOG_BYTES.saturating_sub(captured.bytes.len()).min(bytes.len());
+            let room = LOG_BYTES.saturating_sub(captured.bytes.len()).min(bytes.len());
             captured.bytes.extend(&bytes[..room]);
             captured.dropped += (bytes.len() - room) as u64;
         }

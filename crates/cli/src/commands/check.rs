@@ -13,6 +13,7 @@ use flowgate_report::check::{CheckReport, Checked, display_path, github, json, j
 use self::stdin::Stdin;
 use super::{Failure, no_flow, say_if_not_text};
 use crate::args::{CheckArguments, Format};
+use crate::places;
 use crate::say::{self, Text};
 
 mod explain;
@@ -27,8 +28,7 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<u8, Failure> {
             )));
         }
     }
-    let base = std::env::current_dir()
-        .map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
+    let base = places::working_directory()?;
     let within = match &arguments.stdin_filename {
         Some(path) => super::within(&base, std::slice::from_ref(path)),
         None => super::within(&base, &arguments.paths),

@@ -73,7 +73,7 @@ fn build(cancel: &Cancel, places: &Places, arguments: &BuildArguments) -> Result
             return Err(failure);
         }
         code.set(failure.code);
-        failure.within(name).print();
+        say::failure(&failure.within(name));
         Ok(())
     };
     let mut planned = VecDeque::new();

@@ -9,6 +9,7 @@ use flowgate_report::graph::{Graph, mermaid, svg};
 
 use super::{Failure, is_standard_output, one_flow};
 use crate::args::{GraphArguments, GraphFormat};
+use crate::places;
 use crate::say::{self, Text};
 
 pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
@@ -17,8 +18,7 @@ pub(super) fn run(arguments: &GraphArguments) -> Result<u8, Failure> {
         (None, Some(path)) => by_name(path)?,
         (None, None) => GraphFormat::Mermaid,
     };
-    let base = std::env::current_dir()
-        .map_err(|error| Failure::usage(format!("cannot read the working directory: {error}")))?;
+    let base = places::working_directory()?;
     let named = arguments.flow.display();
     let flow = one_flow(&base.join(&arguments.flow), &named.to_string())?;
     let fs = super::within(&base, std::slice::from_ref(&arguments.flow));

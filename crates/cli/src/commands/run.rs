@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     };
     let mut reason = report.exit_reason();
     for failure in [written, printed].into_iter().filter_map(Result::err) {
-        failure.print();
+        say::failure(&failure);
         reason = ExitReason::worst([reason, ExitReason::Infrastructure]);
     }
     Ok(reason.code())

@@ -3,15 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use ignore::{DirEntry, WalkBuilder, WalkState};
+use ignore::{DirEntry, WalkState};
 
-use super::{Disk, kind_of, passed_over};
+use super::walk::walk;
+use super::{Disk, kind_of};
 use crate::classify::{FileKind, classify};
-
-/// The most bytes of a file that says what git ignores.
-const MAX_IGNORE_FILE: u64 = 1 << 20;
 
 /// Every flow file below `root` (or `root` itself, if it is no folder), in order of path. Hidden
 /// folders, ignored files, and copies that tools leave behind are skipped; so are virtual
@@ -60,50 +58,6 @@ pub fn discover_some(root: &Path, limit: usize) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = walk.build().take(limit).filter_map(|entry| flow_file(entry.ok()?)).collect();
     found.sort();
     found
-}
-
-/// Why a folder was not searched, once the walk is done.
-pub(super) type Unsearched = Arc<Mutex<Option<io::Error>>>;
-
-/// How a search goes through a folder.
-///
-/// # Errors
-/// See [`ignore_files`], of a folder above.
-pub(super) fn walk(root: &Path) -> io::Result<(WalkBuilder, Unsearched)> {
-    root.ancestors().try_for_each(ignore_files)?;
-    let unsearched = Unsearched::default();
-    let told = Arc::clone(&unsearched);
-    // The walk on several threads follows a link to its root only where the path says that it is a folder.
-    let mut walk = WalkBuilder::new(root.join(""));
-    walk.require_git(false).ignore(false).filter_entry(move |entry| {
-        let searched = passed_over::of_folder(entry).is_none();
-        let is_folder = || entry.file_type().is_some_and(|kind| kind.is_dir());
-        match if searched && is_folder() { ignore_files(entry.path()) } else { Ok(()) } {
-            Ok(()) => searched,
-            Err(error) => {
-                told.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                false
-            }
-        }
-    });
-    Ok((walk, unsearched))
-}
-
-/// The walk reads what git ignores by itself, whatever the file is.
-///
-/// # Errors
-/// A file that would not end, or would keep the walk waiting.
-fn ignore_files(folder: &Path) -> io::Result<()> {
-    for name in [".gitignore", ".git/info/exclude"] {
-        let path = folder.join(name);
-        let Ok(about) = path.metadata() else { continue };
-        // What the kernel makes up as it is read has no length.
-        let is_made_up = about.len() == 0 && path.is_symlink();
-        if !about.is_file() || about.len() > MAX_IGNORE_FILE || is_made_up {
-            return Err(io::Error::other(format!("{}: not a file of at most 1 MiB", path.display())));
-        }
-    }
-    Ok(())
 }
 
 /// Hands over every entry. After an error nothing more is; of several errors on several threads the first by its text

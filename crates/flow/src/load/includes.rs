@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{Entry, Loader, MAX_CANDIDATES};
-use crate::include::{self, Included};
+use crate::include;
 use crate::model::Flow;
-use crate::project::{PathFact, Presence};
+use crate::project::{Included, PathFact, Presence};
 
 /// How many folders of an archive are looked into for files that the SDK cannot pack.
 const MAX_ARCHIVE_FOLDERS: usize = 256;

@@ -5,41 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::discover::walk;
+use super::walk::{PassedOver, SILENT_FOLDERS, of_folder, walk};
 use super::{Disk, kind_of};
 use crate::classify::FileKind;
-
-/// Folders that hold no flow of their own: tools write copies there.
-const TOOL_FOLDERS: [&str; 4] = [".runs", ".promptflow", "node_modules", "site-packages"];
-/// Folders in which nobody looks for a flow.
-const SILENT_FOLDERS: [&str; 2] = [".git", "__pycache__"];
-
-/// Why a search passes a file or a folder by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PassedOver {
-    /// A requirements file: checked with the flow that names it.
-    Requirements,
-    /// A folder where tools keep copies.
-    ToolFolder,
-    /// A virtual environment of Python.
-    VirtualEnvironment,
-    /// Its name, or that of a folder above it, starts with a dot.
-    Hidden,
-    /// A `.gitignore` file names it, or git's own configuration.
-    Ignored,
-}
-
-/// Why a search does not look into a folder.
-pub(super) fn of_folder(entry: &ignore::DirEntry) -> Option<PassedOver> {
-    let name = entry.file_name().to_str().unwrap_or("");
-    if entry.depth() == 0 || !entry.file_type().is_some_and(|kind| kind.is_dir()) {
-        None
-    } else if TOOL_FOLDERS.contains(&name) || SILENT_FOLDERS.contains(&name) {
-        Some(PassedOver::ToolFolder)
-    } else {
-        entry.path().join("pyvenv.cfg").is_file().then_some(PassedOver::VirtualEnvironment)
-    }
-}
 
 /// What [`super::discover_all`] passes by below `root`, in order of path: folders as a whole, and the files that
 /// flowgate knows.

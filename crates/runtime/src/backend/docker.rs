@@ -40,7 +40,7 @@ use tokio::time::timeout;
 use self::leftover::Leftover;
 use self::owner::Owner;
 use super::{Backend, BackendKind, Image, Limits, Progress, Runtime, Stop};
-use crate::engines::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::environment::{Environments, contract};
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;

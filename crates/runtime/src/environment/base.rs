@@ -6,7 +6,12 @@ use std::borrow::Cow;
 use flowgate_flow::lock::LOCK;
 
 use super::key::Content;
-use crate::plan::{BASE_IMAGE, PROMPTFLOW_VERSION};
+
+/// The version of `promptflow` that the lock and flowgate's own base image hold.
+pub const PROMPTFLOW_VERSION: &str = "1.18.5";
+
+/// The repository of flowgate's own base image.
+pub const BASE_IMAGE: &str = "flowgate-base";
 
 /// The versions of Python that the lock holds on.
 pub const PYTHONS: [&str; 4] = ["3.10", "3.11", "3.12", "3.13"];

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::plan::EnvironmentPlan;
-
 /// Raised when environments are built in another way: then older ones do not count.
 const SCHEMA: &str = "2";
 
@@ -46,13 +44,6 @@ impl Content {
         }
         hex(&hash.finalize())
     }
-}
-
-/// The address of an environment: what the plan says, upon a base of that identity.
-pub(crate) fn of(plan: &EnvironmentPlan, base: &str) -> String {
-    let mut content = plan.content();
-    content.add("base", [base.to_owned()]);
-    content.address()
 }
 
 /// Bytes in hexadecimal.

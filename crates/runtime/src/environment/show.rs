@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::packages::Packages;
-use super::{TrustScope, base, contract, image_name, key};
+use super::{TrustScope, base, contract, image_name};
 use crate::plan::{Base, EnvironmentPlan};
 
 /// What the address of an environment covers, as its image says it.
@@ -87,7 +87,7 @@ impl Environment {
         if plan.base != Base::Own {
             return None;
         }
-        let key = key::of(plan, &base::recipe(&plan.python, &plan.platform));
+        let key = plan.address(&base::recipe(&plan.python, &plan.platform));
         let image = if plan.is_bare() { plan.base_name() } else { image_name(scope, &key) };
         Some(Self::planned(plan, Some(key), image))
     }

@@ -9,10 +9,11 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 
 use super::judge::{self, Judged};
-use super::{Indexed, LOG_BYTES, RESULTS_BYTES, Run};
+use super::{Indexed, RESULTS_BYTES, Run};
 use crate::backend::{BackendKind, Image};
 use crate::error::{RuntimeError, Stage};
 use crate::event::RunEvent;
+use crate::log::LOG_BYTES;
 use crate::outcome::{Fault, FlowError, FlowOutcome, LineResult, Outcome};
 use crate::pack;
 use crate::plan::EnvironmentPlan;

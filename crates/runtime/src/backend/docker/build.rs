@@ -21,12 +21,13 @@ use super::shared::Wanted;
 use super::{Attached, Docker, container};
 use crate::backend::folders::unique;
 use crate::backend::{Limits, Progress, explain};
+use crate::environment::base::PROMPTFLOW_VERSION;
 use crate::environment::packages::Packages;
 use crate::environment::{base, contract, hashes, local};
 use crate::error::{RuntimeError, Stage};
 use crate::gate::Gate;
 use crate::installer::{Archive, InstallRequest, Installer};
-use crate::plan::{EnvironmentPlan, PROMPTFLOW_VERSION, PlannedRequirement};
+use crate::plan::{EnvironmentPlan, PlannedRequirement};
 use crate::worker;
 
 /// What an install may do as root beyond its own files: images have files of other owners.

@@ -13,7 +13,7 @@ use crate::environment::base;
 use crate::environment::packages::Packages;
 use crate::environment::record::Record;
 use crate::environment::show::{Environment, Inputs};
-use crate::environment::{TrustScope, TrustedImages, image_name, key};
+use crate::environment::{TrustScope, TrustedImages, image_name};
 use crate::error::RuntimeError;
 use crate::plan::{Base, EnvironmentPlan};
 
@@ -50,7 +50,7 @@ impl Docker {
     async fn made(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Made, RuntimeError> {
         let base = self.base(plan, progress).await?;
         let base_name = base.name.clone();
-        let key = key::of(plan, &base.identity);
+        let key = plan.address(&base.identity);
         let (name, found) = if plan.is_bare() {
             (base_name.clone(), self.base_image(base, plan, progress).await?)
         } else {
@@ -105,7 +105,7 @@ impl Docker {
         if plan.base != Base::Own || plan.is_bare() {
             return Ok(None);
         }
-        let key = key::of(plan, &base::recipe(&plan.python, &plan.platform));
+        let key = plan.address(&base::recipe(&plan.python, &plan.platform));
         let Some((name, found)) = self.look_up_for(plan, &key).await? else { return Ok(None) };
         let recorded = self.record(plan, &key, &name, &plan.base_name(), &found);
         let mut environment = Environment::new(plan, Some(key), name, Some(packages_of(&found)));
@@ -141,7 +141,7 @@ impl Docker {
             Base::Built(build) => (None, self.built(build).await?),
         };
         let identity = recipe.or_else(|| base.as_ref().map(|(_, found)| found.identity()));
-        let key = identity.map(|identity| key::of(plan, &identity));
+        let key = identity.map(|identity| plan.address(&identity));
         let own = match &key {
             Some(key) if !plan.is_bare() => image_name(&self.environments.scope, key),
             _ => plan.base_name(),

@@ -11,11 +11,12 @@ use super::ProcessOptions;
 use super::copy;
 use super::venvs::{python_of, venv_of};
 use crate::backend::{Progress, explain};
+use crate::environment::base::PROMPTFLOW_VERSION;
 use crate::environment::hashes;
 use crate::environment::packages::Versions;
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
-use crate::plan::{EnvironmentPlan, PROMPTFLOW_VERSION};
+use crate::plan::EnvironmentPlan;
 
 /// Prints what is installed, by normalized names, and which of it came from a URL of its own.
 const LIST: &str = "

@@ -4,8 +4,8 @@ use tokio::process::Command;
 
 use super::ProcessOptions;
 use super::build::last_lines;
+use crate::environment::base::PROMPTFLOW_VERSION;
 use crate::error::{RuntimeError, Stage};
-use crate::plan::PROMPTFLOW_VERSION;
 
 /// The oldest and the newest minor version of Python 3 that the lock was made and tested for.
 const PYTHONS: (u32, u32) = (10, 13);

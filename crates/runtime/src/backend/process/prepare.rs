@@ -154,7 +154,7 @@ mod tests {
     use flowgate_flow::requirements::normalize;
 
     use super::*;
-    use crate::plan::PROMPTFLOW_VERSION;
+    use crate::environment::base::PROMPTFLOW_VERSION;
 
     #[test]
     fn what_names_files_of_this_machine_is_told_from_what_an_index_has() {
