@@ -71,17 +71,7 @@ impl Place {
     /// # Panics
     /// Where the engine does not list them.
     pub fn holds(&self) -> BTreeSet<String> {
-        // A build that went well does not wait for the engine, which removes its container by itself.
-        wait_for("the engine's own removals", || {
-            let (_, containers) = self.engine.ask("GET", "/containers/json?all=true");
-            let being_removed = |one: &Value| {
-                let names = one["Names"].to_string();
-                let is_over = !matches!(one["State"].as_str(), Some("created" | "running" | "paused"));
-                // The engine lists one as running until it has cleared up after it.
-                names.contains("flowgate-build") && (is_over || !is_there(owner_of(&names)))
-            };
-            (!containers.as_array().expect("containers").iter().any(being_removed)).then_some(())
-        });
+        settle(&self.engine);
         let (_, images) = self.engine.ask("GET", "/images/json?all=true");
         let (_, containers) = self.engine.ask("GET", "/containers/json?all=true");
         let images =
@@ -100,6 +90,24 @@ impl Place {
         let image = self.plan()["image"].as_str().expect("an image").to_owned();
         self.engine.ask("DELETE", &format!("/images/{image}"));
     }
+}
+
+/// Waits until the engine has removed the containers of builds that are over: flowgate does not wait for that where a
+/// build went well.
+///
+/// # Panics
+/// Where the engine does not, or lists no containers.
+pub fn settle(engine: &Engine) {
+    wait_for("the engine's own removals", || {
+        let (_, containers) = engine.ask("GET", "/containers/json?all=true");
+        let being_removed = |one: &Value| {
+            let names = one["Names"].to_string();
+            let is_over = !matches!(one["State"].as_str(), Some("created" | "running" | "paused"));
+            // The engine lists one as running until it has cleared up after it.
+            names.contains("flowgate-build") && (is_over || !is_there(owner_of(&names)))
+        };
+        (!containers.as_array().expect("containers").iter().any(being_removed)).then_some(())
+    });
 }
 
 /// The process that a container builds for: `flowgate-build_BOOT.NAMESPACE.PROCESS.START_...`.

@@ -136,7 +136,7 @@ fn what_fails_here_is_found_before() {
             "promptflow==1.11.0\n",
             "",
             "pinned-promptflow",
-            "`flowgate check --fix flow` mends it",
+            "`flowgate check --fix flow` fixes this",
             "cannot be met",
         ),
         ("base", "tabulate==0.8.10\n", "", "conflicting-base-pin", "--unsafe-fixes flow", "cannot be met"),

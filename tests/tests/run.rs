@@ -236,12 +236,15 @@ fn a_flow_that_needs_a_model_is_skipped() {
         "inputs:\n  q: {type: string, default: hi}\noutputs:\n  a: {type: string, reference: '${ask.output}'}\nnodes:\n- {name: ask, type: llm, source: {type: code, path: ask.jinja2}, connection: my_openai, api: chat, inputs: {deployment_name: gpt, q: '${inputs.q}'}}\n",
     );
     folder.write("chat/ask.jinja2", "# user:\n{{q}}\n");
+    // What else is wrong with it is not hidden.
+    folder.write("chat/requirements.txt", "promptflow==1.11.0\n");
     folder.write("add/data.jsonl", "{\"x\": 1}\n");
     let done = run(folder.path(), &["--backend", "process", ".", "--report", "out.json"]);
     // Nothing failed, but what was not run did not pass.
     assert_eq!(done.code, Some(4), "{}{}", done.stdout, done.stderr);
     expect![[r#"
         skipped: chat/flow.dag.yaml: node `ask` needs the connection `my_openai`; flowgate passes no connection into a runtime
+          help: `flowgate check chat` finds 1 error in it
 
         add/flow.dag.yaml
           sum: 2

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::process::{Command, Stdio};
 
 use flowgate_tests::engine::{Engine, docker_or_skip, wait_for};
+use flowgate_tests::place::settle;
 use flowgate_tests::registry::{ENCODED, PASSWORD};
 use flowgate_tests::{Finished, Folder, event, flows};
 use serde_json::Value;
@@ -108,6 +109,7 @@ impl Place {
 
     /// Images by name and id, and containers that build.
     pub(crate) fn holds(&self) -> BTreeSet<String> {
+        settle(&self.engine);
         let (_, images) = self.engine.ask("GET", "/images/json");
         let (_, containers) = self.engine.ask("GET", "/containers/json?all=true");
         let images =

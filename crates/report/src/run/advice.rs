@@ -7,7 +7,7 @@ use flowgate_flow::{Project, classify};
 use flowgate_runtime::outcome::FlowError;
 use flowgate_runtime::{Fault, FlowOutcome, RuntimeError, Stage, Verdict};
 
-use crate::check::display_path;
+use crate::check::{display_path, plural};
 
 /// Of more rules than these, `flowgate check` tells.
 const MAX_RULES: usize = 5;
@@ -21,6 +21,14 @@ pub fn of_run(outcome: &FlowOutcome, project: &Project, findings: &[Finding]) ->
     }
     match &outcome.error {
         Some(FlowError::Runtime(error)) => of_error(error, &outcome.flow, project, findings),
+        // It was not loaded, so what else is wrong with it is known by the checker alone.
+        Some(error) if error.needs_connection() => {
+            let errors = failed.errors(|_| true).len();
+            let told = || {
+                format!("`flowgate check {}` finds {} in it", shell_word(path(failed.flow)), plural(errors, "error"))
+            };
+            (errors > 0).then(told).into_iter().collect()
+        }
         // The engine refuses at the first error that it meets, and its words may name another place.
         Some(FlowError::Refused(fault)) => match failed.named(&said(fault)) {
             named if named.is_empty() => failed.texts(failed.errors(|_| true)),

@@ -124,7 +124,7 @@ fn clip(text: &str, most: usize) -> Option<&str> {
 /// Why a flow did not pass; nothing for one that did.
 fn explain(flow: &FlowOutcome, whole: &str) -> String {
     if let Some(fault) = why_skipped(flow) {
-        return format!("skipped: {}: {}\n\n", flow.flow, fault.message);
+        return format!("skipped: {}: {}\n{}\n", flow.flow, fault.message, advice(flow));
     }
     let mut out = String::new();
     match &flow.error {
@@ -167,14 +167,16 @@ fn explain(flow: &FlowOutcome, whole: &str) -> String {
         let log = tail(flow.log.trim_end(), MAX_TEXT_LINES, whole);
         out += &format!("  output of the flow's code:\n{}", indent(&indent(&log)));
     }
-    for advice in &flow.advice {
-        out += &format!("  help: {advice}\n");
-    }
+    out += &advice(flow);
     if flow.log_dropped > 0 {
         out +=
             &format!("note: {}: {} bytes of its output were dropped (64 KiB are kept)\n", flow.flow, flow.log_dropped);
     }
     if out.is_empty() { out } else { out + "\n" }
+}
+
+fn advice(flow: &FlowOutcome) -> String {
+    flow.advice.iter().map(|advice| format!("  help: {advice}\n")).collect()
 }
 
 /// A fault with its node, the frames of the flow's own code, and what helps.
