@@ -142,7 +142,7 @@ pub(crate) enum EnvironmentCommand {
     Show(EnvironmentFlow),
     /// List what is installed in the environment of a flow: by the base, the requirements, and along with those.
     Packages(EnvironmentFlow),
-    /// Remove images of environments that no flow of this machine had last.
+    /// Remove images that no flow had last, and virtual environments that were not used for 30 days.
     Prune {
         /// Remove every environment, those of the process backend included.
         #[arg(long)]

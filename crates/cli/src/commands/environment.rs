@@ -157,11 +157,9 @@ async fn packages(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failure
 }
 
 async fn prune(places: &Places, all: bool) -> Result<u8, Failure> {
-    if all {
-        // They need no engine.
-        let process = Process::new(places.engines.process.clone());
-        show_pruned(&process.prune().map_err(Failure::of)?, "virtual environment")?;
-    }
+    // They need no engine.
+    let process = Process::new(places.engines.process.clone());
+    show_pruned(&process.prune(all).map_err(Failure::of)?, "virtual environment")?;
     let docker = places.engines.docker().await.map_err(Failure::of)?;
     show_pruned(&docker.prune(all).await.map_err(Failure::of)?, "image")?;
     Ok(0)

@@ -25,6 +25,8 @@ use crate::plan::{Base, EnvironmentPlan};
 use crate::session::Session;
 use crate::worker;
 
+/// How long an environment that nothing uses is kept.
+pub const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a worker may take to end after its input has.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -55,12 +57,12 @@ impl Process {
         Self { options }
     }
 
-    /// Removes every environment that no runtime uses.
+    /// Removes the environments that no runtime uses: all, or those that none has used for [`UNUSED`].
     ///
     /// # Errors
     /// The folder that they are in cannot be read.
-    pub fn prune(&self) -> Result<Vec<Pruned>, RuntimeError> {
-        venvs::prune(&self.options.cache_dir)
+    pub fn prune(&self, all: bool) -> Result<Vec<Pruned>, RuntimeError> {
+        venvs::prune(&self.options.cache_dir, if all { Duration::ZERO } else { UNUSED })
     }
 }
 

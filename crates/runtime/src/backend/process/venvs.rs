@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <cache>/venvs/<name>.lock    held while one is built or removed, and shared by runtimes
-//! <cache>/venvs/<name>/ready   names the build that is whole; written last
+//! <cache>/venvs/<name>/ready   names the build that is whole; written last, and touched by each use
 //! <cache>/venvs/<name>/<build> one build: `venv` and the files it was made from
 //! ```
 //! A build never moves, as scripts in it name its path. One that was broken off has no `ready`, and
@@ -10,6 +10,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::super::folders::{lock_file, remove_all};
 use crate::backend::Pruned;
@@ -51,8 +52,8 @@ pub(super) fn sweep_builds(home: &Path) -> Result<(), RuntimeError> {
     remove_all(home).map_err(|error| RuntimeError::disk("remove", home, &error))
 }
 
-/// Removes every environment that no process uses.
-pub(super) fn prune(cache: &Path) -> Result<Vec<Pruned>, RuntimeError> {
+/// Removes every environment that no process uses, and none has used for so long.
+pub(super) fn prune(cache: &Path, unused_for: Duration) -> Result<Vec<Pruned>, RuntimeError> {
     let venvs = cache.join("venvs");
     let entries = match fs::read_dir(&venvs) {
         Ok(entries) => entries,
@@ -60,6 +61,7 @@ pub(super) fn prune(cache: &Path) -> Result<Vec<Pruned>, RuntimeError> {
         Err(error) => return Err(RuntimeError::disk("read", &venvs, &error)),
     };
     let mut homes: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    homes.retain(|home| idle(home).is_none_or(|idle| idle >= unused_for));
     homes.sort();
     let pruned = homes.into_iter().map(|home| {
         let stays = match try_lock(&home.with_extension("lock")) {
@@ -72,7 +74,14 @@ pub(super) fn prune(cache: &Path) -> Result<Vec<Pruned>, RuntimeError> {
     Ok(pruned.collect())
 }
 
-/// Keeps an environment from being removed, for as long as the file is open.
+/// How long an environment has not been used; `None` where it is not whole.
+fn idle(home: &Path) -> Option<Duration> {
+    let used = fs::metadata(home.join("ready")).ok()?.modified().ok()?;
+    // A clock that was set back makes it no older.
+    Some(used.elapsed().unwrap_or_default())
+}
+
+/// Keeps an environment from being removed, for as long as the file is open, and notes that it is used.
 pub(super) fn hold(cache: &Path, python: &Path) -> Result<Option<File>, RuntimeError> {
     // venvs/NAME/BUILD/venv/bin/python
     let Some(home) = python.ancestors().nth(4).filter(|home| home.parent() == Some(&cache.join("venvs"))) else {
@@ -81,6 +90,9 @@ pub(super) fn hold(cache: &Path, python: &Path) -> Result<Option<File>, RuntimeE
     let path = home.with_extension("lock");
     let file = lock_file(&path)?;
     file.lock_shared().map_err(|error| RuntimeError::disk("lock", &path, &error))?;
+    // Only for what is removed later; a run does not end for it.
+    let marker = File::options().write(true).open(home.join("ready"));
+    let _ = marker.and_then(|marker| marker.set_modified(SystemTime::now()));
     Ok(Some(file))
 }
 
@@ -98,10 +110,28 @@ mod tests {
         assert!(hold(&cache, Path::new("/usr/bin/python3")).unwrap().is_none());
         let held = hold(&cache, &python("used")).unwrap().expect("a lock");
         let stays = |pruned: &[Pruned]| pruned.iter().map(|one| one.stays.clone()).collect::<Vec<_>>();
-        assert_eq!(stays(&prune(&cache).unwrap()), [None, Some("it is in use".to_owned())]);
+        assert_eq!(stays(&prune(&cache, Duration::ZERO).unwrap()), [None, Some("it is in use".to_owned())]);
         drop(held);
-        assert_eq!(stays(&prune(&cache).unwrap()), [None]);
-        assert_eq!(prune(&cache).unwrap(), []);
+        assert_eq!(stays(&prune(&cache, Duration::ZERO).unwrap()), [None]);
+        assert_eq!(prune(&cache, Duration::ZERO).unwrap(), []);
+        fs::remove_dir_all(&cache).unwrap();
+    }
+
+    #[test]
+    fn what_was_used_lately_stays() {
+        let cache = std::env::temp_dir().join(format!("flowgate-prune-idle-{}", std::process::id()));
+        let (old, used) = (cache.join("venvs/old"), cache.join("venvs/used"));
+        let month = Duration::from_secs(30 * 24 * 60 * 60);
+        for home in [&old, &used] {
+            fs::create_dir_all(home.join("build/venv/bin")).unwrap();
+            mark(home, "build").unwrap();
+            let marker = File::options().write(true).open(home.join("ready")).unwrap();
+            marker.set_modified(SystemTime::now() - 2 * month).unwrap();
+        }
+        drop(hold(&cache, &python_of(&used.join("build"))).unwrap().expect("a lock"));
+        let removed: Vec<String> = prune(&cache, month).unwrap().into_iter().map(|one| one.name).collect();
+        assert_eq!(removed, [old.display().to_string()]);
+        assert!(!old.exists() && used.exists());
         fs::remove_dir_all(&cache).unwrap();
     }
 }
