@@ -225,6 +225,10 @@ fn python(image: Image) -> PathBuf {
     }
 }
 
+fn has_uv() -> bool {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|folder| folder.join("uv").is_file())
+}
+
 /// A cache of its own, which has the environment that all others are copies of. Gives that one's folder.
 async fn with_base(cache_dir: &Path) -> PathBuf {
     let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow(""))]);
@@ -260,7 +264,12 @@ async fn a_second_environment_is_a_copy_that_leaves_the_first_as_it_was() {
         let output = std::process::Command::new(&python).args(["-I", "-c", print]).output().unwrap();
         let output = String::from_utf8(output.stdout).unwrap();
         let (version, file) = output.trim().split_once(' ').unwrap();
-        (python, version.to_owned(), std::fs::metadata(file).unwrap().ino())
+        let file = std::fs::metadata(file).unwrap();
+        // What is changed in place would change for all; and uv's lock is each one's own.
+        assert!(file.permissions().readonly());
+        let lock = std::fs::metadata(python.ancestors().nth(2).unwrap().join(".lock"));
+        assert!(lock.is_ok_and(|lock| lock.nlink() == 1) || !has_uv());
+        (python, version.to_owned(), file.ino())
     };
     let first = prepare("flow").await;
     said.lock().unwrap().clear();

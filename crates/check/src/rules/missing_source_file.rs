@@ -73,6 +73,14 @@ nodes:
     }
 
     #[test]
+    fn a_folder_in_another_case() {
+        let fixed = fixture::fixed(
+            "#- flow.dag.yaml\nnodes:\n- {name: a, type: python, source: {path: Src/Deep/a.py}}\n#- src/deep/a.py\n",
+        );
+        assert!(fixed.contains("path: src/deep/a.py"), "{fixed}");
+    }
+
+    #[test]
     fn the_nearest_file_of_the_same_kind() {
         let fixed = fixture::fixed(
             "#- flow.dag.yaml\nnodes:\n- {name: a, type: python, source: {path: 'sumarize.py'}}\n#- summarize.py\n#- summarize.md\n",

@@ -16,7 +16,7 @@ use crate::error::{RuntimeError, Stage};
 use crate::plan::{EnvironmentPlan, PLACEHOLDER};
 
 /// Raised when environments are made in another way.
-const RECIPE: &str = "3";
+const RECIPE: &str = "4";
 
 /// Makes the environment of a plan, or finds it, and gives its Python.
 pub(super) async fn prepare(
