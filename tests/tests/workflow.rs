@@ -128,17 +128,20 @@ fn reports_on_standard_output_hold_the_same_data_and_no_command() {
 fn act_sees_the_commands_of_flowgate_and_no_other() {
     let Some(act) = index::find("act") else { return skip("act is not installed") };
     let folder = hostile();
+    // Each with its exit code: a command that does not start must not pass for one that says nothing.
     let steps = [
-        "flowgate check --explain-why",
-        "flowgate check",
-        "flowgate run --backend process '##[error]pwn' ::error::pwn",
-        "GITHUB_WORKSPACE=$PWD flowgate action",
-        "flowgate check --format github",
-        "cat hostile.txt",
+        ("flowgate check --explain-why", 0),
+        ("flowgate check", 3),
+        ("flowgate run --backend process '##[error]pwn' ::error::pwn", 1),
+        ("GITHUB_WORKSPACE=$PWD flowgate action", 1),
+        ("flowgate check --format github", 3),
+        ("cat hostile.txt", 0),
     ];
     folder.write("hostile.txt", HOSTILE.map(|line| format!("{line}\n")).concat());
-    let steps: String =
-        steps.iter().map(|step| format!("    - run: cd '{}' && {step} || true\n", folder.path().display())).collect();
+    let folder_of_flows = folder.path().display();
+    let step =
+        |(step, code)| format!("    - run: cd '{folder_of_flows}'; code=0; {step} || code=$?; test $code -eq {code}\n");
+    let steps: String = steps.map(step).concat();
     folder.write(
         "w/.github/workflows/w.yml",
         format!("on: push\njobs:\n  j:\n    runs-on: ubuntu-latest\n    steps:\n{steps}"),

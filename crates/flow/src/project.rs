@@ -261,13 +261,13 @@ pub struct SourceFile {
 /// One entry of `additional_includes`, and what it leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Included {
-    /// The name under which it stands in the merged folder; `None` for the root directory.
+    /// Its name in the merged folder; `None` for the root directory.
     pub name: Option<String>,
     /// What is there; a file where the SDK makes one, see `archive`.
     pub fact: PathFact,
     /// What the flow's own folder holds under that name.
     pub own: Presence,
-    /// For `x.zip` where there is no such file: the folder `x`, which the SDK packs under that name.
+    /// The folder `x` that the SDK packs as `x.zip`, if there is no such file.
     pub archive: Option<PathBuf>,
     /// A file in a folder of that folder, which the SDK looks for in the wrong place.
     pub nested: Option<String>,

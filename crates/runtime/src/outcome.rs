@@ -12,7 +12,7 @@ use crate::error::{RuntimeError, Stage};
 pub enum BackendKind {
     /// A container of a Docker engine, without a network.
     Docker,
-    /// A private virtual environment on this machine. No sandbox.
+    /// A virtual environment on this machine. No sandbox.
     Process,
 }
 

@@ -8,9 +8,9 @@ use ignore::WalkBuilder;
 
 /// The most bytes of a file that says what git ignores.
 const MAX_IGNORE_FILE: u64 = 1 << 20;
-/// Folders that hold no flow of their own: tools write copies there.
+/// Folders where tools write copies of flows.
 const TOOL_FOLDERS: [&str; 4] = [".runs", ".promptflow", "node_modules", "site-packages"];
-/// Folders in which nobody looks for a flow.
+/// Folders that a search skips without reporting them.
 pub(super) const SILENT_FOLDERS: [&str; 2] = [".git", "__pycache__"];
 
 /// Why a search passes a file or a folder by.

@@ -1,4 +1,4 @@
-//! Runtimes in private virtual environments on this machine. No sandbox: the flow's code can do
+//! Runtimes in virtual environments on this machine. No sandbox: the flow's code can do
 //! what the user can.
 
 mod build;
@@ -26,7 +26,7 @@ use crate::session::Session;
 use crate::worker;
 
 /// How long an environment that nothing uses is kept.
-pub const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a worker may take to end after its input has.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -57,7 +57,7 @@ impl Process {
         Self { options }
     }
 
-    /// Removes the environments that no runtime uses: all, or those that none has used for [`UNUSED`].
+    /// Removes the environments that no runtime uses: all, or those that none has used for 30 days.
     ///
     /// # Errors
     /// The folder that they are in cannot be read.
