@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -16,11 +17,14 @@ import unittest
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[2] / "crates" / "runtime" / "src" / "worker"
-MODULES = ("wire", "job", "warm", "keeper", "worker")
+BROKER = ("wire", "archives", "client", "places", "sources", "broker")
+ZYGOTE = ("wire", "job", "warm", "keeper", "zygote")
 PYTHON = os.environ.get("FLOWGATE_TEST_PYTHON")
 ROOT = os.geteuid() == 0
-OPEN, DATA, LINE, AGGREGATE, CLOSE, KILL = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
-HELLO, LOADED, RESULT, AGGREGATED, OUTPUT, ENDED, FATAL = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x8F
+OPEN, DATA, LINE, AGGREGATE, CLOSE, KILL, NODE = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
+STATUS, SET, STOP = 0x10, 0x11, 0x12
+HELLO, LOADED, RESULT, AGGREGATED, OUTPUT, ENDED = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86
+OPENED, NODE_RESULT, WAITING, FATAL, STATE = 0x87, 0x88, 0x89, 0x8F, 0x90
 PATIENCE = 60  # seconds without a frame after which a test gives up; never a measurement
 NOBODY = 65534
 # What the worker has in its container: root with three capabilities and no way to gain more.
@@ -62,44 +66,31 @@ def tar_of(files):
     return buffer.getvalue()
 
 
+def source(name):
+    if name == "sources":
+        return f"BOOTSTRAP = {source('bootstrap')!r}\nZYGOTE = {modules(ZYGOTE)!r}\n"
+    return (SOURCES / f"{name}.py").read_text()
+
+
+def modules(names):
+    return [[f"flowgate_{name}", source(name)] for name in names]
+
+
 def source_frame():
-    modules = [[f"flowgate_{name}", (SOURCES / f"{name}.py").read_text()] for name in MODULES]
-    data = json.dumps(modules).encode()
+    data = json.dumps(modules(BROKER)).encode()
     return struct.pack(">I", len(data)) + data
 
 
-class Worker:
-    """A worker process and its stream, frame by frame."""
+class Stream:
+    """One client's stream, frame by frame."""
 
-    def __init__(self, isolation="process", python=None, environment=None, user=None, work=None):
-        self.scratch = Path(tempfile.mkdtemp(prefix="fg-test-"))
-        self.scratch.chmod(0o755)
-        self.work = Path(work) if work else self.scratch / "work"
-        self.work.mkdir(exist_ok=True)
-        self.work.chmod(0o1777)
-        home = self.scratch / "home"
-        home.mkdir()
-        home.chmod(0o777)
-        variables = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "FLOWGATE_WORK": str(self.work)}
-        variables["FLOWGATE_ISOLATION"] = isolation
-        variables.update(environment or {})
-        self.stderr = open(self.scratch / "stderr", "w+b")
-        command = [python or PYTHON, "-I", "-B", "-c", (SOURCES / "bootstrap.py").read_text()]
-        self.process = subprocess.Popen(
-            (CONTAINED if isolation == "uid" else []) + command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.stderr,
-            env=variables,
-            cwd="/",
-            **({"user": user, "group": user, "extra_groups": []} if user else {}),
-        )
+    def __init__(self, process):
+        self.process = process
         self.buffer = bytearray()
         self.frames = collections.defaultdict(collections.deque)
         self.output = collections.defaultdict(bytearray)
         self.channel = 0
-        os.set_blocking(self.process.stdin.fileno(), False)
-        self.write(source_frame())
+        os.set_blocking(process.stdin.fileno(), False)
 
     def hello(self):
         return self.receive(0, HELLO)
@@ -156,19 +147,25 @@ class Worker:
             self.output[channel] += body[1:]
 
     def errors(self):
-        self.stderr.flush()
-        return Path(self.stderr.name).read_text(errors="replace")[-4000:]
+        return ""
 
     # Jobs.
 
+    def ask(self, data, limits=None, flow_file="flow.dag.yaml"):
+        """Sends OPEN for an archive."""
+        self.channel += 1
+        digest = hashlib.sha256(data).hexdigest()
+        request = {"flow_file": flow_file, "sha256": digest, "tar_bytes": len(data), "limits": limits or {}}
+        self.send(OPEN, self.channel, request)
+        return self.channel
+
     def open(self, files, limits=None, flow_file="flow.dag.yaml", data=None):
         data = tar_of(files) if data is None else data
-        self.channel += 1
-        request = {"flow_file": flow_file, "tar_bytes": len(data), "limits": limits or {}}
-        self.send(OPEN, self.channel, request)
-        for start in range(0, len(data), 1 << 20):
-            self.send(DATA, self.channel, data[start : start + (1 << 20)])
-        return self.channel
+        channel = self.ask(data, limits, flow_file)
+        if self.receive(channel, OPENED)["need"]:
+            for start in range(0, len(data), 1 << 20):
+                self.send(DATA, channel, data[start : start + (1 << 20)])
+        return channel
 
     def load(self, files, limits=None, **more):
         channel = self.open(files, limits, **more)
@@ -195,21 +192,92 @@ class Worker:
         assert ended["reason"] == "closed", ended
         return result
 
-    def leftovers(self):
-        return sorted(path.name for path in self.work.iterdir() if path.name.startswith("job-"))
-
-    def resident(self):
-        """The worker's own memory, in kB."""
-        return int(Path(f"/proc/{self.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
+    def status(self):
+        self.send(STATUS, 0)
+        return self.receive(0, STATE)
 
     def stop(self):
         with contextlib.suppress(OSError):
             self.process.stdin.close()
         self.process.wait(PATIENCE)
         self.process.stdout.close()
+        return self.process.returncode
+
+
+class Worker(Stream):
+    """A worker process and the stream that it was started with."""
+
+    def __init__(self, isolation="process", python=None, environment=None, user=None, work=None):
+        self.scratch = Path(tempfile.mkdtemp(prefix="fg-test-"))
+        self.scratch.chmod(0o755)
+        self.work = Path(work) if work else self.scratch / "work"
+        self.work.mkdir(exist_ok=True)
+        self.work.chmod(0o1777)
+        home = self.scratch / "home"
+        home.mkdir()
+        home.chmod(0o777)
+        variables = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "FLOWGATE_WORK": str(self.work)}
+        variables["FLOWGATE_ISOLATION"] = isolation
+        variables.update(environment or {})
+        self.stderr = open(self.scratch / "stderr", "w+b")
+        command = [python or PYTHON, "-I", "-S", "-B", "-c", source("bootstrap")]
+        process = subprocess.Popen(
+            (CONTAINED if isolation == "uid" else []) + command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.stderr,
+            env=variables,
+            cwd="/",
+            **({"user": user, "group": user, "extra_groups": []} if user else {}),
+        )
+        super().__init__(process)
+        self.attached = []
+        self.write(source_frame())
+
+    def errors(self):
+        self.stderr.flush()
+        return Path(self.stderr.name).read_text(errors="replace")[-4000:]
+
+    def leftovers(self):
+        return sorted(path.name for path in self.work.rglob("job-*"))
+
+    def zygote(self):
+        """The process that jobs are forked from."""
+        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
+
+    def resident(self):
+        """The broker's own memory, in kB."""
+        return int(Path(f"/proc/{self.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
+
+    def attach(self, patience=PATIENCE):
+        self.attached.append(Attached(self, patience))
+        return self.attached[-1]
+
+    def stop(self):
+        code = super().stop()
         self.stderr.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
-        return self.process.returncode
+        return code
+
+
+class Attached(Stream):
+    """A client of a worker that listens, through the real relay."""
+
+    def __init__(self, worker, patience):
+        self.worker = worker
+        command = [PYTHON, "-I", "-S", "-B", "-c", source("relay"), str(patience)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": worker.stderr}
+        super().__init__(subprocess.Popen(command, env={"FLOWGATE_WORK": str(worker.work)}, **pipes))
+
+    def errors(self):
+        return self.worker.errors()
+
+    def discard(self):
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        self.process.kill()
+        self.process.wait()
 
 
 def refuse(constant):

@@ -5,6 +5,7 @@ Run all with `FLOWGATE_TEST_PYTHON=.../bin/python python3 -m unittest discover -
 """
 
 import io
+import json
 import os
 import signal
 import struct
@@ -44,7 +45,7 @@ return repr(done)
             self.assertEqual(worker.one(tool_flow(body))["output"], {"out": "[]"})
 
     def test_a_job_without_room_for_its_process_is_refused_alone(self):
-        # Under `process` a flow is the worker's own user, and may take its limits away.
+        # Under `process` a flow is the worker's own user, and may change the limits of the process that forks.
         body = """
 import resource
 pid, soft = map(int, x.split())
@@ -52,15 +53,16 @@ resource.prlimit(pid, resource.RLIMIT_NPROC, (soft, resource.prlimit(pid, resour
 return 'done'
 """
         worker = self.worker()
-        before = Path(f"/proc/{worker.process.pid}/limits").read_text().split("Max processes")[1].split()[0]
+        zygote = worker.zygote()
+        before = Path(f"/proc/{zygote}/limits").read_text().split("Max processes")[1].split()[0]
         before = "-1" if before == "unlimited" else before
         hostile, _ = worker.load(tool_flow(body))
-        self.assertEqual(worker.line(hostile, {"x": f"{worker.process.pid} 1"})["output"], {"out": "done"})
+        self.assertEqual(worker.line(hostile, {"x": f"{zygote} 1"})["output"], {"out": "done"})
         for _ in range(3):
             ended = worker.receive(worker.open(tool_flow("return x")), ENDED)
             self.assertEqual((ended["reason"], ended["exit"], ended["signal"]), ("refused", None, None))
             self.assertIn("cannot be started", ended["detail"])
-        self.assertEqual(worker.line(hostile, {"x": f"{worker.process.pid} {before}"})["output"], {"out": "done"})
+        self.assertEqual(worker.line(hostile, {"x": f"{zygote} {before}"})["output"], {"out": "done"})
         worker.close(hostile)
         self.assertEqual(worker.one(tool_flow("return x"))["output"], {"out": "hi"})
         self.assertEqual(worker.leftovers(), [])
@@ -238,7 +240,7 @@ time.sleep(600)
                 self.assertEqual(loaded["error"]["type"], "ValueError")
                 self.assertIn("archive", loaded["error"]["message"])
                 worker.receive(channel, ENDED)
-        for data in (b"", b"no tar at all" * 100, tar_of(tool_flow("return x"))[:700]):
+        for data in (b"x", b"no tar at all" * 100, tar_of(tool_flow("return x"))[:700]):
             channel, loaded = worker.load(None, data=data)
             self.assertIn("error", loaded)
             worker.receive(channel, ENDED)
@@ -249,6 +251,11 @@ time.sleep(600)
         channel, loaded = worker.load(None, data=buffer.getvalue())
         self.assertNotIn("error", loaded)
         worker.close(channel)
+
+
+def open_frame(data, digest):
+    body = json.dumps({"flow_file": "flow.dag.yaml", "sha256": digest, "tar_bytes": len(data)}).encode()
+    return struct.pack(">IBI", len(body) + 5, OPEN, 1) + body
 
 
 class BadHost(Shared):
@@ -262,6 +269,11 @@ class BadHost(Shared):
             "kind": struct.pack(">IBI", 5, 0x55, 1),
             "channel": struct.pack(">IBI", 5, CLOSE, 9),
             "open": struct.pack(">IBI", 7, OPEN, 1) + b"{}",
+            "empty": open_frame(b"", "0" * 64),
+            "hash": open_frame(b"x", "no hash"),
+            "early": open_frame(b"x", "0" * 64) + struct.pack(">IBI", 7, LINE, 1) + b"{}",
+            "wrong": open_frame(b"x", "0" * 64) + struct.pack(">IBI", 6, DATA, 1) + b"x",
+            "more": open_frame(b"x", "0" * 64) + struct.pack(">IBI", 7, DATA, 1) + b"xx",
         }
         for name, data in cases.items():
             with self.subTest(case=name):

@@ -16,7 +16,7 @@ class Ordinary(Shared):
     def test_hello_names_the_environment(self):
         worker = Worker()
         hello = worker.hello()
-        self.assertEqual(hello["protocol"], 1)
+        self.assertEqual(hello["protocol"], 2)
         self.assertIn("promptflow", hello["packages"])
         self.assertEqual(hello["promptflow"], hello["packages"]["promptflow"])
         self.assertNotIn("promptflow_tools", hello["packages"])
@@ -32,15 +32,17 @@ class Ordinary(Shared):
         self.assertEqual(worker.one(tool_flow("return x"))["status"], "Completed")
 
     @unittest.skipUnless(ROOT, "the descriptors of a non-dumpable process are root's to see")
-    def test_no_thread_and_no_socket_after_the_start(self):
+    def test_no_thread_and_no_descriptor_too_many_after_the_start(self):
         worker = Worker()
         worker.hello()
         worker.one(tool_flow("return x"))
-        directory = Path(f"/proc/{worker.process.pid}")
-        self.assertIn("Threads:\t1\n", (directory / "status").read_text())
-        links = [os.readlink(entry) for entry in (directory / "fd").iterdir()]
-        self.assertEqual([link for link in links if link.startswith("socket:")], [])
-        self.assertEqual(len([link for link in links if link.startswith("pipe:")]), 2, links)
+        for pid, sockets, pipes in ((worker.process.pid, 1, 2), (worker.zygote(), 1, 2)):
+            directory = Path(f"/proc/{pid}")
+            self.assertIn("Threads:\t1\n", (directory / "status").read_text())
+            links = [os.readlink(entry) for entry in (directory / "fd").iterdir()]
+            # Between the two; to the host, and for the end of a keeper.
+            self.assertEqual(len([link for link in links if link.startswith("socket:")]), sockets, links)
+            self.assertEqual(len([link for link in links if link.startswith("pipe:")]), pipes, links)
         worker.stop()
 
     def test_defaults_coercion_and_order(self):

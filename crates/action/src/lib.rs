@@ -190,7 +190,7 @@ async fn run_all(
     }
     let options = RunOptions {
         line_timeout: Duration::from_secs(600),
-        concurrency: host.parallelism,
+        concurrency: None,
         limits: flowgate_runtime::Limits::default(),
     };
     let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();

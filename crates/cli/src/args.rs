@@ -1,6 +1,7 @@
 //! The arguments, as clap reads them; their documentation is the help text.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -302,6 +303,9 @@ pub(crate) struct RunArguments {
     /// How many seconds one line may take. A flow has as many to load, but 60 at least.
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) line_timeout: u64,
+    /// How many lines run in one runtime at the same time. Default: one for each of its processors.
+    #[arg(long, value_name = "N")]
+    pub(crate) concurrency: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(crate) making: MakingArguments,
 }

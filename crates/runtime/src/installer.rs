@@ -23,7 +23,10 @@ use crate::wire::clip;
 use frames::{Hello, Kind};
 use relay::{Channel, Outgoing};
 
-pub use crate::worker::arguments;
+/// The arguments that start the agent in any Python.
+pub fn arguments() -> [&'static str; 4] {
+    ["-I", "-B", "-c", crate::worker::BOOTSTRAP]
+}
 
 /// The agent's module, as the bootstrap takes it.
 const MODULES: [(&str, &str); 1] = [("flowgate_installer", include_str!("installer/agent.py"))];

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use flowgate_flow::load::{FileSystem, Within, open_file};
 use flowgate_flow::{Project, include};
 
+use sha2::{Digest, Sha256};
+
+use crate::environment::key::hex;
 use crate::error::{RuntimeError, Stage};
 use crate::outcome::{Fault, FlowError};
 
@@ -20,6 +23,31 @@ pub const MAX_BYTES: u64 = 256 << 20;
 pub const MAX_ENTRIES: usize = 20_000;
 /// How deep folders may lie in each other.
 const MAX_DEPTH: usize = 64;
+
+/// A packed flow with its content address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    bytes: Vec<u8>,
+    sha256: String,
+}
+
+impl Archive {
+    /// Hashes a tar.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let sha256 = hex(&Sha256::digest(&bytes));
+        Self { bytes, sha256 }
+    }
+
+    /// The tar.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its hash, in lower-case hexadecimal digits.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+}
 
 /// Packs the flow's folder with its `additional_includes` merged in: an include stands under its
 /// base name, its files win over files of the folder, and the last include wins. Blocks.

@@ -5,6 +5,7 @@ mod flow;
 mod judge;
 
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use flowgate_flow::data::Row;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, BackendKind, Image, Limits, Progress, Runtime, Said};
 pub use crate::cancel::Cancel;
@@ -22,6 +24,7 @@ use crate::event::RunEvent;
 use crate::needs;
 use crate::outcome::{FlowError, FlowOutcome, LineResult, Outcome, RunReport};
 use crate::plan::{EnvironmentPlan, Settings, plan};
+use crate::session::Session;
 
 /// How many environments are made or used at the same time.
 const ENVIRONMENTS_AT_ONCE: usize = 2;
@@ -89,10 +92,40 @@ impl RunReport {
 pub struct RunOptions {
     /// How long one line may take.
     pub line_timeout: Duration,
-    /// How many lines of one flow run at the same time; 0 means 1.
-    pub concurrency: usize,
+    /// How many lines run in one runtime at the same time; `None` is one for each of its processors, or of this machine's
+    /// for the process backend.
+    pub concurrency: Option<NonZeroUsize>,
     /// What each runtime may use.
     pub limits: Limits,
+}
+
+impl RunOptions {
+    /// How many lines run in one runtime at the same time.
+    fn slots(&self, backend: BackendKind) -> usize {
+        self.concurrency.map_or_else(
+            || match backend {
+                BackendKind::Docker => (self.limits.cpus.ceil() as usize).max(1),
+                BackendKind::Process => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            },
+            NonZeroUsize::get,
+        )
+    }
+}
+
+/// What the flows of one runtime share.
+struct Room {
+    /// One permit for each line that may be in flight.
+    slots: Semaphore,
+    how_many: usize,
+    /// One permit for each job that the runtime has a place for.
+    places: Arc<Semaphore>,
+}
+
+impl Room {
+    fn new(session: &Session, slots: usize) -> Self {
+        let places = session.places().unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
+        Self { slots: Semaphore::new(slots), how_many: slots, places: Arc::new(Semaphore::new(places)) }
+    }
 }
 
 /// Takes the events of a run.
@@ -190,6 +223,7 @@ impl Run<'_> {
                 }
             };
             let Runtime { session, stop } = runtime;
+            let room = Room::new(&session, self.options.slots(self.backend.kind()));
             let queue = Mutex::new(flows);
             let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let lanes = (0..FLOWS_AT_ONCE).map(|_| async {
@@ -197,7 +231,7 @@ impl Run<'_> {
                 while session.dead().is_none()
                     && let Some(index) = next()
                 {
-                    done.push(self.flow(index, &session, &plan, &image).await);
+                    done.push(self.flow(index, &session, &room, &plan, &image).await);
                 }
                 done
             });

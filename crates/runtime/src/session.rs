@@ -18,16 +18,17 @@ use tokio::time::timeout;
 
 use crate::error::{RuntimeError, Stage};
 use crate::log::{LOG_BYTES, LogTail};
+use crate::pack::Archive;
 use crate::wire::{
-    self, Aggregate, AggregatedBody, Ended, FatalBody, Frame, Hello, JobLimits, Kind, LineBody, Loaded, Open,
+    self, Aggregate, AggregatedBody, Ended, FatalBody, Frame, Hello, JobLimits, Kind, LineBody, Loaded, Open, Opened,
     WireError, clip,
 };
 use crate::worker;
 
 /// Frames that wait to be written; a full queue holds up who sends.
 const OUTGOING: usize = 4;
-/// Answers that wait for their channel: the one that is due, a fault, the end.
-const ANSWERS: usize = 3;
+/// Answers that wait for their channel: that it waits for a place, the one that is due, a fault, the end.
+const ANSWERS: usize = 4;
 /// How long the last words of a dead worker are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long a worker may take to bury a job that was killed or closed.
@@ -65,6 +66,7 @@ struct Entry {
 
 enum Answer {
     Payload(Vec<u8>),
+    Waiting,
     Fault(String),
     Ended(Ended),
 }
@@ -222,12 +224,22 @@ impl Session {
         self.shared.dead.borrow().clone()
     }
 
-    /// Starts a job on a packed flow. The answer is [`Channel::loaded`].
+    /// How many jobs the runtime has room for at a time; `None` where that is not limited.
+    pub fn places(&self) -> Option<usize> {
+        Some(self.hello.places).filter(|places| *places > 0)
+    }
+
+    /// Asks for a job on a packed flow. [`Channel::opened`] and then [`Channel::loaded`] are the answers.
     ///
     /// # Errors
     /// [`ChannelError::Worker`] where the worker has gone.
-    pub async fn open(&self, flow_file: &str, archive: &[u8], limits: JobLimits) -> Result<Channel, ChannelError> {
-        let open = Open { flow_file: flow_file.to_owned(), tar_bytes: archive.len() as u64, limits };
+    pub async fn open(&self, flow_file: &str, archive: &Archive, limits: JobLimits) -> Result<Channel, ChannelError> {
+        let open = Open {
+            flow_file: flow_file.to_owned(),
+            sha256: archive.sha256().to_owned(),
+            tar_bytes: archive.bytes().len() as u64,
+            limits,
+        };
         let payload = json(&open)?;
         let Ok(permit) = self.outgoing.reserve().await else {
             return Err(ChannelError::Worker(self.shared.died().await));
@@ -244,22 +256,18 @@ impl Session {
             let number = table.last;
             table
                 .open
-                .insert(number, Entry { answers, due: Some(Kind::Loaded), faulty: false, output: output.clone() });
+                .insert(number, Entry { answers, due: Some(Kind::Opened), faulty: false, output: output.clone() });
             permit.send(Frame { kind: Kind::Open, channel: number, payload });
             number
         };
-        let channel = Channel {
+        Ok(Channel {
             number,
             shared: Arc::clone(&self.shared),
             outgoing: self.outgoing.clone(),
             inbox,
             output,
             over: false,
-        };
-        for part in archive.chunks(wire::MAX_DATA) {
-            channel.send(Kind::Data, part.to_vec()).await?;
-        }
-        Ok(channel)
+        })
     }
 }
 
@@ -343,6 +351,9 @@ fn take(shared: &Shared, frame: Frame) -> Result<(), RuntimeError> {
             captured.dropped += (bytes.len() - room) as u64;
         }
         _ if entry.faulty => {}
+        Kind::Waiting if entry.due == Some(Kind::Opened) => {
+            let _ = entry.answers.try_send(Answer::Waiting);
+        }
         kind if entry.due == Some(kind) => {
             entry.due = None;
             let _ = entry.answers.try_send(Answer::Payload(frame.payload));
@@ -382,6 +393,37 @@ impl Drop for Channel {
 }
 
 impl Channel {
+    /// Waits until the runtime has a place for the job, and sends the archive where it lacks it. `limit` is how long the
+    /// worker may take to answer; while it says that others have all places, there is none.
+    ///
+    /// # Errors
+    /// See [`ChannelError`]; a worker that does not answer has gone.
+    pub async fn opened(&mut self, archive: &Archive, limit: Duration) -> Result<(), ChannelError> {
+        let answer = match timeout(limit, self.next()).await {
+            Ok(Ok(None)) => loop {
+                if let Some(payload) = self.next().await? {
+                    break payload;
+                }
+            },
+            Ok(answer) => answer?.unwrap_or_default(),
+            Err(_) => {
+                let message = format!("the worker did not answer within {} s", limit.as_secs());
+                self.shared.die(self.shared.error(message));
+                return Err(ChannelError::Worker(self.shared.died().await));
+            }
+        };
+        let opened: Opened = parse(&answer)?;
+        if let Some(entry) = self.shared.table().open.get_mut(&self.number) {
+            entry.due = Some(Kind::Loaded);
+        }
+        if opened.need {
+            for part in archive.bytes().chunks(wire::MAX_DATA) {
+                self.send(Kind::Data, part.to_vec()).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for what the engine makes of the flow.
     ///
     /// # Errors
@@ -420,7 +462,7 @@ impl Channel {
     /// Lets the job end by itself and waits until nothing of it is left.
     ///
     /// # Errors
-    /// [`ChannelError::Worker`] where the worker has gone or does not bury the job.
+    /// [`ChannelError::Worker`] where the worker has gone.
     pub async fn close(self) -> Result<Ended, ChannelError> {
         self.finish(Kind::Close).await
     }
@@ -428,7 +470,7 @@ impl Channel {
     /// Kills the job and waits until nothing of it is left.
     ///
     /// # Errors
-    /// [`ChannelError::Worker`] where the worker has gone or does not bury the job.
+    /// [`ChannelError::Worker`] where the worker has gone.
     pub async fn kill(self) -> Result<Ended, ChannelError> {
         self.finish(Kind::Kill).await
     }
@@ -444,7 +486,7 @@ impl Channel {
             loop {
                 match self.inbox.recv().await {
                     Some(Answer::Ended(ended)) => return Ok(ended),
-                    Some(Answer::Payload(_) | Answer::Fault(_)) => {}
+                    Some(Answer::Payload(_) | Answer::Waiting | Answer::Fault(_)) => {}
                     None => return Err(ChannelError::Worker(self.shared.died().await)),
                 }
             }
@@ -454,11 +496,10 @@ impl Channel {
                 self.over = true;
                 end
             }
+            // It keeps its place there until it is buried; nobody else is held up by that.
             Err(_) => {
-                // Nothing is known about what still runs in there: the worker goes with it.
-                self.shared
-                    .die(self.shared.error(format!("the worker did not end a job within {} s", BURIAL.as_secs())));
-                Err(ChannelError::Worker(self.shared.died().await))
+                let detail = format!("it was not buried within {} s", BURIAL.as_secs());
+                Ok(Ended { reason: "killed".to_owned(), detail, ..Ended::default() })
             }
         }
     }
@@ -480,8 +521,18 @@ impl Channel {
     }
 
     async fn answer(&mut self) -> Result<Vec<u8>, ChannelError> {
+        loop {
+            if let Some(payload) = self.next().await? {
+                return Ok(payload);
+            }
+        }
+    }
+
+    /// The next answer; `None` where it is that the job waits for a place.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, ChannelError> {
         match self.inbox.recv().await {
-            Some(Answer::Payload(payload)) => Ok(payload),
+            Some(Answer::Payload(payload)) => Ok(Some(payload)),
+            Some(Answer::Waiting) => Ok(None),
             Some(Answer::Fault(what)) => Err(ChannelError::Protocol(what)),
             Some(Answer::Ended(ended)) => {
                 self.over = true;

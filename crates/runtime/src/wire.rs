@@ -12,7 +12,7 @@ use tokio::io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::outcome::Fault;
 
 /// The version of the protocol that both sides speak.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// The largest `length`, both ways.
 pub const MAX_FRAME: usize = 16 << 20;
 /// The largest payload of a [`Kind::Data`] frame.
@@ -38,6 +38,14 @@ pub enum Kind {
     Close = 0x05,
     /// End now.
     Kill = 0x06,
+    /// One node to run alone.
+    Node = 0x07,
+    /// Asks for [`Kind::State`].
+    Status = 0x10,
+    /// Changes the idle time.
+    Set = 0x11,
+    /// Ends the worker.
+    Stop = 0x12,
     /// The worker is ready.
     Hello = 0x81,
     /// The engine loaded the flow, or refused it.
@@ -50,8 +58,16 @@ pub enum Kind {
     Output = 0x85,
     /// The job and everything it started is gone.
     Ended = 0x86,
+    /// The job has a place; says whether its archive must be sent.
+    Opened = 0x87,
+    /// One node's result.
+    NodeResult = 0x88,
+    /// The job waits for a place.
+    Waiting = 0x89,
     /// The worker gives up.
     Fatal = 0x8f,
+    /// How the worker is.
+    State = 0x90,
 }
 
 impl Kind {
@@ -64,13 +80,21 @@ impl Kind {
             0x04 => Self::Aggregate,
             0x05 => Self::Close,
             0x06 => Self::Kill,
+            0x07 => Self::Node,
+            0x10 => Self::Status,
+            0x11 => Self::Set,
+            0x12 => Self::Stop,
             0x81 => Self::Hello,
             0x82 => Self::Loaded,
             0x83 => Self::Result,
             0x84 => Self::Aggregated,
             0x85 => Self::Output,
             0x86 => Self::Ended,
+            0x87 => Self::Opened,
+            0x88 => Self::NodeResult,
+            0x89 => Self::Waiting,
             0x8f => Self::Fatal,
+            0x90 => Self::State,
             _ => return None,
         })
     }
@@ -196,10 +220,19 @@ pub struct JobLimits {
 pub struct Open {
     /// The flow file, relative to the archive's root.
     pub flow_file: String,
-    /// How many bytes of archive follow in `DATA` frames.
+    /// The archive's hash, in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// How many bytes the archive has; they follow in `DATA` frames where the worker asks for them.
     pub tar_bytes: u64,
     /// What the job may send.
     pub limits: JobLimits,
+}
+
+/// `OPENED`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Opened {
+    /// Whether the worker lacks the archive.
+    pub need: bool,
 }
 
 /// `LINE`.
@@ -240,6 +273,9 @@ pub struct Hello {
     /// `uid` or `process`.
     #[serde(default)]
     pub isolation: String,
+    /// How many jobs can be there at a time, of all clients; 0 is any number.
+    #[serde(default)]
+    pub places: usize,
 }
 
 /// `LOADED`.
@@ -294,7 +330,7 @@ pub struct AggregatedBody {
 /// `ENDED`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Ended {
-    /// `closed`, `killed`, `exited` or `protocol`.
+    /// `closed`, `killed`, `exited`, `protocol` or `refused`.
     pub reason: String,
     /// The exit code of a job that left by itself.
     #[serde(default)]

@@ -2,26 +2,39 @@
 
 use serde_json::json;
 
-/// What `python -I -B -c` gets: it reads the rest from its standard input.
-pub const BOOTSTRAP: &str = include_str!("worker/bootstrap.py");
+/// What `python -c` gets: it reads the rest from its standard input.
+pub(crate) const BOOTSTRAP: &str = include_str!("worker/bootstrap.py");
 
-/// The worker's modules, in the order in which they are loaded.
-const MODULES: [(&str, &str); 5] = [
-    ("flowgate_wire", include_str!("worker/wire.py")),
+const WIRE: (&str, &str) = ("flowgate_wire", include_str!("worker/wire.py"));
+/// The broker's modules, in the order in which they are loaded. `flowgate_sources` comes before the last one.
+const BROKER: [(&str, &str); 5] = [
+    WIRE,
+    ("flowgate_archives", include_str!("worker/archives.py")),
+    ("flowgate_client", include_str!("worker/client.py")),
+    ("flowgate_places", include_str!("worker/places.py")),
+    ("flowgate_broker", include_str!("worker/broker.py")),
+];
+/// The zygote's, which the broker starts.
+const ZYGOTE: [(&str, &str); 5] = [
+    WIRE,
     ("flowgate_job", include_str!("worker/job.py")),
     ("flowgate_warm", include_str!("worker/warm.py")),
     ("flowgate_keeper", include_str!("worker/keeper.py")),
-    ("flowgate_worker", include_str!("worker/worker.py")),
+    ("flowgate_zygote", include_str!("worker/zygote.py")),
 ];
 
-/// The arguments that start the worker in any Python.
-pub fn arguments() -> [&'static str; 4] {
-    ["-I", "-B", "-c", BOOTSTRAP]
+/// The arguments that start the worker in any Python. Without `site`: no package of the environment has code that runs
+/// in the broker.
+pub fn arguments() -> [&'static str; 5] {
+    ["-I", "-S", "-B", "-c", BOOTSTRAP]
 }
 
 /// The first bytes on the worker's standard input, before any frame.
 pub(crate) fn preamble() -> Vec<u8> {
-    preamble_of(&MODULES)
+    // JSON strings are Python's, too: nothing but control characters, quotes and backslashes is escaped.
+    let sources = format!("BOOTSTRAP = {}\nZYGOTE = {}\n", json!(BOOTSTRAP), json!(ZYGOTE));
+    let [wire, archives, client, places, broker] = BROKER;
+    preamble_of(&[wire, archives, client, places, ("flowgate_sources", &sources), broker])
 }
 
 /// The same for other modules, of which the last has a `main`.

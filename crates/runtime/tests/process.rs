@@ -451,8 +451,8 @@ async fn kill_9_of_the_client_leaves_no_process() {
     };
     wait("the flow did not begin", &|| pids.exists()).await;
     let pids: Vec<String> = std::fs::read_to_string(&pids).unwrap().split(' ').map(str::to_owned).collect();
-    // The flow, its own child, its keeper, the worker.
-    assert_eq!(pids.len(), 4, "{pids:?}");
+    // The flow, its own child, its keeper, the zygote, the broker.
+    assert_eq!(pids.len(), 5, "{pids:?}");
     client.kill().unwrap();
     client.wait().unwrap();
     let dead =

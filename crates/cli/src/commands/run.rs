@@ -188,7 +188,7 @@ async fn execute(arguments: &RunArguments, places: &Places, cases: Vec<Case>, ca
     }
     let options = RunOptions {
         line_timeout: Duration::from_secs(arguments.line_timeout),
-        concurrency: std::thread::available_parallelism().map_or(1, usize::from),
+        concurrency: arguments.concurrency,
         limits: flowgate_runtime::Limits::default(),
     };
     let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();

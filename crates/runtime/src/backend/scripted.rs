@@ -166,7 +166,7 @@ impl Peer {
         self.send(Kind::Hello, 0, &hello).await?;
         while let Ok(frame) = wire::read(&mut self.stream).await {
             let channel = frame.channel;
-            let Some(request) = self.request(frame)? else { continue };
+            let Some(request) = self.request(frame).await? else { continue };
             for reply in script(number, channel, &request) {
                 match reply {
                     Reply::Usual => self.usual(channel, &request).await?,
@@ -180,14 +180,12 @@ impl Peer {
         Ok(())
     }
 
-    fn request(&mut self, frame: Frame) -> serde_json::Result<Option<Request>> {
+    async fn request(&mut self, frame: Frame) -> std::io::Result<Option<Request>> {
         Ok(match frame.kind {
             Kind::Open => {
                 let open: Open = serde_json::from_slice(&frame.payload)?;
-                if open.tar_bytes == 0 {
-                    return Ok(Some(Request::Open { flow_file: open.flow_file, archive: Vec::new() }));
-                }
                 self.incoming.insert(frame.channel, (open, Vec::new()));
+                self.send(Kind::Opened, frame.channel, &json!({"need": true})).await?;
                 None
             }
             Kind::Data => {

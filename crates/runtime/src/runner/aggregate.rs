@@ -59,7 +59,7 @@ impl Run<'_> {
             Some(Ok(Err(ChannelError::Protocol(what)))) => judge::violation(&what),
             Some(Ok(Err(ChannelError::TooLarge(bytes)))) => {
                 let message = format!(
-                    "the values to aggregate are {bytes} bytes of JSON, and 16 MiB is the most that a runtime takes; a concurrency of 1 keeps them inside"
+                    "the values to aggregate are {bytes} bytes of JSON, and 16 MiB is the most that a runtime takes; with `--concurrency 1` they stay inside"
                 );
                 judge::fault("AggregationTooLarge", message)
             }

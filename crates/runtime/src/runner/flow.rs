@@ -6,16 +6,17 @@ use std::time::Duration;
 use flowgate_flow::data::Row;
 use futures_util::future::join_all;
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::judge::{self, Judged};
-use super::{Indexed, RESULTS_BYTES, Run};
+use super::{Indexed, RESULTS_BYTES, Room, Run};
 use crate::backend::{BackendKind, Image};
 use crate::error::{RuntimeError, Stage};
 use crate::event::RunEvent;
 use crate::log::LOG_BYTES;
 use crate::outcome::{Fault, FlowError, FlowOutcome, LineResult, Outcome};
-use crate::pack;
+use crate::pack::{self, Archive};
 use crate::plan::EnvironmentPlan;
 use crate::session::{Captured, Channel, ChannelError, Session};
 use crate::wire::{Ended, JobLimits, LineBody, Loaded};
@@ -31,9 +32,19 @@ pub(super) const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a job may take to leave by itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Where one flow runs.
+#[derive(Clone, Copy)]
+pub(super) struct Inside<'r> {
+    index: usize,
+    session: &'r Session,
+    room: &'r Room,
+}
+
 /// Why nothing further runs in a flow.
 pub(super) enum Halt {
     Cancelled,
+    /// This run has all places of the runtime.
+    Full,
     Error(FlowError),
 }
 
@@ -42,6 +53,8 @@ pub(super) struct Job {
     pub(super) channel: Channel,
     /// How many lines it completed.
     pub(super) completed: usize,
+    /// That it has a place in the runtime.
+    _place: OwnedSemaphorePermit,
 }
 
 /// What the lanes of one flow share.
@@ -49,6 +62,10 @@ pub(super) struct Lines<'c> {
     pub(super) rows: &'c [Row],
     backend: BackendKind,
     next: usize,
+    /// Lines that were taken and given back.
+    returned: Vec<usize>,
+    /// How many lanes there are still to run lines.
+    lanes: usize,
     results: Vec<Option<LineResult>>,
     room: usize,
     keeps_aggregation_inputs: bool,
@@ -66,12 +83,15 @@ pub(super) fn lock<'l, 'c>(lines: &'l Shared<'c>) -> MutexGuard<'l, Lines<'c>> {
 
 impl Lines<'_> {
     fn take(&mut self) -> Option<usize> {
-        let line = self.next;
-        if self.halted.is_some() || line >= self.rows.len() {
+        if self.halted.is_some() {
             return None;
         }
-        self.next += 1;
-        Some(line)
+        if let Some(line) = self.returned.pop() {
+            return Some(line);
+        }
+        let line = self.next;
+        self.next += usize::from(line < self.rows.len());
+        Some(line).filter(|line| *line < self.rows.len())
     }
 
     pub(super) fn halt(&mut self, halt: Halt) {
@@ -129,13 +149,23 @@ impl Lines<'_> {
 }
 
 impl Run<'_> {
-    pub(super) async fn flow(&self, index: usize, session: &Session, plan: &EnvironmentPlan, image: &Image) -> Indexed {
+    pub(super) async fn flow(
+        &self,
+        index: usize,
+        session: &Session,
+        room: &Room,
+        plan: &EnvironmentPlan,
+        image: &Image,
+    ) -> Indexed {
+        let place = Inside { index, session, room };
         let mut outcome = self.blank(index, Some(plan), Some(image));
         let rows = self.cases.get(index).map_or(&[][..], |case| &case.rows);
         let lines = Mutex::new(Lines {
             rows,
             backend: self.backend.kind(),
             next: 0,
+            returned: Vec::new(),
+            lanes: 0,
             results: vec![None; rows.len()],
             room: RESULTS_BYTES,
             keeps_aggregation_inputs: false,
@@ -143,7 +173,7 @@ impl Run<'_> {
             halted: None,
             log: Captured::default(),
         });
-        let begun = match self.begin(index, session, &lines).await {
+        let begun = match self.begin(place, &lines).await {
             Err(halt) => {
                 lock(&lines).halt(halt);
                 false
@@ -152,14 +182,15 @@ impl Run<'_> {
                 (self.events)(RunEvent::Started { flow: index, lines: rows.len(), after: self.began.elapsed() });
                 lock(&lines).keeps_aggregation_inputs = loaded.has_aggregation;
                 let started = Instant::now();
-                let count = self.options.concurrency.clamp(1, rows.len().max(1));
+                let count = room.how_many.clamp(1, rows.len().max(1));
+                lock(&lines).lanes = count;
                 let mut first = Some(job);
-                let lanes = (0..count).map(|_| self.lane(index, session, &archive, first.take(), &lines));
+                let lanes = (0..count).map(|_| self.lane(place, &archive, first.take(), &lines));
                 let mut jobs: Vec<Job> = join_all(lanes).await.into_iter().flatten().collect();
                 outcome.elapsed = started.elapsed();
                 if loaded.has_aggregation && lock(&lines).can_aggregate() {
                     if jobs.is_empty() {
-                        match self.open(index, session, &archive, &lines).await {
+                        match self.open(place, &archive, &lines, true).await {
                             Ok((job, _)) => jobs.push(job),
                             Err(halt) => lock(&lines).halt(halt),
                         }
@@ -178,7 +209,7 @@ impl Run<'_> {
         outcome.log_dropped = lines.log.dropped;
         outcome.error = match lines.halted {
             Some(Halt::Error(error)) => Some(error),
-            Some(Halt::Cancelled) | None => None,
+            Some(Halt::Cancelled | Halt::Full) | None => None,
         };
         self.finish(index, outcome, lines.results, begun)
     }
@@ -218,15 +249,11 @@ impl Run<'_> {
         (index, outcome)
     }
 
-    async fn begin(
-        &self,
-        index: usize,
-        session: &Session,
-        lines: &Shared<'_>,
-    ) -> Result<(Arc<Vec<u8>>, Job, Loaded), Halt> {
-        let Some(case) = self.cases.get(index) else { return Err(Halt::Cancelled) };
+    async fn begin(&self, place: Inside<'_>, lines: &Shared<'_>) -> Result<(Arc<Archive>, Job, Loaded), Halt> {
+        let Some(case) = self.cases.get(place.index) else { return Err(Halt::Cancelled) };
         let (project, boundary) = (Arc::clone(&case.project), case.settings.boundary.clone());
-        let packing = tokio::task::spawn_blocking(move || pack::pack(&project, boundary.as_ref()));
+        let pack = move || pack::pack(&project, boundary.as_ref()).map(Archive::new);
+        let packing = tokio::task::spawn_blocking(pack);
         let archive = match self.unless_cancelled(packing).await {
             None => return Err(Halt::Cancelled),
             Some(Ok(packed)) => Arc::new(packed.map_err(Halt::Error)?),
@@ -235,18 +262,25 @@ impl Run<'_> {
                 return Err(Halt::Error(FlowError::Runtime(error)));
             }
         };
-        let (job, loaded) = self.open(index, session, &archive, lines).await?;
+        let (job, loaded) = self.open(place, &archive, lines, true).await?;
         Ok((archive, job, loaded))
     }
 
-    /// Opens a job and waits until it has loaded the flow.
+    /// Opens a job and waits until it has loaded the flow. Where this runtime's places are taken by this run, it waits
+    /// for one, or else gives up without an error.
     pub(super) async fn open(
         &self,
-        index: usize,
-        session: &Session,
-        archive: &[u8],
+        inside: Inside<'_>,
+        archive: &Archive,
         lines: &Shared<'_>,
+        waits: bool,
     ) -> Result<(Job, Loaded), Halt> {
+        let Inside { index, session, room } = inside;
+        let places = Arc::clone(&room.places);
+        let place = match waits {
+            true => self.unless_cancelled(places.acquire_owned()).await.and_then(Result::ok).ok_or(Halt::Cancelled)?,
+            false => places.try_acquire_owned().map_err(|_| Halt::Full)?,
+        };
         let refused = |fault: Fault| Halt::Error(FlowError::Refused(fault));
         let file = self.cases.get(index).and_then(|case| case.project.flow_file_name()).unwrap_or("flow.dag.yaml");
         let limit = self.options.line_timeout.max(LOAD_TIMEOUT);
@@ -255,7 +289,10 @@ impl Run<'_> {
                 Ok(channel) => channel,
                 Err(error) => return (None, Some(Err(error))),
             };
-            let loaded = timeout(limit, channel.loaded()).await.ok();
+            let loaded = match channel.opened(archive, limit).await {
+                Ok(()) => timeout(limit, channel.loaded()).await.ok(),
+                Err(error) => Some(Err(error)),
+            };
             (Some(channel), loaded)
         };
         let Some((channel, loaded)) = self.unless_cancelled(load).await else { return Err(Halt::Cancelled) };
@@ -265,7 +302,7 @@ impl Run<'_> {
         match (channel, loaded) {
             (Some(channel), Some(Ok(loaded))) => match loaded.error {
                 Some(error) => Err(refused(judge::told(error, self.backend.kind()))),
-                None => Ok((Job { channel, completed: 0 }, loaded)),
+                None => Ok((Job { channel, completed: 0, _place: place }, loaded)),
             },
             (_, Some(Err(ChannelError::Worker(error)))) => Err(Halt::Error(FlowError::Runtime(error))),
             (_, Some(Err(ChannelError::Ended(ended)))) if ended.reason == "refused" => {
@@ -294,22 +331,29 @@ impl Run<'_> {
     /// Runs lines one at a time until none is left. Gives back its job, if that still lives.
     async fn lane(
         &self,
-        index: usize,
-        session: &Session,
-        archive: &[u8],
+        inside: Inside<'_>,
+        archive: &Archive,
         mut job: Option<Job>,
         lines: &Shared<'_>,
     ) -> Option<Job> {
+        let Inside { index, session, room } = inside;
         while let Some(line) = { lock(lines).take() } {
             let mut open = match job.take() {
                 Some(job) => job,
-                None => match self.open(index, session, archive, lines).await {
-                    Ok((job, _)) => job,
-                    Err(halt) => {
-                        lock(lines).halt(halt);
-                        return None;
+                None => {
+                    let is_last = lock(lines).lanes == 1;
+                    match self.open(inside, archive, lines, is_last).await {
+                        Ok((job, _)) => job,
+                        Err(halt) => match self.without_job(inside, line, halt, lines) {
+                            true => continue,
+                            false => return None,
+                        },
                     }
-                },
+                }
+            };
+            let Some(slot) = self.unless_cancelled(room.slots.acquire()).await else {
+                lock(lines).halt(Halt::Cancelled);
+                return None;
             };
             let Some(inputs) = lock(lines).rows.get(line) else { break };
             let started = Instant::now();
@@ -319,6 +363,7 @@ impl Run<'_> {
                 return None;
             };
             let duration = started.elapsed();
+            drop(slot);
             let died = session.dead().filter(|_| matches!(answer, Ok(Err(ChannelError::Worker(_)))));
             let ended = matches!(answer, Ok(Err(ChannelError::Ended(_))));
             let spoilt = matches!(answer, Err(_) | Ok(Err(ChannelError::Protocol(_))));
@@ -358,6 +403,35 @@ impl Run<'_> {
             }
         }
         job
+    }
+
+    /// What becomes of a line for which no job could be had: the flow's other lanes run it. Where there is none, the
+    /// flow ends. Whether this lane goes on.
+    fn without_job(&self, inside: Inside<'_>, line: usize, halt: Halt, lines: &Shared<'_>) -> bool {
+        let mut shared = lock(lines);
+        let is_last = shared.lanes == 1;
+        let why = match &halt {
+            Halt::Full => None,
+            Halt::Error(error) if !is_last && inside.session.dead().is_none() => Some(match error {
+                FlowError::Refused(fault) => fault.message.clone(),
+                FlowError::Runtime(error) => error.message.clone(),
+            }),
+            Halt::Error(_) | Halt::Cancelled => {
+                shared.halt(halt);
+                return false;
+            }
+        };
+        shared.returned.push(line);
+        if is_last {
+            return true; // and waits for a place now
+        }
+        shared.lanes -= 1;
+        drop(shared);
+        if let Some(why) = why {
+            let message = format!("One process less runs this flow's rows, as it could not load the flow: {why}.");
+            (self.events)(RunEvent::Notice { flow: inside.index, message });
+        }
+        false
     }
 
     /// Kills a job whose line is lost, and waits until nothing of it is left.

@@ -17,16 +17,6 @@ from flowgate_wire import *
 FLOW_DIRECTORY = []  # of this job; empty before there is one
 
 
-def read_exactly(fd, count):
-    data = bytearray()
-    while len(data) < count:
-        part = os.read(fd, min(count - len(data), MIB))
-        if not part:
-            raise EOFError("the worker has gone")
-        data += part
-    return bytes(data)
-
-
 def read_request(fd):
     size, kind = struct.unpack(">IB", read_exactly(fd, 5))
     return kind, read_exactly(fd, size - 1)
@@ -36,23 +26,6 @@ def send_answer(fd, kind, body):
     data = memoryview(struct.pack(">IB", len(body) + 1, kind) + body)
     while data:
         data = data[os.write(fd, data) :]
-
-
-class TarStream:
-    """The DATA frames of one job as a file."""
-
-    def __init__(self, fd, size):
-        self.fd, self.left, self.data = fd, size, b""
-
-    def read(self, count):
-        while len(self.data) < count and self.left:
-            kind, part = read_request(self.fd)
-            if kind != DATA:
-                raise EOFError("the archive ends early")
-            self.left -= len(part)
-            self.data += part
-        part, self.data = self.data[:count], self.data[count:]
-        return part
 
 
 def unpack(stream, root):
@@ -87,21 +60,6 @@ def unpack(stream, root):
     for parts, target in links:
         make_directories(root, parts[:-1])
         os.symlink(target, os.path.join(root, *parts))
-    while stream.read(MIB):
-        pass
-
-
-def inner_parts(name):
-    """The parts of a relative path that stays below its start, else None."""
-    parts = []
-    for part in name.split("/"):
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return None if name.startswith("/") or "\0" in name else parts
 
 
 def make_directories(root, parts):
@@ -196,7 +154,7 @@ class Flow:
         from promptflow.executor import FlowExecutor
 
         apply_environment(os.path.join(directory, flow_file))
-        self.directory = directory
+        self.directory, self.flow_file = directory, flow_file
         self.executor = FlowExecutor.create(Path(flow_file), {}, Path(directory), raise_ex=False)
         self.flex = hasattr(self.executor, "_aggr_func")
         self.has_aggregation = bool(self.executor._aggr_func if self.flex else self.executor.has_aggregation_node)
@@ -243,6 +201,30 @@ class Flow:
             return {"output": output}  # a flex flow; `pf run create` gives it this name
         output.pop("line_number", None)
         return output
+
+    def node(self, request):
+        """Runs one node alone, on the given inputs of the flow and outputs of the nodes before it."""
+        from promptflow.executor import FlowExecutor
+
+        answer = {"status": "Failed", "output": None, "error": None, "duration_ms": 0, "stdout": "", "stderr": ""}
+        start = time.perf_counter()
+        try:
+            name = request["node"]
+            info = FlowExecutor.load_and_exec_node(
+                Path(self.flow_file),
+                name,
+                flow_inputs=request.get("inputs") or {},
+                dependency_nodes_outputs=request.get("outputs") or {},
+                connections={},
+                working_dir=Path(self.directory),
+            )
+            record = node_records({name: info})[name]
+            answer.update(status=record["status"], stdout=record["stdout"], stderr=record["stderr"])
+            answer.update(output=info.output, error=record.get("error"))
+        except BaseException as error:
+            answer.update(status="Failed", output=None, error=describe(error))
+        answer["duration_ms"] = round(1000 * (time.perf_counter() - start), 3)
+        return answer
 
     def aggregate(self, request):
         answer = {"metrics": {}, "output": {}, "error": None, "nodes": {}}
@@ -294,7 +276,7 @@ class MissingConnection(Exception):
     """Carries a finished error object."""
 
 
-def serve_flow(spec, requests, answers):
+def serve_flow(spec, requests, answers, archive):
     """The life of a job: load, answer in order, end when asked to."""
     flow = None
     try:
@@ -302,7 +284,8 @@ def serve_flow(spec, requests, answers):
         FLOW_DIRECTORY.append(directory)
         for path in (spec["directory"], directory, *(os.environ[name] for name in JOB_DIRECTORIES)):
             os.mkdir(path, 0o700)
-        unpack(TarStream(requests, spec["tar_bytes"]), directory)
+        with open(archive, "rb") as stream:
+            unpack(stream, directory)
         os.chdir(directory)
         flow = Flow(directory, spec["flow_file"])
         body = flow.loaded()
@@ -316,6 +299,9 @@ def serve_flow(spec, requests, answers):
         if kind == LINE:
             request = json_value(payload)
             answer(answers, RESULT, flow.line(request), spec["result_bytes"], f"the result of row {request['line'] + 1}")
+        elif kind == NODE:
+            request = json_value(payload)
+            answer(answers, NODE_RESULT, flow.node(request), spec["result_bytes"], "the node's result")
         elif kind == AGGREGATE:
             answer(answers, AGGREGATED, flow.aggregate(json_value(payload)), spec["result_bytes"], "the aggregation")
         else:
@@ -334,6 +320,8 @@ def answer(fd, kind, body, limit, what):
         if kind == RESULT:
             small = {**body, "status": "Failed", "output": None, "aggregation_inputs": {}}
             small.update(error=error, nodes={})
+        elif kind == NODE_RESULT:
+            small = {**body, "status": "Failed", "output": None, "error": error, "stdout": "", "stderr": ""}
         elif kind == AGGREGATED:
             small = {"metrics": {}, "output": {}, "error": error, "nodes": {}}
         data = json_bytes(small)

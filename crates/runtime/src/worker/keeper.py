@@ -2,12 +2,12 @@
 
 import collections
 import contextlib
+import ctypes
 import fcntl
 import os
 import resource
 import select
 import signal
-import stat
 import struct
 import sys
 import tempfile
@@ -17,6 +17,8 @@ from pathlib import Path
 from flowgate_job import serve_flow
 from flowgate_warm import move_homes
 from flowgate_wire import *
+
+IPC_RMID = 0
 
 
 def keep(spec, leash, pipes):
@@ -33,7 +35,12 @@ def keep(spec, leash, pipes):
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     code = 0
     if pipes:
-        job = os.fork()
+        try:
+            job = os.fork()
+        except OSError as error:  # no process is left
+            with contextlib.suppress(OSError):
+                os.write(leash, struct.pack(">i", REFUSED) + str(error.strerror).encode()[: MAX_REPORT - 4])
+            return
         if job == 0:
             run_job(spec, leash, pipes)
         for fd in pipes:
@@ -42,15 +49,15 @@ def keep(spec, leash, pipes):
     bury_all(spec["uid"])
     remark = remove_files(spec)
     with contextlib.suppress(OSError):
-        os.write(leash, struct.pack(">i", code) + remark.encode()[:400])
+        os.write(leash, struct.pack(">i", code) + remark.encode()[: MAX_REPORT - 4])
 
 
 def run_job(spec, leash, pipes):
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        requests, answers = become_job(spec, *pipes)
-        serve_flow(spec, requests, answers)
+        requests, answers, archive = become_job(spec, *pipes)
+        serve_flow(spec, requests, answers, archive)
         code = 0
     except EOFError:
         pass
@@ -63,7 +70,7 @@ def run_job(spec, leash, pipes):
         os._exit(code)
 
 
-def become_job(spec, requests, answers, stdout, stderr):
+def become_job(spec, requests, answers, stdout, stderr, archive):
     """Turns this fork into a job: own session, identity, limits, descriptors and environment."""
     os.setsid()
     with contextlib.suppress(OSError):
@@ -85,8 +92,8 @@ def become_job(spec, requests, answers, stdout, stderr):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
-    requests, answers = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, PRIVATE_FD) for fd in (requests, answers))
-    close_others({0, 1, 2, requests, answers})
+    kept = tuple(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, PRIVATE_FD) for fd in (requests, answers, archive))
+    close_others({0, 1, 2, *kept})
     for name, fd in (("stdout", 1), ("stderr", 2)):
         stream = open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
         setattr(sys, name, stream)
@@ -99,7 +106,7 @@ def become_job(spec, requests, answers, stdout, stderr):
     move_homes(Path(home, ".promptflow"))
     tempfile.tempdir = None
     os.umask(0o077)
-    return requests, answers
+    return kept
 
 
 def lower_limit(name, value):
@@ -197,12 +204,27 @@ def descendants(root, spare=()):
     return found
 
 
+def remove_ipc(uid):
+    """Removes the System V objects that an identity made: they outlive every process."""
+    libc = ctypes.CDLL(None)
+    removers = {"shm": lambda key: libc.shmctl(key, IPC_RMID, None), "msg": lambda key: libc.msgctl(key, IPC_RMID, None)}
+    removers["sem"] = lambda key: libc.semctl(key, 0, IPC_RMID)
+    for kind, remove in removers.items():
+        with contextlib.suppress(OSError):
+            names, *rows = (line.split() for line in Path("/proc/sysvipc", kind).read_text().splitlines())
+            maker = names.index("cuid")
+            for row in rows:
+                if int(row[maker]) == uid:
+                    remove(int(row[1]))
+
+
 def remove_files(spec):
     """Removes the job's directory and, under `uid`, all that its identity left in shared places."""
     paths = [spec["directory"]]
     if spec["uid"]:
         take_identity(spec["uid"])
-        for shared in {os.path.dirname(spec["directory"]), "/tmp", "/var/tmp", "/dev/shm"}:
+        remove_ipc(spec["uid"])
+        for shared in {os.path.dirname(spec["directory"]), "/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue"}:
             with contextlib.suppress(OSError):
                 for entry in os.scandir(shared):
                     with contextlib.suppress(OSError):
@@ -215,30 +237,3 @@ def remove_files(spec):
         except OSError as error:
             remarks.append(f"left behind: {error}")
     return "; ".join(remarks)
-
-
-def remove_tree(top):
-    """Removes a tree of any depth and mode which nobody uses any more: deeper directories are lifted to the top."""
-    try:
-        if not stat.S_ISDIR(os.lstat(top).st_mode):
-            return os.unlink(top)
-    except FileNotFoundError:
-        return None
-    waiting, count = [top], 0
-    while waiting:
-        directory = waiting.pop()
-        os.chmod(directory, 0o700)
-        for entry in os.scandir(directory):
-            if not entry.is_dir(follow_symlinks=False):
-                os.unlink(entry.path)
-            elif directory == top:
-                waiting.append(entry.path)
-            else:
-                count += 1
-                lifted = os.path.join(top, f"{os.urandom(8).hex()}-{count}")
-                os.chmod(entry.path, 0o700)
-                os.rename(entry.path, lifted)
-                waiting.append(lifted)
-        if directory != top:
-            os.rmdir(directory)
-    os.rmdir(top)

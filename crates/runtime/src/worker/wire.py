@@ -3,21 +3,31 @@
 import contextlib
 import ctypes
 import json
+import os
 import signal
+import stat
 import sys
 
-PROTOCOL = 1
-OPEN, DATA, LINE, AGGREGATE, CLOSE, KILL = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
-HELLO, LOADED, RESULT, AGGREGATED, OUTPUT, ENDED, FATAL = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x8F
-ANSWER = {LINE: RESULT, AGGREGATE: AGGREGATED}
+PROTOCOL = 2
+OPEN, DATA, LINE, AGGREGATE, CLOSE, KILL, NODE = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
+STATUS, SET, STOP = 0x10, 0x11, 0x12
+HELLO, LOADED, RESULT, AGGREGATED, OUTPUT, ENDED = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86
+OPENED, NODE_RESULT, WAITING, FATAL, STATE = 0x87, 0x88, 0x89, 0x8F, 0x90
+ANSWER = {LINE: RESULT, AGGREGATE: AGGREGATED, NODE: NODE_RESULT}
 
 KIB, MIB = 1024, 1024 * 1024
 MAX_FRAME = 16 * MIB  # both ways, without the length itself
 MAX_DATA = MIB
 MAX_TAR = 1024 * MIB
+MAX_ARCHIVES = 1024 * MIB  # kept for jobs to come
 MAX_MEMBERS = 100_000
 HIGH_WATER = 4 * MIB  # queued for the host: above it nothing more is read from the jobs
 MAX_WAITING = 2 * MAX_FRAME  # requests queued for one job
+MAX_REPORT = 512  # what a keeper or the zygote says of a job's end
+MAX_CLIENTS, MAX_JOBS = 64, 1024  # of a runtime; of a client
+FRAMES_A_TURN = 64  # taken of one client before the others have theirs
+MAX_SPEC = 64 * KIB  # what the zygote takes for one job
+REFUSED = -1000  # in place of an exit code: the job was never started
 CHUNK = 64 * KIB
 MAX_DRAIN = MIB  # read from a dead job's pipe: the largest size a job can give it
 TRACEBACK_BYTES, MESSAGE_BYTES, NODE_LOG_BYTES = 16 * KIB, 16 * KIB, 8 * KIB
@@ -34,7 +44,7 @@ LINUX = sys.platform.startswith("linux")
 
 
 class Fatal(Exception):
-    """Ends the worker: `kind` and the text go to the host as FATAL."""
+    """Ends the worker, or one client's connection: `kind` and the text go to the host as FATAL."""
 
     def __init__(self, kind, message):
         super().__init__(message)
@@ -55,6 +65,56 @@ def clip(value, limit, tail=False):
     if len(data) > limit:
         data = b"..." + data[3 - limit :] if tail else data[: limit - 3] + b"..."
     return data.decode("utf-8", "ignore")
+
+
+def read_exactly(fd, count):
+    data = bytearray()
+    while len(data) < count:
+        part = os.read(fd, min(count - len(data), MIB))
+        if not part:
+            raise EOFError("the worker has gone")
+        data += part
+    return bytes(data)
+
+
+def inner_parts(name):
+    """The parts of a relative path that stays below its start, else None."""
+    parts = []
+    for part in name.split("/"):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return None if name.startswith("/") or "\0" in name else parts
+
+
+def remove_tree(top):
+    """Removes a tree of any depth and mode which nobody uses any more: deeper directories are lifted to the top."""
+    try:
+        if not stat.S_ISDIR(os.lstat(top).st_mode):
+            return os.unlink(top)
+    except FileNotFoundError:
+        return None
+    waiting, count = [top], 0
+    while waiting:
+        directory = waiting.pop()
+        os.chmod(directory, 0o700)
+        for entry in os.scandir(directory):
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+            elif directory == top:
+                waiting.append(entry.path)
+            else:
+                count += 1
+                lifted = os.path.join(top, f"{os.urandom(8).hex()}-{count}")
+                os.chmod(entry.path, 0o700)
+                os.rename(entry.path, lifted)
+                waiting.append(lifted)
+        if directory != top:
+            os.rmdir(directory)
+    os.rmdir(top)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 //! Flows on the disk and cases for them.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -55,7 +56,7 @@ impl Drop for Folder {
 
 /// Options for a run with that many lines at a time.
 pub(crate) fn options(line_timeout: Duration, concurrency: usize) -> RunOptions {
-    RunOptions { line_timeout, concurrency, limits: Limits::default() }
+    RunOptions { line_timeout, concurrency: NonZeroUsize::new(concurrency), limits: Limits::default() }
 }
 
 /// Runs, and keeps the events.

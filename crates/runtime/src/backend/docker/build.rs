@@ -26,9 +26,8 @@ use crate::environment::packages::Packages;
 use crate::environment::{base, contract, hashes, local};
 use crate::error::{RuntimeError, Stage};
 use crate::gate::Gate;
-use crate::installer::{Archive, InstallRequest, Installer};
+use crate::installer::{self, Archive, InstallRequest, Installer};
 use crate::plan::{EnvironmentPlan, PlannedRequirement};
-use crate::worker;
 
 /// What an install may do as root beyond its own files: images have files of other owners.
 const CAPABILITIES: [&str; 3] = ["CHOWN", "DAC_OVERRIDE", "FOWNER"];
@@ -306,7 +305,7 @@ fn body(image: &str) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(image.to_owned()),
         // All of it here: the engine writes a container's command into the history of the image.
-        entrypoint: Some(container::python(&worker::arguments())),
+        entrypoint: Some(container::python(&installer::arguments())),
         cmd: Some(Vec::new()),
         user: Some("0:0".to_owned()),
         working_dir: Some("/".to_owned()),

@@ -19,8 +19,12 @@ pub(super) fn python(arguments: &[&str]) -> Vec<String> {
     ["sh", "-c", FIND_PYTHON, "flowgate"].iter().chain(arguments).map(|word| (*word).to_owned()).collect()
 }
 
-/// What can be written to: the worker's own folder, and that of the jobs.
-const TMPFS: [&str; 2] = ["/tmp", "/work"];
+/// Where the worker keeps archives, and the jobs have their places.
+const WORK: &str = "/work";
+/// How many jobs a container has places for, each a file system of its own: one that is full is one job's.
+const PLACES: usize = 16;
+/// Files in one place, as folders and links count, too.
+const INODES: usize = 100_000;
 
 /// The worker gives every job an identity of its own, and kills by it.
 const CAPABILITIES: [&str; 3] = ["SETUID", "SETGID", "KILL"];
@@ -41,7 +45,7 @@ pub(super) fn body(
         user: Some("0:0".to_owned()),
         working_dir: Some("/".to_owned()),
         // All that the worker reads: a variable of the image must not decide how jobs are kept apart.
-        env: strings(&["HOME=/tmp", "FLOWGATE_WORK=/work", "FLOWGATE_ISOLATION=uid", "FLOWGATE_FIRST_UID=20000"]),
+        env: Some(environment()),
         // The engine would run the image's own as root, beside the worker.
         healthcheck: Some(HealthConfig { test: strings(&["NONE"]), ..HealthConfig::default() }),
         labels: Some(labels),
@@ -57,10 +61,33 @@ pub(super) fn body(
     }
 }
 
+/// All that the worker reads: a variable of the image must not decide how jobs are kept apart.
+fn environment() -> Vec<String> {
+    [
+        "HOME=/tmp".to_owned(),
+        format!("FLOWGATE_WORK={WORK}"),
+        format!("FLOWGATE_PLACES={PLACES}"),
+        "FLOWGATE_ISOLATION=uid".to_owned(),
+        "FLOWGATE_FIRST_UID=20000".to_owned(),
+        "FLOWGATE_LEASE=stream".to_owned(),
+    ]
+    .into()
+}
+
+/// What can be written to. Memory that files in them take counts towards the limit of the container.
+fn tmpfs(memory: u64) -> HashMap<String, String> {
+    let mount = |path: String, mode: &str, size: u64| {
+        (path, format!("rw,exec,nosuid,nodev,mode={mode},size={size},nr_inodes={INODES}"))
+    };
+    let shared = [mount("/tmp".to_owned(), "1777", memory / 16), mount(WORK.to_owned(), "0755", memory / 4)];
+    // A flow's own files are the job's alone; what it writes to /tmp by name it shares with the others.
+    let places = (0..PLACES).map(|place| mount(format!("{WORK}/{place}"), "1777", memory / 8));
+    shared.into_iter().chain(places).collect()
+}
+
 fn host_config(volumes: &[String], limits: &Limits) -> HostConfig {
     let memory = i64::try_from(limits.memory).unwrap_or(i64::MAX);
-    // Memory that files in them take counts towards the limit of the container.
-    let tmpfs = |share: u64| format!("rw,exec,nosuid,nodev,mode=1777,size={}", limits.memory / share);
+    let tmpfs = tmpfs(limits.memory);
     // A volume that an image declares would be a part of the host's disk, without a limit, that jobs can write to. What
     // the image has there stays readable.
     let read_only = |path: &String| Mount {
@@ -70,13 +97,13 @@ fn host_config(volumes: &[String], limits: &Limits) -> HostConfig {
         ..Mount::default()
     };
     HostConfig {
-        mounts: Some(volumes.iter().filter(|path| !TMPFS.contains(&path.as_str())).map(read_only).collect()),
+        mounts: Some(volumes.iter().filter(|path| !tmpfs.contains_key(path.as_str())).map(read_only).collect()),
         network_mode: Some("none".to_owned()),
         readonly_rootfs: Some(true),
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
-        tmpfs: Some(TMPFS.iter().zip([4, 2]).map(|(path, share)| ((*path).to_owned(), tmpfs(share))).collect()),
+        tmpfs: Some(tmpfs),
         memory: Some(memory),
         memory_swap: Some(memory),
         nano_cpus: Some(nano_cpus(limits.cpus)),
