@@ -141,10 +141,12 @@ fn an_engine_that_dies_at_the_start_is_not_the_images_fault() {
     let folder = flow("dies");
     let relay = Relay::start(&folder, &engine);
     let running = flows::start(&folder, &["--backend", "docker", "flow"], &[("DOCKER_HOST", &relay.host)]);
-    wait_for("a worker that imports the engine", || {
+    wait_for("a zygote that imports the engine", || {
         let id = engine.containers_of(running.child.id()).pop()?;
         let (_, container) = engine.ask("GET", &format!("/containers/{id}/json"));
-        let status = std::fs::read_to_string(format!("/proc/{}/status", container["State"]["Pid"])).ok()?;
+        let broker = &container["State"]["Pid"];
+        let zygote = std::fs::read_to_string(format!("/proc/{broker}/task/{broker}/children")).ok()?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", zygote.split_whitespace().next()?)).ok()?;
         let resident: u64 = status.split_once("VmRSS:")?.1.split_whitespace().next()?.parse().ok()?;
         (resident > 20_000).then_some(())
     });

@@ -29,6 +29,7 @@ use flowgate_report::{check, run};
 use flowgate_runtime::engines::{Choice, Engines};
 use flowgate_runtime::outcome::ExitReason;
 use flowgate_runtime::runner;
+use flowgate_runtime::runtimes::WarmUse;
 use flowgate_runtime::{Cancel, Case, RunEvent, RunOptions, RunReport};
 
 pub use inputs::InputError;
@@ -173,7 +174,9 @@ async fn run_all(
     for note in notes {
         host.notice(&note);
     }
-    let engines = Engines { environments: environment::environments(host, inputs, event), ..host.engines.clone() };
+    // Each run has a runtime of its own, whatever stays on a runner of one's own.
+    let environments = environment::environments(host, inputs, event);
+    let engines = Engines { environments, warm_use: WarmUse::Never, ..host.engines.clone() };
     if let Some(error) = cases.iter().map(|case| case.unusable.as_ref()).collect::<Option<Vec<_>>>() {
         return RunReport::never_began(&cases, inputs.backend, error.first().copied());
     }

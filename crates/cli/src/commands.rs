@@ -22,6 +22,7 @@ mod environment;
 mod graph;
 mod rule;
 mod run;
+mod runtime;
 
 /// Prints what clap has to say: the help that was asked for, or what is wrong with the arguments, which are repeated.
 pub(crate) fn not_parsed(error: &clap::Error) -> ExitCode {
@@ -41,6 +42,7 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
         Command::Check(arguments) => check::run(&arguments),
         Command::Run(arguments) => run::run(&arguments.with_all_inputs()),
         Command::Environment { command } => environment::run(&command),
+        Command::Runtime { command } => runtime::run(&command),
         Command::Doctor { command } => doctor::run(&command),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Rule { name } => rule::run(name.as_deref()),

@@ -18,6 +18,7 @@ use flowgate_runtime::gate::GateOptions;
 use flowgate_runtime::identity::{Identity, IdentityOptions};
 use flowgate_runtime::plan::{self, Settings};
 use flowgate_runtime::registry::Registries;
+use flowgate_runtime::runtimes::WarmUse;
 use flowgate_runtime::secret::Secret;
 
 use crate::args::MakingArguments;
@@ -87,7 +88,8 @@ impl Places {
             registries: Registries::new(docker_config.clone(), identity),
             cache: RegistryCache::default(),
         };
-        let engines = Engines { docker_endpoint: docker_endpoint(docker_config.as_deref()), process, environments };
+        let docker_endpoint = docker_endpoint(docker_config.as_deref());
+        let engines = Engines { docker_endpoint, process, environments, warm_use: WarmUse::Never };
         Ok(Self { working_directory, engines, temporary: std::env::temp_dir(), docker_config })
     }
 

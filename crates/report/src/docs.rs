@@ -4,7 +4,7 @@
 use flowgate_check::{Level, Rule, rules};
 
 use crate::check::level_name;
-use crate::{base_image, check, environment, feed, run};
+use crate::{base_image, check, environment, feed, run, runtime};
 
 /// Every generated file: its path in the repository and its content.
 ///
@@ -21,6 +21,7 @@ pub fn generated() -> Result<Vec<(String, String)>, serde_json::Error> {
         schema(schemars::schema_for!(environment::json::WireEnvironment))?,
     ));
     files.push(("docs/doctor-feed.schema.json".to_owned(), schema(schemars::schema_for!(feed::json::Report))?));
+    files.push(("docs/runtime.schema.json".to_owned(), schema(schemars::schema_for!(runtime::json::WireRuntimes))?));
     let check_version = schemars::schema_for!(base_image::json::Report<'_>);
     files.push(("docs/check-version.schema.json".to_owned(), schema(check_version)?));
     files.push(("docs/flowgate.schema.json".to_owned(), serde_json::to_string_pretty(&configuration())? + "\n"));

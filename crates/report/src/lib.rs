@@ -13,3 +13,4 @@ pub mod feed;
 pub mod file;
 pub mod graph;
 pub mod run;
+pub mod runtime;

@@ -31,6 +31,8 @@ pub enum Image {
         key: String,
         /// Which packages changed since the flow's last environment: a fragment.
         changed: Option<String>,
+        /// The folder of the flow that it was made for.
+        flow: PathBuf,
     },
     /// A virtual environment: its Python.
     Venv {
@@ -129,6 +131,8 @@ pub trait Backend: Send + Sync {
 pub struct Runtime {
     /// The worker's stream.
     pub session: Session,
+    /// What the user should know about it: a full sentence.
+    pub notice: Option<String>,
     /// Removes the runtime at once.
     pub stop: Box<dyn Stop>,
 }

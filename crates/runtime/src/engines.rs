@@ -9,6 +9,7 @@ use crate::backend::process::{Process, ProcessOptions};
 use crate::endpoint::Endpoint;
 use crate::environment::Environments;
 use crate::error::RuntimeError;
+use crate::runtimes::WarmUse;
 
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Engines {
     pub process: ProcessOptions,
     /// Where and for whom environments are built.
     pub environments: Environments,
+    /// Which runtimes that stay a run may use.
+    pub warm_use: WarmUse,
 }
 
 /// A backend that is ready to prepare environments.
@@ -64,6 +67,9 @@ impl Engines {
     fn process(&self, mut notice: String) -> Connected {
         if !self.environments.cache.is_none() {
             notice += " The registry's cache is not used: it is for images, of the docker backend.";
+        }
+        if self.warm_use == WarmUse::Start {
+            notice += " It has no runtime that stays.";
         }
         Connected { backend: Box::new(Process::new(self.process.clone())), notice: Some(notice) }
     }
@@ -103,7 +109,7 @@ impl Engines {
 
     #[cfg(feature = "docker")]
     async fn docker_backend(&self) -> Result<Box<dyn Backend>, RuntimeError> {
-        Ok(Box::new(self.docker().await?))
+        Ok(Box::new(self.docker().await?.with_warm(self.warm_use)))
     }
 
     #[cfg(not(feature = "docker"))]

@@ -36,6 +36,7 @@ pub mod pack;
 pub mod plan;
 pub mod registry;
 pub mod runner;
+pub mod runtimes;
 pub mod secret;
 pub mod session;
 pub mod wire;

@@ -222,7 +222,10 @@ impl Run<'_> {
                     return done;
                 }
             };
-            let Runtime { session, stop } = runtime;
+            let Runtime { session, notice, stop } = runtime;
+            if let Some(message) = notice {
+                (self.events)(RunEvent::Notice { flow: first, message });
+            }
             let room = Room::new(&session, self.options.slots(self.backend.kind()));
             let queue = Mutex::new(flows);
             let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();

@@ -4,15 +4,15 @@
 //! [`Channel`]; it never waits for a channel, so that one job cannot hold up another. What a job
 //! may leave with us is bounded by construction: one answer, one end, and a capped log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -21,7 +21,7 @@ use crate::log::{LOG_BYTES, LogTail};
 use crate::pack::Archive;
 use crate::wire::{
     self, Aggregate, AggregatedBody, Ended, FatalBody, Frame, Hello, JobLimits, Kind, LineBody, Loaded, Open, Opened,
-    WireError, clip,
+    WireError, WorkerState, clip,
 };
 use crate::worker;
 
@@ -31,6 +31,8 @@ const OUTGOING: usize = 4;
 const ANSWERS: usize = 4;
 /// How long the last words of a dead worker are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a worker may take to answer a question about itself.
+const COMMAND: Duration = Duration::from_secs(10);
 /// How long a worker may take to bury a job that was killed or closed.
 const BURIAL: Duration = Duration::from_secs(30);
 
@@ -40,11 +42,14 @@ pub struct Session {
     hello: Hello,
     shared: Arc<Shared>,
     outgoing: mpsc::Sender<Frame>,
+    commands: tokio::sync::Mutex<()>,
     tasks: [JoinHandle<()>; 2],
 }
 
 struct Shared {
     table: Mutex<Table>,
+    /// Who waits for the worker's state, the first one first.
+    states: Mutex<VecDeque<oneshot::Sender<WorkerState>>>,
     dead: watch::Sender<Option<RuntimeError>>,
     log: LogTail,
 }
@@ -136,6 +141,7 @@ impl Shared {
             first
         });
         self.table().open.clear();
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     async fn died(&self) -> RuntimeError {
@@ -162,19 +168,46 @@ impl Session {
     /// # Errors
     /// [`Stage::Runtime`] where the worker ends, gives up, speaks another protocol, or does not
     /// answer in time.
-    pub async fn start<R, W>(
-        mut reader: R,
-        mut writer: W,
+    pub async fn start<R, W>(reader: R, writer: W, log: LogTail, start_timeout: Duration) -> Result<Self, RuntimeError>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        Self::greet(reader, writer, log, start_timeout, worker::preamble()).await
+    }
+
+    /// Speaks to a worker that runs, over a relay, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As those of [`Session::start`].
+    #[cfg(feature = "docker")]
+    pub(crate) async fn attach<R, W>(
+        reader: R,
+        writer: W,
         log: LogTail,
-        start_timeout: Duration,
+        timeout: Duration,
     ) -> Result<Self, RuntimeError>
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        let shared = Arc::new(Shared { table: Mutex::default(), dead: watch::Sender::new(None), log });
+        Self::greet(reader, writer, log, timeout, Vec::new()).await
+    }
+
+    async fn greet<R, W>(
+        mut reader: R,
+        mut writer: W,
+        log: LogTail,
+        start_timeout: Duration,
+        source: Vec<u8>,
+    ) -> Result<Self, RuntimeError>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let (table, states) = (Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { table, states, dead: watch::Sender::new(None), log });
         let start = async {
-            let source = worker::preamble();
             let send = async {
                 writer.write_all(&source).await?;
                 writer.flush().await
@@ -211,7 +244,7 @@ impl Session {
             tokio::spawn(read_frames(reader, Arc::clone(&shared))),
             tokio::spawn(write_frames(writer, queue, Arc::clone(&shared))),
         ];
-        Ok(Self { hello, shared, outgoing, tasks })
+        Ok(Self { hello, shared, outgoing, commands: tokio::sync::Mutex::default(), tasks })
     }
 
     /// What the runtime holds.
@@ -222,6 +255,55 @@ impl Session {
     /// Why the worker has gone; `None` while it lives.
     pub fn dead(&self) -> Option<RuntimeError> {
         self.shared.dead.borrow().clone()
+    }
+
+    /// Asks how the worker is.
+    ///
+    /// # Errors
+    /// Why it does not answer.
+    pub async fn status(&self) -> Result<WorkerState, RuntimeError> {
+        self.command(Kind::Status, json!({})).await
+    }
+
+    /// Changes after how long without a job the worker ends.
+    ///
+    /// # Errors
+    /// Why it does not answer.
+    pub async fn set_idle(&self, idle: Option<Duration>) -> Result<WorkerState, RuntimeError> {
+        self.command(Kind::Set, json!({ "idle": idle.map(|idle| idle.as_secs_f64()) })).await
+    }
+
+    /// Ends the worker: `None` where it has ended. Without `force` it goes on where others have jobs there.
+    ///
+    /// # Errors
+    /// Why it does not answer.
+    pub async fn end(&self, force: bool) -> Result<Option<WorkerState>, RuntimeError> {
+        match self.command(Kind::Stop, json!({ "force": force })).await {
+            Ok(state) => Ok(Some(state)),
+            Err(_) if self.dead().is_some() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn command(&self, kind: Kind, body: Value) -> Result<WorkerState, RuntimeError> {
+        let (answer, state) = oneshot::channel();
+        {
+            // In the order in which the questions are sent: one at a time.
+            let _turn = self.commands.lock().await;
+            self.shared.states.lock().unwrap_or_else(PoisonError::into_inner).push_back(answer);
+            let frame = Frame { kind, channel: 0, payload: body.to_string().into_bytes() };
+            if self.outgoing.send(frame).await.is_err() {
+                return Err(self.shared.died().await);
+            }
+        }
+        tokio::select! {
+            state = timeout(COMMAND, state) => match state {
+                Ok(Ok(state)) => Ok(state),
+                Ok(Err(_)) => Err(self.shared.died().await),
+                Err(_) => Err(self.shared.error(format!("the worker did not answer within {} s", COMMAND.as_secs()))),
+            },
+            error = self.shared.died() => Err(error),
+        }
     }
 
     /// How many jobs the runtime has room for at a time; `None` where that is not limited.
@@ -329,6 +411,13 @@ fn fatal(shared: &Shared, payload: &[u8]) -> RuntimeError {
 fn take(shared: &Shared, frame: Frame) -> Result<(), RuntimeError> {
     if frame.kind == Kind::Fatal && frame.channel == 0 {
         return Err(fatal(shared, &frame.payload));
+    }
+    if frame.kind == Kind::State && frame.channel == 0 {
+        let state = body(&frame.payload).map_err(|e| shared.error(format!("worker sent {e} as its state")))?;
+        let first = shared.states.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(first) = first else { return Err(shared.error("worker sent its state unasked")) };
+        let _ = first.send(state);
+        return Ok(());
     }
     let mut table = shared.table();
     let Some(entry) = table.open.get_mut(&frame.channel) else {

@@ -346,6 +346,25 @@ pub struct Ended {
     pub output_dropped: u64,
 }
 
+/// `STATE`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct WorkerState {
+    /// Clients, the asking one included.
+    pub clients: u64,
+    /// Jobs of all clients.
+    pub jobs: u64,
+    /// Jobs of the asking one.
+    pub own_jobs: u64,
+    /// Lines, aggregations and nodes since the start.
+    pub lines: u64,
+    /// Seconds without a job after which the worker ends.
+    pub idle: Option<f64>,
+    /// For how many seconds there has been no job.
+    pub unused: f64,
+    /// For how many seconds it has been running.
+    pub seconds: f64,
+}
+
 /// `FATAL`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct FatalBody {

@@ -1,6 +1,9 @@
 //! The Python worker, which is sent into every runtime; `worker/PROTOCOL.md` describes it.
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::environment::key::hex;
 
 /// What `python -c` gets: it reads the rest from its standard input.
 pub(crate) const BOOTSTRAP: &str = include_str!("worker/bootstrap.py");
@@ -35,6 +38,18 @@ pub(crate) fn preamble() -> Vec<u8> {
     let sources = format!("BOOTSTRAP = {}\nZYGOTE = {}\n", json!(BOOTSTRAP), json!(ZYGOTE));
     let [wire, archives, client, places, broker] = BROKER;
     preamble_of(&[wire, archives, client, places, ("flowgate_sources", &sources), broker])
+}
+
+/// Run in a warm runtime for each client, with the number of seconds that it may wait as its argument.
+#[cfg(feature = "docker")]
+pub(crate) const RELAY: &str = include_str!("worker/relay.py");
+
+/// The digest of the worker: a runtime that was started with another one is not used.
+#[cfg(feature = "docker")]
+pub(crate) fn digest() -> String {
+    let mut digest = hex(&Sha256::digest(preamble()));
+    digest.truncate(16);
+    digest
 }
 
 /// The same for other modules, of which the last has a `main`.

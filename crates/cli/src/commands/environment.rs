@@ -12,6 +12,7 @@ use flowgate_report::escape;
 use flowgate_report::run::advice;
 use flowgate_runtime::backend::process::Process;
 use flowgate_runtime::backend::{Progress, Pruned};
+use flowgate_runtime::environment::packages::Packages;
 use flowgate_runtime::environment::show::Environment;
 use flowgate_runtime::{Cancel, EnvironmentPlan, RuntimeError, Stage, plan};
 
@@ -130,7 +131,10 @@ fn tell(
 }
 
 /// Exit code 130 where it was cancelled first; what the work began is removed where it is dropped.
-async fn unless_cancelled(cancel: &Cancel, work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
+pub(super) async fn unless_cancelled(
+    cancel: &Cancel,
+    work: impl Future<Output = Result<u8, Failure>>,
+) -> Result<u8, Failure> {
     tokio::select! {
         biased;
         () = cancel.cancelled() => Ok(130),
@@ -145,12 +149,19 @@ async fn show(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failure> {
 
 async fn packages(places: &Places, flow: &EnvironmentFlow) -> Result<u8, Failure> {
     let (name, environment) = built(places, &flow.flow).await?;
-    match (&environment.packages, flow.format) {
-        (_, ReportFormat::Json) => output(places, &name, &environment, flow.format, terminal::show),
-        (Some(packages), ReportFormat::Text) => say::print(&terminal::packages(packages), Text::People).map(|()| 0),
-        (None, ReportFormat::Text) => Err(Failure {
+    match flow.format {
+        ReportFormat::Json => output(places, &name, &environment, flow.format, terminal::show),
+        ReportFormat::Text => print_packages(environment.packages.as_ref(), &environment.image, &name),
+    }
+}
+
+/// Prints the packages of an image, where that says them.
+pub(super) fn print_packages(packages: Option<&Packages>, image: &str, name: &str) -> Result<u8, Failure> {
+    match packages {
+        Some(packages) => say::print(&terminal::packages(packages), Text::People).map(|()| 0),
+        None => Err(Failure {
             code: 4,
-            message: format!("{name}: the image {} does not say what is installed in it", environment.image),
+            message: format!("{name}: the image {image} does not say what is installed in it"),
             hint: Some("only images that flowgate built say it".to_owned()),
         }),
     }
@@ -191,7 +202,7 @@ async fn base(cancel: &Cancel, places: &Places, from: Option<&str>, python: &str
 }
 
 /// The plan of the one flow at a path, with the name that messages use.
-fn planned(places: &Places, flow: &Path) -> Result<(String, EnvironmentPlan), Failure> {
+pub(super) fn planned(places: &Places, flow: &Path) -> Result<(String, EnvironmentPlan), Failure> {
     let file = one_flow(&places.working_directory.join(flow), &flow.display().to_string())?;
     let boundary = super::within(&places.working_directory, &[flow.to_owned()]);
     let (name, project, plan) = plan_of(places, &boundary, &file)?;
@@ -200,7 +211,7 @@ fn planned(places: &Places, flow: &Path) -> Result<(String, EnvironmentPlan), Fa
 }
 
 /// A failure, with what the checker knows of it.
-fn advised(boundary: &Within, name: &str, project: &Project, error: RuntimeError) -> Failure {
+pub(super) fn advised(boundary: &Within, name: &str, project: &Project, error: RuntimeError) -> Failure {
     let advice = advice::of_error(&error, name, project, &findings(boundary, project));
     let failure = Failure::of(error);
     let hint = failure.hint.iter().cloned().chain(advice).collect::<Vec<_>>().join("\n  help: ");
@@ -219,7 +230,7 @@ fn all_flows(places: &Places, paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure
 }
 
 /// A flow's name in messages, the flow, and its plan.
-fn plan_of(
+pub(super) fn plan_of(
     places: &Places,
     boundary: &Within,
     file: &Path,

@@ -13,6 +13,7 @@ use flowgate_report::run::{advice, json, terminal};
 use flowgate_runtime::engines::Choice;
 use flowgate_runtime::outcome::ExitReason;
 use flowgate_runtime::runner::run as run_cases;
+use flowgate_runtime::runtimes::WarmUse;
 use flowgate_runtime::{Cancel, Case, RunOptions, RunReport, Verdict};
 use tokio::sync::oneshot;
 
@@ -28,7 +29,8 @@ mod report;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let cancel = listen()?;
-    let places = Places::of_this_process()?.making(&arguments.making);
+    let mut places = Places::of_this_process()?.making(&arguments.making);
+    places.engines.warm_use = if arguments.keep { WarmUse::Start } else { WarmUse::IfRunning };
     let destination = arguments.report.as_deref().map(Destination::of).transpose()?;
     let boundary = super::within(&places.working_directory, &arguments.paths);
     let cases = match read(arguments, &places, &cancel)? {

@@ -13,6 +13,7 @@ mod images;
 mod leftover;
 mod owner;
 mod prune;
+mod runtimes;
 mod shared;
 mod stream;
 mod transfer;
@@ -37,6 +38,7 @@ use tokio::io::AsyncWrite;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use self::container::Lease;
 use self::leftover::Leftover;
 use self::owner::Owner;
 use super::{Backend, BackendKind, Image, Limits, Progress, Runtime, Stop};
@@ -45,6 +47,7 @@ use crate::environment::{Environments, contract};
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
 use crate::plan::EnvironmentPlan;
+use crate::runtimes::{Wanted, WarmUse};
 use crate::session::Session;
 
 /// Where an engine listens unless the user says otherwise.
@@ -68,6 +71,7 @@ pub struct Docker {
     socket: PathBuf,
     environments: Environments,
     away: shared::Away,
+    warm_use: WarmUse,
     has_answered: Arc<AtomicBool>,
 }
 
@@ -111,7 +115,15 @@ impl Docker {
             Error::SocketNotFoundError(_) => absent(&endpoint, "there is no such socket"),
             other => absent(&endpoint, &causes(&other)),
         })?;
-        Ok(Self { engine, endpoint, socket, environments, away: shared::Away::default(), has_answered: Arc::default() })
+        let (away, warm_use, has_answered) = (shared::Away::default(), WarmUse::Never, Arc::default());
+        Ok(Self { engine, endpoint, socket, environments, away, warm_use, has_answered })
+    }
+
+    /// Runs flows in the warm runtimes of their environments, too.
+    #[must_use]
+    pub fn with_warm(mut self, warm_use: WarmUse) -> Self {
+        self.warm_use = warm_use;
+        self
     }
 
     /// Waits for what may be the first answer of the engine: an engine that is there gives one soon.
@@ -156,6 +168,11 @@ impl Docker {
         let mut removed = 0;
         let mut containers = self.containers("label", owner::OWNER_LABEL).await?;
         containers.extend(self.containers("name", owner::BUILD_PREFIX).await?);
+        for container in self.containers("label", runtimes::NAME_LABEL).await? {
+            if let Some(id) = container.id.clone().filter(|_| runtimes::is_left_behind(&container)) {
+                removed += usize::from(self.remove(&id).await.is_ok());
+            }
+        }
         for container in containers {
             let mut labels = container.labels.unwrap_or_default();
             labels.extend(container.names.unwrap_or_default().iter().flat_map(|name| owner::labels_of_name(name)));
@@ -215,7 +232,7 @@ impl Docker {
         let started = match self.converse(&container, name, limits).await {
             Ok((session, watch)) => {
                 let stop = Box::new(Removal { docker: self.clone(), container, _watch: watch });
-                Ok(Runtime { session, stop })
+                Ok(Runtime { session, notice: None, stop })
             }
             Err(error) => {
                 // Why it did not start says more than why it could not be removed; the sweep comes back to that.
@@ -232,12 +249,18 @@ impl Docker {
         let mut leftover = Leftover::new(self.socket.clone(), leftover::unique_name());
         let options = CreateContainerOptionsBuilder::new().name(leftover.name()).build();
         let labels = owner::labels(Owner::this_process().as_ref(), limits.deadline);
-        let image = self.engine.inspect_image(id).await.map_err(|error| self.broken("look up an image", &error))?;
-        let volumes: Vec<String> = image.config.and_then(|config| config.volumes).into_iter().flatten().collect();
-        let created = self.engine.create_container(Some(options), container::body(id, &volumes, limits, labels)).await;
+        let volumes = self.volumes_of(id).await?;
+        let body = container::body(id, &volumes, limits, labels, Lease::Stream);
+        let created = self.engine.create_container(Some(options), body).await;
         let container = created.map_err(|error| self.broken("create a container", &error))?.id;
         leftover.is_created();
         Ok((leftover, container))
+    }
+
+    /// The volumes that an image declares.
+    async fn volumes_of(&self, id: &str) -> Result<Vec<String>, RuntimeError> {
+        let image = self.engine.inspect_image(id).await.map_err(|error| self.broken("look up an image", &error))?;
+        Ok(image.config.and_then(|config| config.volumes).into_iter().flatten().collect())
     }
 
     /// Starts a created container, and waits until its worker answers.
@@ -278,17 +301,37 @@ impl Backend for Docker {
 
     async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError> {
         let made = self.environment(plan, progress).await?;
-        Ok(Image::Container { name: made.name, id: made.found.id, key: made.key, changed: made.changed })
+        Ok(Image::Container {
+            name: made.name,
+            id: made.found.id,
+            key: made.key,
+            changed: made.changed,
+            flow: plan.flow.clone(),
+        })
     }
 
     async fn start(&self, image: &Image, limits: &Limits) -> Result<Runtime, RuntimeError> {
-        let Image::Container { name, id, .. } = image else {
+        let Image::Container { name, id, key, flow, .. } = image else {
             return Err(RuntimeError::new(
                 Stage::Environment,
                 "a virtual environment cannot be started in a container",
             ));
         };
-        self.launch(name, id, limits).await
+        if self.warm_use == WarmUse::Never {
+            return self.launch(name, id, limits).await;
+        }
+        let notice = match self.warm(key).await? {
+            Ok(runtime) => return Ok(runtime),
+            Err(notice) => notice,
+        };
+        if self.warm_use == WarmUse::Start && notice.is_none() {
+            let wanted = Wanted { name: None, idle: None, size: None, flow: flow.clone(), identity: None };
+            self.start_runtime(image, &wanted, limits.start_timeout, Progress(&|_| {})).await?;
+            if let Ok(runtime) = self.warm(key).await? {
+                return Ok(runtime);
+            }
+        }
+        Ok(Runtime { notice, ..self.launch(name, id, limits).await? })
     }
 }
 

@@ -99,7 +99,10 @@ impl Backend for Process {
         let log = LogTail::default();
         tokio::spawn(log.clone().fill(stderr));
         match Session::start(stdout, stdin, log, limits.start_timeout).await {
-            Ok(session) => Ok(Runtime { session, stop: Box::new(Started { child, folder, _held: held }) }),
+            Ok(session) => {
+                let stop = Box::new(Started { child, folder, _held: held });
+                Ok(Runtime { session, notice: None, stop })
+            }
             Err(error) => {
                 let _ = Box::new(Started { child, folder, _held: held }).stop().await;
                 Err(error.or_full(&self.options.cache_dir))

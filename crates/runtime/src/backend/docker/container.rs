@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType};
 
 use super::super::Limits;
+use crate::runtimes::Idle;
 use crate::worker;
 
 /// Starts whichever Python the image has; the worker's arguments follow.
@@ -29,12 +30,26 @@ const INODES: usize = 100_000;
 /// The worker gives every job an identity of its own, and kills by it.
 const CAPABILITIES: [&str; 3] = ["SETUID", "SETGID", "KILL"];
 
+/// When a container ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lease {
+    /// With its client's stream.
+    Stream,
+    /// When it was not used for its idle time.
+    Stays {
+        idle: Idle,
+        /// Whether nothing of it is left then.
+        ends_for_good: bool,
+    },
+}
+
 /// The request for a container of that image, which declares those volumes.
 pub(super) fn body(
     image: &str,
     volumes: &[String],
     limits: &Limits,
     labels: HashMap<String, String>,
+    lease: Lease,
 ) -> ContainerCreateBody {
     let entrypoint = ["sh", "-c", FIND_PYTHON, "flowgate"];
     let strings = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
@@ -45,7 +60,7 @@ pub(super) fn body(
         user: Some("0:0".to_owned()),
         working_dir: Some("/".to_owned()),
         // All that the worker reads: a variable of the image must not decide how jobs are kept apart.
-        env: Some(environment()),
+        env: Some(environment(lease)),
         // The engine would run the image's own as root, beside the worker.
         healthcheck: Some(HealthConfig { test: strings(&["NONE"]), ..HealthConfig::default() }),
         labels: Some(labels),
@@ -56,20 +71,25 @@ pub(super) fn body(
         // The engine closes the worker's input when its client goes away.
         stdin_once: Some(true),
         tty: Some(false),
-        host_config: Some(host_config(volumes, limits)),
+        host_config: Some(host_config(volumes, limits, lease)),
         ..ContainerCreateBody::default()
     }
 }
 
 /// All that the worker reads: a variable of the image must not decide how jobs are kept apart.
-fn environment() -> Vec<String> {
+fn environment(lease: Lease) -> Vec<String> {
+    let lease = match lease {
+        Lease::Stream => "stream".to_owned(),
+        Lease::Stays { idle: Idle(None), .. } => "none".to_owned(),
+        Lease::Stays { idle: Idle(Some(idle)), .. } => idle.as_secs().to_string(),
+    };
     [
         "HOME=/tmp".to_owned(),
         format!("FLOWGATE_WORK={WORK}"),
         format!("FLOWGATE_PLACES={PLACES}"),
         "FLOWGATE_ISOLATION=uid".to_owned(),
         "FLOWGATE_FIRST_UID=20000".to_owned(),
-        "FLOWGATE_LEASE=stream".to_owned(),
+        format!("FLOWGATE_LEASE={lease}"),
     ]
     .into()
 }
@@ -85,7 +105,7 @@ fn tmpfs(memory: u64) -> HashMap<String, String> {
     shared.into_iter().chain(places).collect()
 }
 
-fn host_config(volumes: &[String], limits: &Limits) -> HostConfig {
+fn host_config(volumes: &[String], limits: &Limits, lease: Lease) -> HostConfig {
     let memory = i64::try_from(limits.memory).unwrap_or(i64::MAX);
     let tmpfs = tmpfs(limits.memory);
     // A volume that an image declares would be a part of the host's disk, without a limit, that jobs can write to. What
@@ -108,10 +128,23 @@ fn host_config(volumes: &[String], limits: &Limits) -> HostConfig {
         memory_swap: Some(memory),
         nano_cpus: Some(nano_cpus(limits.cpus)),
         pids_limit: Some(limits.pids),
-        auto_remove: Some(true),
-        log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+        auto_remove: Some(matches!(lease, Lease::Stream | Lease::Stays { ends_for_good: true, .. })),
+        log_config: Some(log_config(lease)),
         ..HostConfig::default()
     }
+}
+
+/// What a client of its stream hears itself is not kept; of one that stays, the end is.
+fn log_config(lease: Lease) -> HostConfigLogConfig {
+    let (kind, config) = match lease {
+        Lease::Stream => ("none", None),
+        Lease::Stays { .. } => {
+            let options = [("max-size", "1m"), ("max-file", "1")];
+            let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            ("json-file", Some(options.into()))
+        }
+    };
+    HostConfigLogConfig { typ: Some(kind.to_owned()), config }
 }
 
 /// Processors as the engine counts them. It refuses more than the machine has.
@@ -137,7 +170,7 @@ mod tests {
     #[test]
     fn a_container_has_no_network_no_writable_mount_and_three_capabilities() {
         let volumes = ["/data".to_owned(), "/tmp".to_owned()];
-        let body = body("sha256:1", &volumes, &Limits::default(), HashMap::new());
+        let body = body("sha256:1", &volumes, &Limits::default(), HashMap::new(), Lease::Stream);
         assert_eq!(body.healthcheck.unwrap().test, Some(vec!["NONE".to_owned()]));
         assert!(body.env.unwrap().contains(&"FLOWGATE_ISOLATION=uid".to_owned()));
         let host = body.host_config.unwrap();

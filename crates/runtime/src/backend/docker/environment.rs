@@ -116,6 +116,14 @@ impl Docker {
         Ok(Some(environment))
     }
 
+    /// What is installed in an image, as flowgate wrote it there; `None` where it did not, or the image is gone.
+    ///
+    /// # Errors
+    /// [`crate::Stage::Infrastructure`] where the engine does not answer.
+    pub async fn packages_of(&self, image: &str) -> Result<Option<Packages>, RuntimeError> {
+        Ok(self.find(image).await?.and_then(|found| packages_of(&found)))
+    }
+
     /// Builds the environment of a plan where the engine does not have it, and says what it is.
     ///
     /// # Errors

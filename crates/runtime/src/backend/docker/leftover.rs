@@ -48,6 +48,12 @@ impl Leftover {
         &self.name
     }
 
+    /// Its name may change from now on, or be taken by another.
+    pub(super) fn is_created_as(&mut self, id: &str) {
+        id.clone_into(&mut self.name);
+        self.state = State::Created;
+    }
+
     pub(super) fn is_created(&mut self) {
         self.state = State::Created;
     }

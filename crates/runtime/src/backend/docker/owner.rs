@@ -105,6 +105,12 @@ pub(super) fn is_left_behind(labels: &HashMap<String, String>, here: Option<&Own
     }
 }
 
+/// The same for an owner and a deadline that are not in the labels of a run.
+pub(super) fn is_dead_or_overdue(owner: &str, deadline: u64, here: Option<&Owner>, now: u64) -> bool {
+    let labels = [(OWNER_LABEL.to_owned(), owner.to_owned()), (DEADLINE_LABEL.to_owned(), deadline.to_string())].into();
+    is_left_behind(&labels, here, now)
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

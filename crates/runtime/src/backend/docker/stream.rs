@@ -21,13 +21,20 @@ type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 pub(super) struct WorkerOutput {
     output: Output,
     log: LogTail,
+    /// Whether the end of this stream is the end of the log.
+    ends_log: bool,
     /// A part of the output, and how much of it was read.
     part: Option<(LogOutput, usize)>,
 }
 
 impl WorkerOutput {
     pub(super) fn new(output: Output, log: LogTail) -> Self {
-        Self { output, log, part: None }
+        Self { output, log, ends_log: false, part: None }
+    }
+
+    /// The output of a process that was started in a running container: nobody watches over its end.
+    pub(super) fn of_exec(output: Output, log: LogTail) -> Self {
+        Self { output, log, ends_log: true, part: None }
     }
 }
 
@@ -51,7 +58,12 @@ impl AsyncRead for WorkerOutput {
                 }
             }
             match ready!(self.output.as_mut().poll_next(context)) {
-                None => return Poll::Ready(Ok(())),
+                None => {
+                    if self.ends_log {
+                        self.log.finish();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
                 Some(Err(error)) => {
                     self.log.push(format!("\nthe engine's stream broke: {error}\n").as_bytes());
                     return Poll::Ready(Err(io::Error::other(error)));

@@ -53,7 +53,7 @@ impl Docker {
             return Err(RuntimeError::new(Stage::Infrastructure, message).with_hint("look at the engine's log"));
         };
         let log = LogTail::default();
-        let output = stream::WorkerOutput::new(output, log.clone());
+        let output = stream::WorkerOutput::of_exec(output, log.clone());
         let started = Session::start(output, input, log, Limits::default().start_timeout).await;
         let session = started.map_err(|error| contract::unfit(name, error))?;
         let found = &session.hello().packages;

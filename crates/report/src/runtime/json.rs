@@ -1,0 +1,101 @@
+//! `flowgate runtime list|show|start|install|reset|edit --format json`: version 1, schema in
+//! `docs/runtime.schema.json`. Fields may be added; none is renamed or removed.
+
+use flowgate_runtime::runtimes::WarmRuntime;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Shown;
+
+/// Runtimes: those of the engine, or the one that was asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "flowgate runtime --format json")]
+pub struct WireRuntimes {
+    /// The version of this format: 1.
+    pub version: u32,
+    /// By name.
+    pub runtimes: Vec<WireRuntime>,
+}
+
+/// One runtime.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct WireRuntime {
+    /// Its name, which commands take.
+    pub name: String,
+    /// `automatic` ends when it is not used; `named` stays.
+    pub r#type: String,
+    /// `Not available`, `Running`, `Failed` or `Stopping`: the names of the hosted product.
+    pub state: String,
+    /// Why, where it is not running.
+    pub reason: Option<String>,
+    /// The content address of its environment.
+    pub key: String,
+    /// The folder of the flow that it was started for, relative to the working directory, with `/`.
+    pub flow: String,
+    /// Whether the flow needs another environment by now; null where that is not known.
+    pub behind: Option<bool>,
+    /// Its image.
+    pub image: String,
+    /// Processors.
+    pub cpus: f64,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// After how many seconds without a run it ends; null is never.
+    pub idle_seconds: Option<u64>,
+    /// When it was created, in seconds since 1970.
+    pub created: u64,
+    /// As which identity packages were installed, where one was used.
+    pub identity: Option<String>,
+    /// How much it has to do; null where it does not run.
+    pub usage: Option<WireUsage>,
+}
+
+/// How much a runtime has to do.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct WireUsage {
+    /// Flowgates that are attached, the asking one not counted.
+    pub clients: u64,
+    /// Processes of flows.
+    pub jobs: u64,
+    /// Lines since the start.
+    pub lines: u64,
+    /// For how many seconds no flow has used it.
+    pub unused_seconds: u64,
+    /// For how many seconds it has been running.
+    pub up_seconds: u64,
+}
+
+/// One JSON object, with a newline.
+///
+/// # Errors
+/// None in practice.
+pub fn render(shown: &[Shown]) -> Result<String, serde_json::Error> {
+    let wire = WireRuntimes { version: 1, runtimes: shown.iter().map(wire).collect() };
+    Ok(serde_json::to_string_pretty(&wire)? + "\n")
+}
+
+fn wire(shown: &Shown) -> WireRuntime {
+    let runtime: &WarmRuntime = &shown.runtime;
+    WireRuntime {
+        name: runtime.name.clone(),
+        r#type: runtime.kind.to_string(),
+        state: runtime.state.name().to_owned(),
+        reason: runtime.reason.clone(),
+        key: runtime.key.clone(),
+        flow: shown.flow.clone(),
+        behind: shown.is_behind,
+        image: runtime.image.clone(),
+        cpus: runtime.size.cpus,
+        memory: runtime.size.memory,
+        idle_seconds: runtime.idle().0.map(|idle| idle.as_secs()),
+        created: runtime.created,
+        identity: runtime.identity.clone(),
+        usage: runtime.usage.map(|usage| WireUsage {
+            clients: usage.clients,
+            jobs: usage.jobs,
+            lines: usage.lines,
+            unused_seconds: usage.unused.as_secs(),
+            up_seconds: usage.up.as_secs(),
+        }),
+    }
+}
