@@ -26,8 +26,14 @@ impl OwnEngine {
             return None;
         }
         let folder = Folder::new("engine");
+        let process = Self::spawn(&folder);
+        Some(Self { process, folder })
+    }
+
+    /// Starts it, and waits until it answers.
+    fn spawn(folder: &Folder) -> Child {
         let path = |name: &str| folder.path().join(name);
-        let log = File::create(path("log")).expect("a log");
+        let log = File::options().create(true).append(true).open(path("log")).expect("a log");
         let mut dockerd = Command::new("dockerd");
         dockerd
             .arg("--data-root")
@@ -41,9 +47,23 @@ impl OwnEngine {
         dockerd.arg(format!("unix://{}", path("sock").display()));
         let twin = log.try_clone().expect("its log");
         let process = dockerd.stdin(Stdio::null()).stdout(log).stderr(twin).spawn().expect("dockerd starts");
-        let engine = Self { process, folder };
-        wait_for("an engine of its own", || UnixStream::connect(engine.folder.path().join("sock")).ok().map(drop));
-        Some(engine)
+        wait_for("an engine of its own", || UnixStream::connect(path("sock")).ok().map(drop));
+        process
+    }
+
+    /// Ends it, and starts it on what it held.
+    ///
+    /// # Panics
+    /// Where it does not end or start.
+    pub fn restart(&mut self) {
+        self.end();
+        self.process = Self::spawn(&self.folder);
+    }
+
+    /// Asked to end, it takes its containerd along.
+    fn end(&mut self) {
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
     }
 
     /// Its address, for `DOCKER_HOST`.
@@ -87,8 +107,6 @@ impl OwnEngine {
 
 impl Drop for OwnEngine {
     fn drop(&mut self) {
-        // Asked to end, it takes its containerd along.
-        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
-        let _ = self.process.wait();
+        self.end();
     }
 }

@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use flowgate_check::Level;
 use flowgate_runtime::environment::base;
 use flowgate_runtime::environment::cache::CacheRepository;
-use flowgate_runtime::runtimes::{self, Idle, Size};
+use flowgate_runtime::runtimes::size::Asked;
+use flowgate_runtime::runtimes::{self, Idle};
 
 /// Keeps Microsoft prompt flows healthy: checks them while you type, runs them on every pull
 /// request.
@@ -271,7 +272,7 @@ pub(crate) struct RuntimeSettings {
     pub(crate) idle: Option<Idle>,
     /// What it may use: `cpus=4,memory=8GiB`, or the name of an Azure VM size. Default: `cpus=2,memory=4GiB`.
     #[arg(long, value_name = "SIZE")]
-    pub(crate) size: Option<Size>,
+    pub(crate) size: Option<Asked>,
 }
 
 #[derive(Debug, clap::Args)]

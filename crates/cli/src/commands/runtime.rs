@@ -10,6 +10,7 @@ use flowgate_report::escape;
 use flowgate_report::runtime::{Shown, json, terminal};
 use flowgate_runtime::backend::docker::Docker;
 use flowgate_runtime::backend::{Backend, Image, Limits, Progress};
+use flowgate_runtime::runtimes::size::{self, Size};
 use flowgate_runtime::runtimes::{Started, State, Wanted, WarmRuntime};
 use flowgate_runtime::{Cancel, EnvironmentPlan};
 
@@ -17,8 +18,8 @@ use self::target::{of_flow, only, resolve};
 use super::environment::{print_packages, unless_cancelled};
 use super::{Failure, block_on, listen, say_identity};
 use crate::args::{
-    EditArguments, InstallArguments, ReportFormat, ResetArguments, RuntimeCommand, RuntimeTarget, StartArguments,
-    StopArguments,
+    EditArguments, InstallArguments, ReportFormat, ResetArguments, RuntimeCommand, RuntimeSettings, RuntimeTarget,
+    StartArguments, StopArguments,
 };
 use crate::places::Places;
 use crate::say::{self, Text};
@@ -64,13 +65,14 @@ async fn engine(places: &Places) -> Result<Docker, Failure> {
 
 async fn start(places: &Places, arguments: &StartArguments) -> Result<u8, Failure> {
     let (name, plan) = planned(places, &arguments.flow)?;
+    let size = size(&arguments.settings, size::DEFAULT);
     let docker = engine(places).await?;
     let status = Status::new(Places::is_live());
     let progress = Progress(&|said| status.tell(&name, said));
     let wanted = Wanted {
         name: arguments.name.clone(),
         idle: arguments.settings.idle,
-        size: arguments.settings.size,
+        size,
         flow: plan.flow.clone(),
         identity: plan.identity.clone(),
     };
@@ -91,6 +93,17 @@ async fn tell_started(places: &Places, docker: &Docker, started: Started, format
         say::note(&format!("The runtime `{}` was running.", started.runtime.name));
     }
     print_one(places, docker, started.runtime, format).await
+}
+
+/// The size that was asked for. A name that is not known is told.
+fn size(settings: &RuntimeSettings, base: Size) -> Option<Size> {
+    match settings.size.as_ref()?.size(base) {
+        Ok(size) => Some(size),
+        Err(warning) => {
+            say::note(warning);
+            None
+        }
+    }
 }
 
 async fn prepare(docker: &Docker, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, Failure> {
@@ -134,7 +147,11 @@ async fn shown_as(places: &Places, docker: &Docker, runtime: WarmRuntime) -> Sho
     let flow = display_path(&runtime.flow, &places.working_directory);
     let is_behind = match planned(places, &runtime.flow) {
         Ok((_, plan)) => match docker.inspect(&plan).await {
-            Ok(environment) => environment.key.map(|key| key != runtime.key),
+            // Without a key, its base is not built yet, so that no runtime has it.
+            Ok(environment) => match environment.key {
+                Some(key) => Some(key != runtime.key),
+                None => (environment.cached == Some(false)).then_some(true),
+            },
             Err(_) => None,
         },
         Err(_) => None,
@@ -217,7 +234,7 @@ async fn edit(places: &Places, arguments: &EditArguments) -> Result<u8, Failure>
             ..Failure::usage(message)
         });
     }
-    if let Some(size) = settings.size {
+    if let Some(size) = size(settings, runtime.size) {
         docker.resize(&runtime, size).await.map_err(Failure::of)?;
     }
     if let Some(idle) = settings.idle {

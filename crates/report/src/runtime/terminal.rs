@@ -165,8 +165,8 @@ mod tests {
         assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
         expect![[r#"
             NAME                  STATE          UNUSED    SIZE           FLOW
-            0123456789abcdef      Running        2m of 1h  2 cpus, 4 GiB  …s/chat (behind)
-            …ime-of-the-whole-team  Not available  -         2 cpus, 4 GiB  …s (behind)
+            0123456789abcdef      Running        2m of 1h  2 cpus, 4 GiB  …ows/chat (behind)
+            …e-of-the-whole-team  Not available  -         2 cpus, 4 GiB  …irements (behind)
         "#]]
         .assert_eq(&table);
         assert!(list(&[]).contains("flowgate runtime start"));

@@ -93,7 +93,12 @@ mod any_path {
 
 /// `2 packages changed since this flow's last environment: numpy 1.26.4 -> 2.0.0, idna added`.
 fn told(from: &Packages, to: &Packages) -> Option<String> {
-    let changes = changes(&from.all(), &to.all());
+    let (from, to) = (from.all(), to.all());
+    // An image that flowgate did not build says nothing of what is installed in it.
+    if from.is_empty() || to.is_empty() {
+        return None;
+    }
+    let changes = changes(&from, &to);
     if changes.is_empty() {
         return None;
     }

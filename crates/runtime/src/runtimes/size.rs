@@ -92,25 +92,57 @@ fn named() -> impl Iterator<Item = (String, Size)> {
     single.chain(series)
 }
 
-impl FromStr for Size {
+/// What a person asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asked {
+    /// A size, or a part of one.
+    Size {
+        /// Processors.
+        cpus: Option<f64>,
+        /// Memory in bytes.
+        memory: Option<u64>,
+    },
+    /// A name that is not known: the hosted product has hundreds, and new ones. A full sentence.
+    Unknown(String),
+}
+
+impl FromStr for Asked {
     type Err = String;
 
     /// `cpus=4,memory=8GiB` (either alone, too), or the name of an Azure VM size.
     fn from_str(text: &str) -> Result<Self, String> {
         if !text.contains('=') {
-            return Self::of_vm(text);
+            return Ok(match Size::of_vm(text) {
+                Ok(Size { cpus, memory }) => Self::Size { cpus: Some(cpus), memory: Some(memory) },
+                Err(warning) => Self::Unknown(warning),
+            });
         }
-        let mut size = DEFAULT;
+        let (mut all_cpus, mut all_memory) = (None, None);
         for part in text.split(',') {
             match part.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
-                Some(("cpus", value)) => size.cpus = cpus(value)?,
-                Some(("memory", value)) => size.memory = memory(value)?,
+                Some(("cpus", value)) => all_cpus = Some(cpus(value)?),
+                Some(("memory", value)) => all_memory = Some(memory(value)?),
                 _ => {
                     return Err(format!("`{}` is not part of a size: write `cpus=4,memory=8GiB`", part.escape_debug()));
                 }
             }
         }
-        Ok(size)
+        Ok(Self::Size { cpus: all_cpus, memory: all_memory })
+    }
+}
+
+impl Asked {
+    /// The size, the rest of which is that of `base`; or what is to be said where its name is not known.
+    ///
+    /// # Errors
+    /// A full sentence.
+    pub fn size(&self, base: Size) -> Result<Size, &str> {
+        match self {
+            Self::Size { cpus, memory } => {
+                Ok(Size { cpus: cpus.unwrap_or(base.cpus), memory: memory.unwrap_or(base.memory) })
+            }
+            Self::Unknown(warning) => Err(warning),
+        }
     }
 }
 
@@ -121,9 +153,9 @@ impl Size {
         }
         let names: Vec<String> = named().map(|(name, _)| name).collect();
         let near = suggest::nearest(name, names.iter().map(String::as_str));
-        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let near = near.map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
         Err(format!(
-            "`{}` is no size that flowgate knows{near} `cpus=4,memory=8GiB` says it plainly",
+            "The size `{}` is unknown, and ignored.{near} `cpus=4,memory=8GiB` says it plainly.",
             name.escape_debug()
         ))
     }
@@ -175,7 +207,7 @@ mod tests {
 
     #[test]
     fn sizes_are_numbers_or_names_of_azure() {
-        let read = |text: &str| text.parse::<Size>().map(|size| size.to_string());
+        let read = |text: &str| text.parse::<Asked>().map(|asked| asked.size(DEFAULT).unwrap().to_string());
         for (text, size) in [
             ("cpus=4,memory=8GiB", "4 cpus, 8 GiB"),
             ("memory=512m", "2 cpus, 512 MiB"),
@@ -193,8 +225,6 @@ mod tests {
     #[test]
     fn nonsense_is_told() {
         for (text, message) in [
-            ("Standard_DS3_v3", "did you mean `Standard_D"),
-            ("huge", "`huge` is no size that flowgate knows"),
             ("cpus=many", "`many` is no number of cpus"),
             ("cpus=NaN", "from 0.1 to 1024"),
             ("cpus=0", "from 0.1 to 1024"),
@@ -205,10 +235,17 @@ mod tests {
             ("memory=9999999999999g", "at least"),
             ("disk=8GiB", "is not part of a size"),
             ("cpus=1,,", "is not part of a size"),
-            ("", "is no size"),
         ] {
-            let error = text.parse::<Size>().unwrap_err();
+            let error = text.parse::<Asked>().unwrap_err();
             assert!(error.contains(message), "{text}: {error}");
+        }
+        for (text, message) in [
+            ("Standard_DS3_v3", "Did you mean `Standard_D"),
+            ("huge", "The size `huge` is unknown, and ignored. `cpus"),
+            ("", "The size `` is unknown"),
+        ] {
+            let Ok(Asked::Unknown(warning)) = text.parse() else { panic!("{text}") };
+            assert!(warning.contains(message), "{text}: {warning}");
         }
     }
 }

@@ -533,7 +533,7 @@ class Broker:
         self.let_in()
         for client in list(self.clients):
             self.write(client)
-        if self.idle is not None and not self.jobs and time.monotonic() - self.used >= self.idle:
+        if self.hello and self.idle is not None and not self.jobs and time.monotonic() - self.used >= self.idle:
             self.stop(0)
 
     def patience(self):
@@ -542,7 +542,7 @@ class Broker:
             return 10
         if any(client.has_more for client in self.clients) or (self.in_line and self.places.are_free()):
             return 0
-        if self.idle is None or self.jobs:
+        if self.idle is None or self.jobs or not self.hello:
             return None
         return max(0, min(self.used + self.idle - time.monotonic(), 3600)) * 1000 + 1
 

@@ -113,10 +113,10 @@ impl Docker {
             return Err(RuntimeError::new(Stage::Usage, "the process backend has no warm runtimes"));
         };
         let name = wanted.name.as_deref().unwrap_or_else(|| automatic_name(key));
-        let mut notes = Vec::new();
+        let (mut notes, mut wanted) = (Vec::new(), wanted.clone());
         for _ in 0..ATTEMPTS {
             progress.step("starting the runtime");
-            if let Some((mut leftover, container)) = self.create_runtime(image, name, wanted).await? {
+            if let Some((mut leftover, container)) = self.create_runtime(image, name, &wanted).await? {
                 let state = self.launch_runtime(&container, image_name, start_timeout).await?;
                 leftover.is_seen_to();
                 let looked = self.look(&container).await?.and_then(|seen| seen.runtime);
@@ -130,7 +130,7 @@ impl Docker {
                 return Err(taken(&runtime));
             }
             match runtime.state {
-                State::Running => match self.join(&runtime, wanted, start_timeout, &mut notes).await? {
+                State::Running => match self.join(&runtime, &wanted, start_timeout, &mut notes).await? {
                     Some(runtime) => return Ok(Started { runtime, was_running: true, notes }),
                     None => continue,
                 },
@@ -140,6 +140,9 @@ impl Docker {
                 State::NotAvailable | State::Failed => {
                     let why = runtime.reason.as_deref().unwrap_or("it had ended");
                     notes.push(format!("The runtime was started again: {why}."));
+                    // As it was, but for what is asked for now.
+                    wanted.size = wanted.size.or(Some(runtime.size));
+                    wanted.idle = wanted.idle.or(Some(runtime.started_with));
                     self.remove(&seen.container).await?;
                 }
             }
@@ -274,8 +277,7 @@ impl Docker {
             return Ok(());
         }
         let has = Size { cpus, memory };
-        let message =
-            format!("the machine of the Docker engine at {} has {has}, and {size} is asked for", self.endpoint);
+        let message = format!("{size} is more than the machine of the Docker engine at {} has: {has}", self.endpoint);
         Err(RuntimeError::new(Stage::Infrastructure, message)
             .with_hint("ask for less, as `--size cpus=1,memory=2GiB`, or use a larger machine"))
     }

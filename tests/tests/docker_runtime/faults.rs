@@ -1,0 +1,276 @@
+//! What goes wrong around runtimes: their state converges, nothing is left, and the message says what to do.
+
+use std::time::Duration;
+
+use flowgate_tests::engine::wait_for;
+use flowgate_tests::{Finished, flows};
+
+use super::place::{PREFIX, Place};
+
+fn running(name: &str) -> Vec<(String, String)> {
+    vec![(name.to_owned(), "Running".to_owned())]
+}
+
+#[test]
+fn what_is_killed_or_done_twice_leaves_nothing_behind() {
+    let Some(place) = Place::new("runtime-faults") else { return };
+    two_starts_are_one_runtime(&place);
+    a_killed_start_leaves_nothing(&place);
+    a_run_that_is_killed_ends_its_jobs_alone(&place);
+    what_runs_is_not_lost_without_asking(&place);
+    an_idle_one_leaves(&place);
+    a_named_one_survives_the_engine(place);
+}
+
+fn two_starts_are_one_runtime(place: &Place) {
+    let starts: Vec<_> = (0..4).map(|_| place.start(&["runtime", "start", "flow", "--name", "one"])).collect();
+    for start in starts {
+        let done = Finished::of(start.wait_with_output().expect("flowgate ends"));
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert!(done.stdout.contains("state     Running"), "{done:?}");
+    }
+    assert_eq!(place.containers(), [format!("{PREFIX}one")]);
+    assert_eq!(place.states(), running("one"));
+    place.ok(&["runtime", "stop", "one"]);
+    place.is_empty();
+}
+
+fn a_killed_start_leaves_nothing(place: &Place) {
+    // Before the container, at its creation, while the engine is imported, and at the end: wherever these moments fall.
+    for moment in [30, 150, 600] {
+        let mut start = place.start(&["runtime", "start", "flow", "--name", "killed"]);
+        std::thread::sleep(Duration::from_millis(moment));
+        start.kill().expect("it runs");
+        start.wait().expect("it ends");
+        let again = place.runtime(&["start", "flow", "--name", "killed"]);
+        assert_eq!(again["state"], "Running");
+        assert_eq!(place.containers(), [format!("{PREFIX}killed")], "killed after {moment} ms");
+        place.ok(&["runtime", "stop", "killed"]);
+        place.is_empty();
+    }
+}
+
+fn a_run_that_is_killed_ends_its_jobs_alone(place: &Place) {
+    flows::python(&place.folder, "slow", "", "import time\nopen('/tmp/began', 'w').close()\ntime.sleep(600)");
+    place.ok(&["runtime", "start", "flow", "--name", "shared"]);
+    let exec = |script: &str| place.engine.docker(&["exec", &format!("{PREFIX}shared"), "sh", "-c", script]);
+    for signal in ["KILL", "STOP"] {
+        let mut slow = place.start(&["run", "--backend", "docker", "slow"]);
+        wait_for("the slow flow", || exec("test -e /tmp/began && echo yes || true").contains("yes").then_some(()));
+        let kill = ["-s", signal, &slow.id().to_string()];
+        assert!(std::process::Command::new("kill").args(kill).status().is_ok_and(|status| status.success()));
+        let other = place.ok(&["run", "--backend", "docker", "flow"]);
+        assert!(other.stderr.contains("The warm runtime `shared` is used."), "{other:?}");
+        assert!(other.stdout.contains("out: hello!"), "{other:?}");
+        slow.kill().expect("it is there");
+        slow.wait().expect("it ends");
+        wait_for("the end of its jobs", || {
+            let usage = place.runtime(&["show", "shared"])["usage"].take();
+            (usage["jobs"] == 0 && usage["clients"] == 0).then_some(())
+        });
+        assert_eq!(exec("ls /work/*/ /tmp | grep -c -e job -e began || true").trim(), "0");
+    }
+    place.ok(&["runtime", "stop", "shared"]);
+}
+
+fn what_runs_is_not_lost_without_asking(place: &Place) {
+    place.ok(&["runtime", "start", "flow", "--name", "busy"]);
+    let mut slow = place.start(&["run", "--backend", "docker", "slow"]);
+    wait_for("the slow flow", || (place.runtime(&["show", "busy"])["usage"]["lines"] == 1).then_some(()));
+    for verb in [&["runtime", "stop", "busy"][..], &["runtime", "reset", "busy"]] {
+        place.fails(
+            verb,
+            2,
+            &["busy: 1 process of a flow is running for 1 client", "there is no terminal to ask on", "`--yes`"],
+        );
+    }
+    place.fails(&["runtime", "edit", "busy"], 2, &["nothing is to be changed", "--idle or --size"]);
+    // What loses nothing asks nothing.
+    assert_eq!(place.runtime(&["edit", "busy", "--idle", "2h"])["idle_seconds"], 7200);
+    place.ok(&["runtime", "stop", "busy", "--yes"]);
+    let slow_ended = slow.wait().expect("it ends");
+    assert_eq!(slow_ended.code(), Some(5));
+    place.is_empty();
+}
+
+fn an_idle_one_leaves(place: &Place) {
+    let runtime = place.runtime(&["start", "flow", "--idle", "1s"]);
+    assert_eq!((&runtime["type"], &runtime["idle_seconds"]), (&"automatic".into(), &1.into()));
+    place.is_empty();
+    assert_eq!(place.states(), []);
+    // And `run --keep` starts one that stays.
+    let kept = place.ok(&["run", "--backend", "docker", "--keep", "flow"]);
+    assert!(kept.stdout.contains("out: hello!"), "{kept:?}");
+    let name = place.states().pop().expect("a runtime").0;
+    let again = place.ok(&["run", "--backend", "docker", "flow"]);
+    assert!(again.stderr.contains(&format!("The warm runtime `{name}` is used.")), "{again:?}");
+    place.fails(&["runtime", "start", "flow", "--idle", "5m"], 2, &["runs already", "flowgate runtime edit"]);
+    // Its name's start, as Docker takes the start of an id.
+    place.ok(&["runtime", "stop", &name[..6]]);
+    place.is_empty();
+}
+
+fn a_named_one_survives_the_engine(mut place: Place) {
+    place.ok(&["runtime", "start", "flow", "--name", "team", "--idle", "1h", "--size", "cpus=1,memory=1GiB"]);
+    flows::python(&place.folder, "other", "", "return text");
+    place.folder.write("other/requirements.txt", "six==1.16.0\n");
+    place.ok(&["runtime", "start", "other"]);
+    assert_eq!(place.states().len(), 2);
+    place.engine.restart();
+    // The automatic one is gone with the engine; the other one is started by its next use.
+    assert_eq!(place.states(), [("team".to_owned(), "Not available".to_owned())]);
+    place.fails(
+        &["runtime", "edit", "team", "--idle", "2h"],
+        2,
+        &["`team` is Not available", "flowgate runtime start"],
+    );
+    let started = place.ok(&["runtime", "start", "flow", "--name", "team"]);
+    assert!(started.stderr.contains("The runtime was started again"), "{started:?}");
+    let again = place.runtime(&["show", "team"]);
+    assert_eq!((&again["state"], &again["idle_seconds"]), (&"Running".into(), &3600.into()));
+    assert_eq!((&again["cpus"], &again["memory"]), (&1.0.into(), &(1u64 << 30).into()));
+    // What is killed in there has failed or ended, and `prune` says so before it removes it.
+    place.engine.docker(&["kill", "flowgate-rt-team"]);
+    place.fails(&["runtime", "prune"], 2, &["would remove team", "nothing was removed"]);
+    assert_eq!(place.ok(&["runtime", "prune", "--yes"]).stdout, "removed team\n");
+    place.is_empty();
+}
+
+#[test]
+fn bad_input_is_told_and_loses_nothing() {
+    let Some(place) = Place::new("runtime-bad") else { return };
+    let base = flowgate_tests::engine::base_image();
+    place.fails(&["runtime", "show", "flow"], 2, &["flow: the flow has no runtime", "flowgate runtime start flow"]);
+    place.fails(&["runtime", "stop", "nothing"], 2, &["there is no runtime `nothing`", "flowgate runtime list"]);
+    for name in ["", "-x", "a b", "../x", "0123456789abcdef"] {
+        place.fails(&["runtime", "start", "flow", &format!("--name={name}")], 2, &["a "]);
+    }
+    for (size, message) in
+        [("cpus=many", "no number of cpus"), ("memory=1m", "at least 512 MiB"), ("disk=1g", "not part of a size")]
+    {
+        place.fails(&["runtime", "start", "flow", "--size", size], 2, &[message]);
+    }
+    place.fails(&["runtime", "start", "flow", "--idle", "soon"], 2, &["`90s`, `10m`, `1h`"]);
+    place.fails(
+        &["runtime", "start", "flow", "--size", "memory=900000GiB"],
+        8,
+        &["2 cpus, 900000 GiB is more than the machine of the Docker engine at "],
+    );
+    assert!(place.containers().is_empty());
+
+    // A container of somebody else's, and one whose labels were written by hand.
+    place.engine.docker(&["create", "--name", "flowgate-rt-mine", &base, "true"]);
+    place.fails(
+        &["runtime", "start", "flow", "--name", "mine"],
+        2,
+        &["is none of flowgate's", "docker rm --force flowgate-rt-mine"],
+    );
+    let key = place.ok(&["environment", "plan", "flow", "--format", "json"]).stdout;
+    let key: serde_json::Value = serde_json::from_str(&key).expect("JSON");
+    let label = |name: &str, value: &str| format!("flowgate.runtime.{name}={value}");
+    let labels =
+        [label("name", "other"), label("type", "named"), label("key", key["key"].as_str().unwrap_or_default())];
+    let mut create = vec!["create", "--name", "flowgate-rt-forged"];
+    for label in &labels {
+        create.extend(["--label", label]);
+    }
+    create.extend([base.as_str(), "sleep", "600"]);
+    place.engine.docker(&create);
+    place.engine.docker(&["start", "flowgate-rt-forged"]);
+    assert_eq!(place.states(), []);
+    let ran = place.ok(&["run", "--backend", "docker", "flow"]);
+    assert!(!ran.stderr.contains("warm runtime"), "{ran:?}");
+    place.engine.docker(&["rm", "--force", "flowgate-rt-mine", "flowgate-rt-forged"]);
+
+    // One that does not answer: the broker is frozen.
+    place.ok(&["runtime", "start", "flow", "--name", "frozen"]);
+    place.engine.docker(&["pause", "flowgate-rt-frozen"]);
+    assert_eq!(place.states(), [("frozen".to_owned(), "Not available".to_owned())]);
+    assert_eq!(place.runtime(&["show", "frozen"])["reason"], "its container is paused");
+    let ran = place.ok(&["run", "--backend", "docker", "flow"]);
+    assert!(!ran.stderr.contains("is used"), "{ran:?}");
+    place.engine.docker(&["unpause", "flowgate-rt-frozen"]);
+
+    // Two runtimes whose names begin alike.
+    place.ok(&["runtime", "start", "flow", "--name", "frozen-2"]);
+    place.fails(&["runtime", "show", "froz"], 2, &["may be any of 2 runtimes", "frozen, frozen-2"]);
+    place.fails(&["runtime", "show", "frozzen"], 2, &["did you mean `frozen`?"]);
+    place.fails(&["runtime", "show", "flow"], 2, &["may be any of 2 runtimes"]);
+    flows::python(&place.folder, "third", "", "return text");
+    place.folder.write("third/requirements.txt", "six==1.16.0\n");
+    place.fails(
+        &["runtime", "start", "third", "--name", "frozen"],
+        2,
+        &["is that of a runtime of another environment"],
+    );
+
+    // A flow whose environment cannot be built changes nothing.
+    place.folder.write("third/requirements.txt", "no-such-package-at-all==1\n");
+    place.fails(&["runtime", "start", "third"], 4, &["no-such-package-at-all"]);
+    place.ok(&["runtime", "stop", "frozen", "frozen-2"]);
+    place.is_empty();
+}
+
+#[test]
+fn a_job_reaches_nothing_of_the_runtime_or_of_another_job() {
+    let Some(place) = Place::new("runtime-inside") else { return };
+    place.ok(&["runtime", "start", "flow", "--name", "inside"]);
+    let out = |name: &str| {
+        let done = place.ok(&["run", "--backend", "docker", name]);
+        assert!(done.stderr.contains("The warm runtime `inside` is used."), "{done:?}");
+        done.stdout
+    };
+    // Another job that waits, with a file, an input and shared memory.
+    let victim = "import ctypes, time\nopen('own.txt', 'w').write('s3cr3t')\nctypes.CDLL(None).shmget(7, 4096, 0o1600)\ntime.sleep(600)";
+    flows::python(&place.folder, "victim", "", victim);
+    let mut waiting = place.start(&["run", "--backend", "docker", "victim"]);
+    wait_for("the victim", || (place.runtime(&["show", "inside"])["usage"]["lines"] == 1).then_some(()));
+    let hostile = "\
+import ctypes, glob, os, signal, socket
+got = []
+def attempt(what, action):
+    try:
+        action()
+        got.append(what)
+    except (OSError, ValueError):
+        pass
+attempt('broker', lambda: socket.socket(socket.AF_UNIX).connect('/work/.flowgate/attach'))
+attempt('archives', lambda: os.listdir('/work/.flowgate/archives'))
+attempt('network', lambda: socket.create_connection(('1.1.1.1', 53), 1))
+attempt('root', lambda: open('/x', 'w'))
+attempt('uid', lambda: os.setuid(0))
+for pid in [pid for pid in os.listdir('/proc') if pid.isdigit() and int(pid) != os.getpid()]:
+    attempt(f'kill {pid}', lambda: os.kill(int(pid), signal.SIGKILL))
+    attempt(f'memory {pid}', lambda: open(f'/proc/{pid}/mem', 'rb').read(1))
+    attempt(f'environment {pid}', lambda: open(f'/proc/{pid}/environ', 'rb').read())
+    for fd in range(0, 520):
+        attempt(f'descriptor {pid} {fd}', lambda: os.open(f'/proc/{pid}/fd/{fd}', os.O_RDONLY | os.O_NONBLOCK))
+for path in glob.glob('/work/*/*/*') + glob.glob('/work/*/job-*'):
+    if not path.startswith(os.path.dirname(os.getcwd())):
+        attempt(path, lambda: os.listdir(path) if os.path.isdir(path) else open(path).read())
+if ctypes.CDLL(None).shmget(7, 4096, 0o600) >= 0:
+    got.append('shared memory')
+return repr(got)";
+    flows::python(&place.folder, "hostile", "", hostile);
+    assert!(out("hostile").contains("out: []"), "{}", out("hostile"));
+    // A full disk is one job's, and a bomb of processes is bounded and buried.
+    let full = "\
+try:
+    with open('big', 'wb') as file:
+        while True:
+            file.write(bytes(1 << 20))
+except OSError as error:
+    return error.strerror";
+    flows::python(&place.folder, "full", "", full);
+    assert!(out("full").contains("out: No space left on device"));
+    let bomb = "import os\ntry:\n    while True:\n        if os.fork() == 0:\n            while True:\n                pass\nexcept OSError:\n    return 'bounded'";
+    flows::python(&place.folder, "bomb", "", bomb);
+    assert!(out("bomb").contains("out: bounded"));
+    assert!(out("flow").contains("out: hello!"));
+    let usage = place.runtime(&["show", "inside"])["usage"].take();
+    assert_eq!((&usage["jobs"], &usage["clients"]), (&1.into(), &1.into()), "the victim alone");
+    waiting.kill().expect("it runs");
+    waiting.wait().expect("it ends");
+    place.ok(&["runtime", "stop", "inside", "--yes"]);
+    place.is_empty();
+}

@@ -1,0 +1,6 @@
+//! `flowgate runtime`: runtimes that stay, on an engine of the test's own.
+#![cfg(unix)]
+
+mod faults;
+mod page;
+mod place;
