@@ -27,7 +27,7 @@ def listening(isolation="process", lease="none", places=0, **more):
     worker = Worker(isolation, environment=environment)
     for place in range(places):
         (worker.work / str(place)).mkdir()
-        (worker.work / str(place)).chmod(0o1777)
+        (worker.work / str(place)).chmod(0o700)
     worker.process.stdin.close()
     return worker
 
@@ -218,6 +218,34 @@ class Jobs(unittest.TestCase):
         greedy.stop(), modest.stop()
 
     @unittest.skipUnless(ROOT, "needs root")
+    def test_a_place_is_closed_to_all_others(self):
+        environment = {"FLOWGATE_FIRST_UID": first_uid(), "FLOWGATE_PLACES": "2"}
+        worker = Worker("uid", environment=environment)
+        for place in range(2):
+            (worker.work / str(place)).mkdir(mode=0o700)
+            os.chown(worker.work / str(place), int(first_uid()) + 2 * place, -1)
+        worker.hello()
+        held, _ = worker.load(tool_flow("return x"))
+        body = """
+import os
+own = os.getcwd().rsplit('/job-')[0]
+other = own[:-1] + ('1' if own.endswith('0') else '0')
+open(own + '/left', 'w').close()
+found = []
+for attempt in (lambda: os.listdir(other), lambda: open(other + '/left', 'w'), lambda: os.mkdir(other + '/left')):
+    try:
+        found.append(attempt())
+    except PermissionError:
+        pass
+return repr(found)
+"""
+        for _ in range(2):
+            self.assertEqual(worker.one(tool_flow(body))["output"], {"out": "[]"})
+        self.assertEqual(list(worker.work.rglob("left")), [])
+        worker.close(held)
+        worker.stop()
+
+    @unittest.skipUnless(ROOT, "needs root")
     def test_identities_are_used_again_when_nothing_is_left_of_them(self):
         worker = Worker("uid", environment={"FLOWGATE_FIRST_UID": "65526"})
         worker.hello()
@@ -225,7 +253,7 @@ class Jobs(unittest.TestCase):
         seen = [worker.one(flow)["output"]["out"] for _ in range(5)]
         self.assertEqual(seen, ["65526", "65528", "65526", "65528", "65526"])
         held = [worker.load(flow)[0] for _ in range(2)]
-        refused = worker.receive(worker.open(flow), ENDED)
+        refused = worker.receive(worker.ask(tar_of(flow)), ENDED)
         self.assertEqual(refused["reason"], "refused")
         self.assertIn("every identity for jobs is in use", refused["detail"])
         for channel in held:

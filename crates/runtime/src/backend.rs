@@ -133,6 +133,8 @@ pub struct Runtime {
     pub session: Session,
     /// What the user should know about it: a full sentence.
     pub notice: Option<String>,
+    /// Its processors, where they are not those of the limits that it was asked for with.
+    pub cpus: Option<f64>,
     /// Removes the runtime at once.
     pub stop: Box<dyn Stop>,
 }

@@ -101,10 +101,10 @@ pub struct RunOptions {
 
 impl RunOptions {
     /// How many lines run in one runtime at the same time.
-    fn slots(&self, backend: BackendKind) -> usize {
+    fn slots(&self, backend: BackendKind, cpus: Option<f64>) -> usize {
         self.concurrency.map_or_else(
             || match backend {
-                BackendKind::Docker => (self.limits.cpus.ceil() as usize).max(1),
+                BackendKind::Docker => (cpus.unwrap_or(self.limits.cpus).ceil() as usize).max(1),
                 BackendKind::Process => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             },
             NonZeroUsize::get,
@@ -222,11 +222,11 @@ impl Run<'_> {
                     return done;
                 }
             };
-            let Runtime { session, notice, stop } = runtime;
+            let Runtime { session, notice, cpus, stop } = runtime;
             if let Some(message) = notice {
                 (self.events)(RunEvent::Notice { flow: first, message });
             }
-            let room = Room::new(&session, self.options.slots(self.backend.kind()));
+            let room = Room::new(&session, self.options.slots(self.backend.kind(), cpus));
             let queue = Mutex::new(flows);
             let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let lanes = (0..FLOWS_AT_ONCE).map(|_| async {

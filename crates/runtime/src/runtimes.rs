@@ -14,7 +14,7 @@
 //! | Running | its idle time has passed, or `stop` | Stopping, and then (none) |
 //! | Running | the broker fails | Failed where it is named, else (none) |
 //! | Running | the engine ends | Not available where it is named, else (none) |
-//! | Not available, Failed | the next use | a new container, as the old one was |
+//! | Not available or Failed, its container having ended | the next use | a new container, as the old one was |
 
 use std::fmt;
 use std::path::PathBuf;
@@ -164,6 +164,8 @@ pub struct WarmRuntime {
     pub state: State,
     /// Why, where it is not running: a lower-case fragment.
     pub reason: Option<String>,
+    /// Whether its container has ended, so that its next use starts it again.
+    pub is_over: bool,
     /// The content address of its environment.
     pub key: String,
     /// The folder of the flow that it was started for.

@@ -265,6 +265,12 @@ impl Session {
         self.command(Kind::Status, json!({})).await
     }
 
+    /// The same, and says that it is about to be used: its idle time begins anew.
+    #[cfg(feature = "docker")]
+    pub(crate) async fn begin_use(&self) -> Result<WorkerState, RuntimeError> {
+        self.command(Kind::Status, json!({ "use": true })).await
+    }
+
     /// Changes after how long without a job the worker ends.
     ///
     /// # Errors
@@ -391,9 +397,9 @@ async fn lost(shared: &Shared, error: WireError) -> RuntimeError {
         WireError::Malformed(what) => shared.error(format!("worker sent {what}")),
         WireError::End | WireError::Broken(_) => {
             let _ = timeout(LAST_WORDS, shared.log.finished()).await;
-            shared
-                .error("the worker ended unexpectedly")
-                .with_hint("its log may say why; otherwise it was killed, by the flow's code or because memory ran out")
+            shared.error("the worker ended unexpectedly").with_hint(
+                "its log may say why; otherwise it was stopped, or killed: by the flow's code, or as memory ran out",
+            )
         }
     }
 }
@@ -483,17 +489,25 @@ impl Drop for Channel {
 
 impl Channel {
     /// Waits until the runtime has a place for the job, and sends the archive where it lacks it. `limit` is how long the
-    /// worker may take to answer; while it says that others have all places, there is none.
+    /// worker may take to answer; while it says that others have all places, which `waits` is told, there is none.
     ///
     /// # Errors
     /// See [`ChannelError`]; a worker that does not answer has gone.
-    pub async fn opened(&mut self, archive: &Archive, limit: Duration) -> Result<(), ChannelError> {
+    pub async fn opened(
+        &mut self,
+        archive: &Archive,
+        limit: Duration,
+        waits: impl FnOnce(),
+    ) -> Result<(), ChannelError> {
         let answer = match timeout(limit, self.next()).await {
-            Ok(Ok(None)) => loop {
-                if let Some(payload) = self.next().await? {
-                    break payload;
+            Ok(Ok(None)) => {
+                waits();
+                loop {
+                    if let Some(payload) = self.next().await? {
+                        break payload;
+                    }
                 }
-            },
+            }
             Ok(answer) => answer?.unwrap_or_default(),
             Err(_) => {
                 let message = format!("the worker did not answer within {} s", limit.as_secs());

@@ -220,17 +220,14 @@ async fn reset(places: &Places, arguments: &ResetArguments, cancel: &Cancel) -> 
 async fn edit(places: &Places, arguments: &EditArguments) -> Result<u8, Failure> {
     let settings = &arguments.settings;
     if settings.idle.is_none() && settings.size.is_none() {
-        return Err(Failure {
-            hint: Some("say --idle or --size".to_owned()),
-            ..Failure::usage("nothing is to be changed")
-        });
+        return Err(Failure { hint: Some("give --idle or --size".to_owned()), ..Failure::usage("nothing to change") });
     }
     let docker = engine(places).await?;
     let runtime = only(resolve(places, &docker, &arguments.target.target).await?, &arguments.target.target)?;
     if runtime.state != State::Running {
-        let message = format!("the runtime `{}` is {}, and is not changed", runtime.name, runtime.state);
+        let message = format!("the runtime `{}` cannot be changed: its state is `{}`", runtime.name, runtime.state);
         return Err(Failure {
-            hint: Some("start it again, or remove it, with `flowgate runtime start` or `stop`".to_owned()),
+            hint: Some("start it again with `flowgate runtime start`".to_owned()),
             ..Failure::usage(message)
         });
     }
@@ -272,7 +269,10 @@ async fn logs(places: &Places, target: &OsString) -> Result<u8, Failure> {
     let runtime = only(resolve(places, &docker, target).await?, target)?;
     let log = docker.runtime_log(&runtime).await.map_err(Failure::of)?;
     if log.is_empty() {
-        say::note(&format!("The runtime `{}` wrote nothing: what flows write is in their runs.", runtime.name));
+        say::note(&format!(
+            "The runtime `{}` wrote nothing: what flows write is in the output of each run.",
+            runtime.name
+        ));
         return Ok(0);
     }
     say::print(&escape::terminal(&log), Text::People)?;
@@ -282,20 +282,16 @@ async fn logs(places: &Places, target: &OsString) -> Result<u8, Failure> {
 async fn prune(places: &Places, yes: bool, cancel: &Cancel) -> Result<u8, Failure> {
     let docker = engine(places).await?;
     let runtimes = docker.runtimes().await.map_err(Failure::of)?;
-    let ended: Vec<WarmRuntime> = runtimes
-        .into_iter()
-        .filter(|runtime| matches!(runtime.state, State::Failed | State::NotAvailable) && runtime.usage.is_none())
-        .filter(|runtime| runtime.reason.as_deref() != Some("it is starting"))
-        .collect();
+    let ended: Vec<WarmRuntime> = runtimes.into_iter().filter(|runtime| runtime.is_over).collect();
     if ended.is_empty() {
         say::print("0 runtimes removed\n", Text::People)?;
         return Ok(0);
     }
-    for runtime in &ended {
-        let reason = runtime.reason.as_deref().unwrap_or_default();
-        say::line(&format!("would remove {} ({}: {reason})", runtime.name, runtime.state));
-    }
     if !yes {
+        for runtime in &ended {
+            let reason = runtime.reason.as_deref().unwrap_or_default();
+            say::line(&format!("would remove {} ({}: {reason})", runtime.name, runtime.state));
+        }
         ask(&format!("Remove {}?", plural(ended.len(), "runtime")), "nothing was removed", cancel).await?;
     }
     end_all(&docker, &ended, "removed").await
@@ -310,7 +306,7 @@ async fn confirm(runtimes: &[WarmRuntime], what: &str, yes: bool, cancel: &Cance
     for line in &busy {
         say::line(line);
     }
-    ask(&format!("Really {what}?"), "flows are running", cancel).await
+    ask(&format!("Really {what}?"), "nothing was done, as flows are running", cancel).await
 }
 
 /// What would be lost with a runtime.

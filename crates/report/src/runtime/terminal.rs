@@ -132,6 +132,7 @@ mod tests {
                 kind: Kind::Automatic,
                 state: State::Running,
                 reason: None,
+                is_over: false,
                 key: "0123456789abcdef".repeat(4),
                 flow: "/r/flows/chat".into(),
                 image: "flowgate-env:trusted-0123456789abcdef".to_owned(),

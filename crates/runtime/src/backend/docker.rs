@@ -41,6 +41,7 @@ use tokio::time::timeout;
 use self::container::Lease;
 use self::leftover::Leftover;
 use self::owner::Owner;
+use self::runtimes::Warm;
 use super::{Backend, BackendKind, Image, Limits, Progress, Runtime, Stop};
 use crate::endpoint::Endpoint;
 use crate::environment::{Environments, contract};
@@ -232,7 +233,7 @@ impl Docker {
         let started = match self.converse(&container, name, limits).await {
             Ok((session, watch)) => {
                 let stop = Box::new(Removal { docker: self.clone(), container, _watch: watch });
-                Ok(Runtime { session, notice: None, stop })
+                Ok(Runtime { session, notice: None, cpus: None, stop })
             }
             Err(error) => {
                 // Why it did not start says more than why it could not be removed; the sweep comes back to that.
@@ -320,15 +321,25 @@ impl Backend for Docker {
         if self.warm_use == WarmUse::Never {
             return self.launch(name, id, limits).await;
         }
-        let notice = match self.warm(key).await? {
-            Ok(runtime) => return Ok(runtime),
-            Err(notice) => notice,
+        let wanted = |name| Wanted { name, idle: None, size: None, flow: flow.clone(), identity: None };
+        let (wanted, mut notice) = match self.warm(key).await? {
+            Warm::Running(runtime) => return Ok(runtime),
+            Warm::Ended(named) => (Some(wanted(Some(named.name))), None),
+            Warm::None(None) if self.warm_use == WarmUse::Start => (Some(wanted(None)), None),
+            Warm::None(notice) => (None, notice),
         };
-        if self.warm_use == WarmUse::Start && notice.is_none() {
-            let wanted = Wanted { name: None, idle: None, size: None, flow: flow.clone(), identity: None };
-            self.start_runtime(image, &wanted, limits.start_timeout, Progress(&|_| {})).await?;
-            if let Ok(runtime) = self.warm(key).await? {
-                return Ok(runtime);
+        if let Some(wanted) = wanted {
+            match self.start_runtime(image, &wanted, limits.start_timeout, Progress(&|_| {})).await {
+                Ok(_) => match self.warm(key).await? {
+                    Warm::Running(runtime) => return Ok(runtime),
+                    Warm::Ended(_) => {}
+                    Warm::None(why) => notice = why,
+                },
+                // What is in its way is no matter of the run's.
+                Err(error) if error.stage == Stage::Usage => {
+                    notice = Some(format!("No runtime stays after this run: {}.", error.message));
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(Runtime { notice, ..self.launch(name, id, limits).await? })

@@ -101,7 +101,7 @@ impl Backend for Process {
         match Session::start(stdout, stdin, log, limits.start_timeout).await {
             Ok(session) => {
                 let stop = Box::new(Started { child, folder, _held: held });
-                Ok(Runtime { session, notice: None, stop })
+                Ok(Runtime { session, notice: None, cpus: None, stop })
             }
             Err(error) => {
                 let _ = Box::new(Started { child, folder, _held: held }).stop().await;

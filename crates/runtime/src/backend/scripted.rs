@@ -130,7 +130,7 @@ impl Backend for Scripted {
         log.finish();
         let (reader, writer) = tokio::io::split(ours);
         let session = Session::start(reader, writer, log, limits.start_timeout).await?;
-        Ok(Runtime { session, notice: None, stop: Box::new(Scene { task, counts: self.counts() }) })
+        Ok(Runtime { session, notice: None, cpus: None, stop: Box::new(Scene { task, counts: self.counts() }) })
     }
 }
 

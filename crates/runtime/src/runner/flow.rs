@@ -289,7 +289,11 @@ impl Run<'_> {
                 Ok(channel) => channel,
                 Err(error) => return (None, Some(Err(error))),
             };
-            let loaded = match channel.opened(archive, limit).await {
+            let waits = || {
+                let message = "The runtime has no free place: others use all of them. Waiting for one.".to_owned();
+                (self.events)(RunEvent::Notice { flow: index, message });
+            };
+            let loaded = match channel.opened(archive, limit, waits).await {
                 Ok(()) => timeout(limit, channel.loaded()).await.ok(),
                 Err(error) => Some(Err(error)),
             };

@@ -147,6 +147,11 @@ impl Asked {
 }
 
 impl Size {
+    /// Whether both are shown alike: engines keep billionths of a processor, and people write tenths of a GiB.
+    pub fn is_about(self, other: Self) -> bool {
+        (self.cpus - other.cpus).abs() < 0.01 && self.memory >> 20 == other.memory >> 20
+    }
+
     fn of_vm(name: &str) -> Result<Self, String> {
         if let Some((_, size)) = named().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
             return Ok(size);
@@ -196,7 +201,7 @@ fn memory(text: &str) -> Result<u64, String> {
     let number: f64 = number.parse().map_err(|_| format!("`{}` is no amount of memory", text.escape_debug()))?;
     let bytes = number * f64::from(1u32 << shift);
     if !(LEAST_MEMORY as f64..=1e15).contains(&bytes) {
-        return Err(format!("a runtime has at least {} MiB of memory", LEAST_MEMORY >> 20));
+        return Err(format!("a runtime has from {} MiB to 900000 GiB of memory", LEAST_MEMORY >> 20));
     }
     Ok(bytes as u64)
 }
@@ -230,9 +235,9 @@ mod tests {
             ("cpus=0", "from 0.1 to 1024"),
             ("cpus=-1", "from 0.1 to 1024"),
             ("memory=8", "write it as `8GiB`"),
-            ("memory=1m", "at least 512 MiB"),
+            ("memory=1m", "from 512 MiB"),
             ("memory=..g", "no amount of memory"),
-            ("memory=9999999999999g", "at least"),
+            ("memory=9999999999999g", "from 512 MiB to 900000 GiB"),
             ("disk=8GiB", "is not part of a size"),
             ("cpus=1,,", "is not part of a size"),
         ] {

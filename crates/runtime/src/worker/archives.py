@@ -23,7 +23,7 @@ class Archives:
         return os.open(os.path.join(self.directory, digest), os.O_RDONLY)
 
     def make_room(self, size):
-        while self.sizes and sum(self.sizes.values()) + size > MAX_ARCHIVES:
+        while len(self.sizes) >= MAX_KEPT or (self.sizes and sum(self.sizes.values()) + size > MAX_ARCHIVES):
             self.forget_oldest()
 
     def forget_oldest(self):

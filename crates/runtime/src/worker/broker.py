@@ -28,7 +28,7 @@ import time
 
 from flowgate_archives import Archives, Upload
 from flowgate_client import Client, Gone
-from flowgate_places import Identities, Places, choose_root
+from flowgate_places import Places, choose_root
 from flowgate_sources import BOOTSTRAP, ZYGOTE
 from flowgate_wire import *
 
@@ -59,7 +59,7 @@ class Broker:
         self.lease, self.idle, self.listener = lease, None, None
         self.clients, self.connecting = [], []
         self.jobs, self.in_line = set(), collections.deque()
-        self.places = self.identities = self.archives = self.zygote = None
+        self.places = self.archives = self.zygote = None
         self.from_zygote, self.hello, self.own = bytearray(), None, None
         self.began = self.used = time.monotonic()
         self.lines = 0
@@ -70,8 +70,7 @@ class Broker:
         root = choose_root(isolation)
         self.own = os.path.join(root, ".flowgate" if listens else f"worker-{os.urandom(12).hex()}")
         os.mkdir(self.own, 0o700)
-        self.places = Places(root, int(os.environ.get("FLOWGATE_PLACES", 0)))
-        self.identities = Identities(isolation)
+        self.places = Places(root, int(os.environ.get("FLOWGATE_PLACES", 0)), isolation)
         self.archives = Archives(os.path.join(self.own, "archives"))
         if listens:
             self.listener = socket.socket(socket.AF_UNIX)
@@ -217,6 +216,8 @@ class Broker:
     def command(self, client, kind, payload):
         try:
             request = json.loads(payload or b"{}")
+            if request.get("use"):
+                self.used = time.monotonic()
             if kind == SET:
                 idle = request["idle"]
                 if self.lease == "stream" or not (idle is None or 0 < idle <= 366 * 86_400):
@@ -261,6 +262,9 @@ class Broker:
             job = min(self.in_line, key=lambda job: held[job.client])
             self.in_line.remove(job)
             job.place, job.opened = self.places.take(), True
+            if job.place is None:
+                self.refuse(job, "it cannot be started: every identity for jobs is in use")
+                continue
             try:
                 archive = self.archives.open(job.request["sha256"])
                 if archive is None:
@@ -294,14 +298,11 @@ class Broker:
 
     def begin(self, job, archive):
         """Has the zygote start the job."""
-        uid = self.identities.take()
-        directory = os.path.join(job.place, f"job-{os.urandom(12).hex()}")
-        job.spec = {"directory": directory, "uid": uid, "flow_file": job.request["flow_file"]}
+        directory = os.path.join(job.place.directory, f"job-{os.urandom(12).hex()}")
+        job.spec = {"directory": directory, "uid": job.place.uid, "flow_file": job.request["flow_file"]}
         job.spec["result_bytes"] = job.request["result_bytes"]
         theirs = [archive]
         try:
-            if uid is None:
-                raise OSError(0, "every identity for jobs is in use")
             requests, job.requests = os.pipe()
             theirs.append(requests)
             job.answers, answers = os.pipe()
@@ -314,7 +315,6 @@ class Broker:
                 os.set_blocking(fd, False)
             self.ask_zygote(job, [*theirs[1:], archive])
         except OSError as error:  # no descriptor is left: this job's trouble, nobody else's
-            self.identities.give_back(uid)
             self.refuse(job, f"it cannot be started: {error.strerror}")
         finally:
             for fd in theirs:
@@ -483,8 +483,8 @@ class Broker:
         if job.client:
             body.update(detail=job.detail or remark, output_dropped=job.dropped)
             job.client.send(ENDED, job.channel, body)
-        if not remark or reason == "refused":  # an identity that left something behind is not used again
-            self.identities.give_back(job.spec["uid"])
+        if remark and reason != "refused":  # what left something behind is not used again
+            job.place = None
         self.forget(job)
         return True
 

@@ -26,26 +26,42 @@ def choose_root(isolation):
 
 
 class Places:
-    """Directories for the jobs' directories: file systems of their own, so that one that is full is one job's.
+    """Where jobs live: a directory, and an identity that nothing else has.
 
-    With a count, `root/0` to `root/<count - 1>` are there, and are used by one job at a time. Without one, `root` serves
-    any number of jobs.
+    With a count, `root/0` to `root/<count - 1>` are file systems of their own, so that one that is full is one job's. Each
+    belongs to an identity, is closed to all others, and is used by one job at a time. Without a count, `root` serves any
+    number of jobs, and an identity is used again only after all others.
     """
 
     own_root = None  # made here, so removed here
 
-    def __init__(self, root, count):
-        self.root, self.count = root, count
-        self.free = collections.deque(os.path.join(root, str(number)) for number in range(count))
+    def __init__(self, root, count, isolation):
+        self.root, self.count, self.isolation = root, count, isolation
+        self.first = int(os.environ.get("FLOWGATE_FIRST_UID", FIRST_UID))
+        places = (Place(os.path.join(root, str(number)), self.uid(number)) for number in range(count))
+        self.free = collections.deque(places)
+        self.made = 0
+
+    def uid(self, number):
+        """An identity has the one above it for its burial. Under `process` jobs have none of their own: 0."""
+        return self.first + 2 * number if self.isolation == "uid" else 0
 
     def are_free(self):
-        return not self.count or bool(self.free)
+        return bool(self.free) or not self.count
 
     def take(self):
-        return self.free.popleft() if self.count else self.root
+        """None where every identity is in use."""
+        if self.count:
+            return self.free.popleft()
+        if self.isolation != "uid":
+            return Place(self.root, 0)
+        if self.uid(self.made) < LAST_UID:
+            self.made += 1
+            return Place(self.root, self.uid(self.made - 1))
+        return self.free.popleft() if self.free else None
 
     def give_back(self, place):
-        if self.count:
+        if self.count or place.uid:
             self.free.append(place)
 
     def remove_own(self):
@@ -56,23 +72,8 @@ class Places:
                 pass
 
 
-class Identities:
-    """User ids for jobs, each with one for its burial above it. Used ones come last, the oldest first."""
+class Place:
+    """A directory for a job's directory, and the job's identity."""
 
-    def __init__(self, isolation):
-        self.isolation = isolation
-        self.next = int(os.environ.get("FLOWGATE_FIRST_UID", FIRST_UID))
-        self.used = collections.deque()
-
-    def take(self):
-        """An identity that nothing has any more; 0 where jobs have none of their own, None where all are in use."""
-        if self.isolation != "uid":
-            return 0
-        if self.next < LAST_UID:
-            self.next += 2
-            return self.next - 2
-        return self.used.popleft() if self.used else None
-
-    def give_back(self, uid):
-        if uid:
-            self.used.append(uid)
+    def __init__(self, directory, uid):
+        self.directory, self.uid = directory, uid

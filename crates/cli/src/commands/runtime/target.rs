@@ -59,6 +59,9 @@ pub(super) fn only(target: Target, named: &OsStr) -> Result<WarmRuntime, Failure
 pub(super) async fn resolve(places: &Places, docker: &Docker, target: &OsStr) -> Result<Target, Failure> {
     let runtimes = docker.runtimes().await.map_err(Failure::of)?;
     let name = target.to_string_lossy().into_owned();
+    if name.is_empty() {
+        return Err(Failure::usage("a flow's folder or a runtime's name is empty"));
+    }
     if let Some(exact) = runtimes.iter().find(|runtime| runtime.name == name) {
         return Ok(Target { runtimes: vec![exact.clone()], is_flow: false, near: None });
     }

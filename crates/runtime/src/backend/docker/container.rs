@@ -1,6 +1,7 @@
 //! What a container may do: as little as the worker needs.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
 
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType};
 
@@ -24,6 +25,9 @@ pub(super) fn python(arguments: &[&str]) -> Vec<String> {
 const WORK: &str = "/work";
 /// How many jobs a container has places for, each a file system of its own: one that is full is one job's.
 const PLACES: usize = 16;
+/// The identities that containers take ranges of. A remapped user namespace ends at 65536.
+const FIRST_UID: usize = 20_000;
+const LAST_UID: usize = 65_000;
 /// Files in one place, as folders and links count, too.
 const INODES: usize = 100_000;
 
@@ -51,6 +55,7 @@ pub(super) fn body(
     labels: HashMap<String, String>,
     lease: Lease,
 ) -> ContainerCreateBody {
+    let first_uid = first_uid();
     let entrypoint = ["sh", "-c", FIND_PYTHON, "flowgate"];
     let strings = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
     ContainerCreateBody {
@@ -60,7 +65,7 @@ pub(super) fn body(
         user: Some("0:0".to_owned()),
         working_dir: Some("/".to_owned()),
         // All that the worker reads: a variable of the image must not decide how jobs are kept apart.
-        env: Some(environment(lease)),
+        env: Some(environment(lease, first_uid)),
         // The engine would run the image's own as root, beside the worker.
         healthcheck: Some(HealthConfig { test: strings(&["NONE"]), ..HealthConfig::default() }),
         labels: Some(labels),
@@ -71,13 +76,13 @@ pub(super) fn body(
         // The engine closes the worker's input when its client goes away.
         stdin_once: Some(true),
         tty: Some(false),
-        host_config: Some(host_config(volumes, limits, lease)),
+        host_config: Some(host_config(volumes, limits, lease, first_uid)),
         ..ContainerCreateBody::default()
     }
 }
 
 /// All that the worker reads: a variable of the image must not decide how jobs are kept apart.
-fn environment(lease: Lease) -> Vec<String> {
+fn environment(lease: Lease, first_uid: usize) -> Vec<String> {
     let lease = match lease {
         Lease::Stream => "stream".to_owned(),
         Lease::Stays { idle: Idle(None), .. } => "none".to_owned(),
@@ -88,26 +93,37 @@ fn environment(lease: Lease) -> Vec<String> {
         format!("FLOWGATE_WORK={WORK}"),
         format!("FLOWGATE_PLACES={PLACES}"),
         "FLOWGATE_ISOLATION=uid".to_owned(),
-        "FLOWGATE_FIRST_UID=20000".to_owned(),
+        format!("FLOWGATE_FIRST_UID={first_uid}"),
         format!("FLOWGATE_LEASE={lease}"),
     ]
     .into()
 }
 
 /// What can be written to. Memory that files in them take counts towards the limit of the container.
-fn tmpfs(memory: u64) -> HashMap<String, String> {
+fn tmpfs(memory: u64, first_uid: usize) -> HashMap<String, String> {
     let mount = |path: String, mode: &str, size: u64| {
         (path, format!("rw,exec,nosuid,nodev,mode={mode},size={size},nr_inodes={INODES}"))
     };
     let shared = [mount("/tmp".to_owned(), "1777", memory / 16), mount(WORK.to_owned(), "0755", memory / 4)];
     // A flow's own files are the job's alone; what it writes to /tmp by name it shares with the others.
-    let places = (0..PLACES).map(|place| mount(format!("{WORK}/{place}"), "1777", memory / 8));
+    let places = (0..PLACES).map(|place| {
+        let (path, options) = mount(format!("{WORK}/{place}"), "0700", memory / 8);
+        (path, format!("{options},uid={}", first_uid + 2 * place))
+    });
     shared.into_iter().chain(places).collect()
 }
 
-fn host_config(volumes: &[String], limits: &Limits, lease: Lease) -> HostConfig {
+/// The first of the identities of a container's jobs. The kernel counts processes by user, not by container: ranges that
+/// overlap would share the limit.
+fn first_uid() -> usize {
+    let ranges = (LAST_UID - FIRST_UID) / (2 * PLACES);
+    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    FIRST_UID + 2 * PLACES * (random as usize % ranges)
+}
+
+fn host_config(volumes: &[String], limits: &Limits, lease: Lease, first_uid: usize) -> HostConfig {
     let memory = i64::try_from(limits.memory).unwrap_or(i64::MAX);
-    let tmpfs = tmpfs(limits.memory);
+    let tmpfs = tmpfs(limits.memory, first_uid);
     // A volume that an image declares would be a part of the host's disk, without a limit, that jobs can write to. What
     // the image has there stays readable.
     let read_only = |path: &String| Mount {
@@ -126,7 +142,11 @@ fn host_config(volumes: &[String], limits: &Limits, lease: Lease) -> HostConfig 
         tmpfs: Some(tmpfs),
         memory: Some(memory),
         memory_swap: Some(memory),
-        nano_cpus: Some(nano_cpus(limits.cpus)),
+        nano_cpus: Some(match lease {
+            Lease::Stream => nano_cpus(limits.cpus),
+            // The engine was asked what its machine has.
+            Lease::Stays { .. } => (limits.cpus * 1e9) as i64,
+        }),
         pids_limit: Some(limits.pids),
         auto_remove: Some(matches!(lease, Lease::Stream | Lease::Stays { ends_for_good: true, .. })),
         log_config: Some(log_config(lease)),

@@ -35,8 +35,8 @@ pub(super) use labels::{NAME_LABEL, is_left_behind};
 const PREFIX: &str = "flowgate-rt-";
 /// How long a runtime may take to say how it is, where that is only shown.
 const GLANCE: Duration = Duration::from_secs(3);
-/// How often a start is begun anew where others start, stop or replace the runtime at the same time.
-const ATTEMPTS: usize = 8;
+/// How long a run waits for a runtime that stays, before it takes one of its own.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long another one is waited for that has created a runtime and not started it yet.
 const BETWEEN: Duration = Duration::from_millis(200);
 
@@ -44,8 +44,18 @@ const BETWEEN: Duration = Duration::from_millis(200);
 struct Seen {
     container: String,
     runtime: Option<WarmRuntime>,
-    /// Whether the container was never started.
-    is_new: bool,
+    /// The engine's word for its state.
+    status: String,
+}
+
+/// What a run finds of the runtimes of its environment.
+pub(super) enum Warm {
+    /// One that runs.
+    Running(Runtime),
+    /// A named one that its next use starts again.
+    Ended(WarmRuntime),
+    /// None, with why one that is there is not used: a full sentence.
+    None(Option<String>),
 }
 
 impl Docker {
@@ -114,9 +124,10 @@ impl Docker {
         };
         let name = wanted.name.as_deref().unwrap_or_else(|| automatic_name(key));
         let (mut notes, mut wanted) = (Vec::new(), wanted.clone());
-        for _ in 0..ATTEMPTS {
-            progress.step("starting the runtime");
+        let deadline = Instant::now() + start_timeout;
+        while Instant::now() < deadline {
             if let Some((mut leftover, container)) = self.create_runtime(image, name, &wanted).await? {
+                progress.step("starting the runtime");
                 let state = self.launch_runtime(&container, image_name, start_timeout).await?;
                 leftover.is_seen_to();
                 let looked = self.look(&container).await?.and_then(|seen| seen.runtime);
@@ -130,25 +141,32 @@ impl Docker {
                 return Err(taken(&runtime));
             }
             match runtime.state {
-                State::Running => match self.join(&runtime, &wanted, start_timeout, &mut notes).await? {
-                    Some(runtime) => return Ok(Started { runtime, was_running: true, notes }),
-                    None => continue,
-                },
-                // Another one has created it and is about to start it.
-                State::NotAvailable if seen.is_new => tokio::time::sleep(BETWEEN).await,
+                State::Running => {
+                    progress.step("waiting until the runtime answers");
+                    if let Some(runtime) = self.join(&runtime, &wanted, start_timeout, &mut notes).await? {
+                        return Ok(Started { runtime, was_running: true, notes });
+                    }
+                }
                 State::Stopping => self.remove(&seen.container).await?,
-                State::NotAvailable | State::Failed => {
-                    let why = runtime.reason.as_deref().unwrap_or("it had ended");
+                State::NotAvailable | State::Failed if runtime.is_over => {
+                    let why = runtime.reason.as_deref().unwrap_or("its container had ended");
                     notes.push(format!("The runtime was started again: {why}."));
                     // As it was, but for what is asked for now.
                     wanted.size = wanted.size.or(Some(runtime.size));
                     wanted.idle = wanted.idle.or(Some(runtime.started_with));
                     self.remove(&seen.container).await?;
                 }
+                _ if seen.status == "paused" => return Err(paused(&runtime)),
+                State::NotAvailable | State::Failed => {
+                    progress.step("waiting for another flowgate, which is about to start the runtime");
+                    tokio::time::sleep(BETWEEN).await;
+                }
             }
         }
-        let message = format!("the runtime `{name}` is started and stopped by others at the same time");
-        Err(RuntimeError::new(Stage::Runtime, message).with_hint("look at it with `flowgate runtime list`"))
+        let message = format!("the runtime `{name}` was not started within {} s", start_timeout.as_secs());
+        Err(RuntimeError::new(Stage::Runtime, message).with_hint(format!(
+            "another flowgate may be starting it, and be stopped itself; end it with `flowgate runtime stop {name}`"
+        )))
     }
 
     /// Creates the container of a runtime; `None` where its name is taken.
@@ -242,8 +260,12 @@ impl Docker {
         progress.step("starting the runtime");
         let (mut leftover, container) = self.create_nameless(image_name, id, key, name, &options).await?;
         let state = self.launch_runtime(&container, image_name, start_timeout).await?;
+        // The old one lets go of the name before it ends, so that there is one of that name at nearly any time.
+        let aside = RenameContainerOptionsBuilder::new().name(&leftover::unique_name()).build();
+        let renamed = self.engine.rename_container(&old.container, aside).await;
+        let has_name = self.take_name(&container, name).await?;
         self.stop_runtime(old).await?;
-        if !self.take_name(&container, name).await? {
+        if !has_name && !(renamed.is_err() && self.take_name(&container, name).await?) {
             let message = format!("another runtime took the name `{name}`");
             return Err(RuntimeError::new(Stage::Usage, message).with_hint("look at it with `flowgate runtime list`"));
         }
@@ -350,12 +372,20 @@ impl Docker {
         let (session, state) = match asked.await {
             Ok(answer) => answer,
             // It may have ended meanwhile; where it is there still, that it does not answer is the matter.
-            Err(error) => match self.look(&runtime.container).await? {
-                Some(Seen { runtime: Some(now), .. }) if now.state == State::Running => {
-                    return Err(unanswering(&runtime.name, error));
-                }
-                _ => return Ok(None),
-            },
+            Err(error) => {
+                // The engine learns of the end of a container some time after it.
+                let ended = async {
+                    while self.is_running(&runtime.container).await? {
+                        tokio::time::sleep(BETWEEN).await;
+                    }
+                    Ok(())
+                };
+                return match timeout(GLANCE, ended).await {
+                    Ok(Ok(())) => Ok(None),
+                    Ok(Err(lost)) => Err(lost),
+                    Err(_) => Err(unanswering(&runtime.name, error)),
+                };
+            }
         };
         if runtime.worker != worker::digest() {
             if session.end(false).await?.is_some() {
@@ -373,8 +403,10 @@ impl Docker {
         }
         let mut runtime = runtime.clone();
         runtime.usage = Some(usage(&state));
-        let (size, idle) =
-            (wanted.size.filter(|size| *size != runtime.size), wanted.idle.filter(|idle| *idle != runtime.idle()));
+        let (size, idle) = (
+            wanted.size.filter(|size| !size.is_about(runtime.size)),
+            wanted.idle.filter(|idle| *idle != runtime.idle()),
+        );
         if size.is_none() && idle.is_none() {
             return Ok(Some(runtime));
         }
@@ -389,6 +421,11 @@ impl Docker {
         let options: String = options.chain(idle.map(|idle| format!(" --idle {idle}"))).collect();
         Err(RuntimeError::new(Stage::Usage, message)
             .with_hint(format!("change it with `flowgate runtime edit {}{options}`", runtime.name)))
+    }
+
+    async fn is_running(&self, container: &str) -> Result<bool, RuntimeError> {
+        let seen = self.look(container).await?;
+        Ok(seen.and_then(|seen| seen.runtime).is_some_and(|runtime| runtime.state == State::Running))
     }
 
     /// A session with the worker of a running container.
@@ -420,13 +457,17 @@ impl Docker {
         Ok(session)
     }
 
-    /// The warm runtime of an environment, for a run; with why it is not used, where it is there and is not.
-    pub(super) async fn warm(&self, key: &str) -> Result<Result<Runtime, Option<String>>, RuntimeError> {
-        let runtimes = self.containers("label", &format!("{}={key}", labels::KEY_LABEL)).await?;
-        let mut why = None;
-        for id in runtimes.into_iter().filter_map(|container| container.id) {
+    /// The warm runtime of an environment, for a run.
+    pub(super) async fn warm(&self, key: &str) -> Result<Warm, RuntimeError> {
+        let containers = self.containers("label", &format!("{}={key}", labels::KEY_LABEL)).await?;
+        let (mut why, mut ended) = (None, None);
+        for id in containers.into_iter().filter_map(|container| container.id) {
             let Some(runtime) = self.look(&id).await?.and_then(|seen| seen.runtime) else { continue };
-            if runtime.state != State::Running || runtime.key != key {
+            if runtime.is_over && runtime.kind == Kind::Named {
+                ended = Some(runtime);
+                continue;
+            }
+            if runtime.state != State::Running {
                 continue;
             }
             let name = &runtime.name;
@@ -434,15 +475,24 @@ impl Docker {
                 why = Some(format!("The warm runtime `{name}` is not used: another version of flowgate started it."));
                 continue;
             }
-            match self.attach(&id, name, Limits::default().start_timeout).await {
+            let used = async {
+                let session = self.attach(&id, name, PATIENCE).await?;
+                session.begin_use().await?;
+                Ok::<_, RuntimeError>(session)
+            };
+            match used.await {
                 Ok(session) => {
                     let notice = Some(format!("The warm runtime `{name}` is used."));
-                    return Ok(Ok(Runtime { session, notice, stop: Box::new(Detach) }));
+                    let cpus = Some(runtime.size.cpus);
+                    return Ok(Warm::Running(Runtime { session, notice, cpus, stop: Box::new(Detach) }));
                 }
                 Err(error) => why = Some(format!("The warm runtime `{name}` is not used: {}.", error.message)),
             }
         }
-        Ok(Err(why))
+        Ok(match (ended, why) {
+            (Some(ended), None) => Warm::Ended(ended),
+            (_, why) => Warm::None(why),
+        })
     }
 
     /// Ends a runtime, whatever it is doing, and waits until it is gone.
@@ -525,7 +575,7 @@ fn seen(container: ContainerInspectResponse) -> Seen {
     let status = container.state.as_ref().and_then(|state| state.status).map(|status| status.to_string());
     let name = container.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned();
     let runtime = name.strip_prefix(PREFIX).and_then(|name| labels::read(name, &id, &container));
-    Seen { container: id, runtime, is_new: status.as_deref() == Some("created") }
+    Seen { container: id, runtime, status: status.unwrap_or_default() }
 }
 
 fn usage(state: &WorkerState) -> Usage {
@@ -541,7 +591,7 @@ fn usage(state: &WorkerState) -> Usage {
 }
 
 fn foreign(name: &str) -> RuntimeError {
-    let message = format!("the container `{PREFIX}{name}` has the name of this runtime, and is none of flowgate's");
+    let message = format!("the container `{PREFIX}{name}` has the name of this runtime, and was not made by flowgate");
     RuntimeError::new(Stage::Usage, message).with_hint(format!(
         "remove it with `docker rm --force {PREFIX}{name}`, or give the runtime another name (--name)"
     ))
@@ -555,6 +605,12 @@ fn taken(runtime: &WarmRuntime) -> RuntimeError {
     );
     RuntimeError::new(Stage::Usage, message)
         .with_hint(format!("choose another name, or end it with `flowgate runtime stop {}`", runtime.name))
+}
+
+fn paused(runtime: &WarmRuntime) -> RuntimeError {
+    let name = &runtime.name;
+    RuntimeError::new(Stage::Usage, format!("the runtime `{name}` is paused"))
+        .with_hint(format!("let it go on with `docker unpause {PREFIX}{name}`"))
 }
 
 fn unanswering(name: &str, error: RuntimeError) -> RuntimeError {

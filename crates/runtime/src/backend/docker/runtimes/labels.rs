@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use bollard::models::{ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum};
 
 use super::super::owner::{self, Owner};
+use super::PREFIX;
 use crate::runtimes::{Idle, Kind, Size, State, Wanted, WarmRuntime};
 use crate::worker;
 
@@ -74,11 +75,13 @@ pub(super) fn read(name: &str, id: &str, container: &ContainerInspectResponse) -
     }
     let host = container.host_config.as_ref()?;
     let (state, reason) = state_of(container);
+    let is_over = matches!(status_of(container).as_str(), "exited" | "dead");
     Some(WarmRuntime {
         name: name.to_owned(),
         kind,
         state,
         reason,
+        is_over,
         key: key.to_owned(),
         flow: PathBuf::from(label(FLOW_LABEL)?),
         image: label(IMAGE_LABEL)?.to_owned(),
@@ -95,9 +98,15 @@ pub(super) fn read(name: &str, id: &str, container: &ContainerInspectResponse) -
     })
 }
 
+/// The engine's word.
+fn status_of(container: &ContainerInspectResponse) -> String {
+    let status = container.state.as_ref().and_then(|state| state.status);
+    status.map(|status| status.to_string()).unwrap_or_default()
+}
+
 fn state_of(container: &ContainerInspectResponse) -> (State, Option<String>) {
     let Some(state) = &container.state else { return (State::NotAvailable, Some("its state is unknown".to_owned())) };
-    let status = state.status.map(|status| status.to_string()).unwrap_or_default();
+    let status = status_of(container);
     let reason = |text: &str| Some(text.to_owned());
     match status.as_str() {
         "running" => (State::Running, None),
@@ -105,7 +114,10 @@ fn state_of(container: &ContainerInspectResponse) -> (State, Option<String>) {
         "restarting" => (State::NotAvailable, reason("its container is restarting")),
         "paused" => (State::NotAvailable, reason("its container is paused")),
         "removing" => (State::Stopping, None),
-        _ if state.oom_killed == Some(true) => (State::Failed, reason("its memory limit was reached")),
+        // The engine says it, too, where a job alone was killed and the worker ended much later.
+        _ if state.oom_killed == Some(true) && state.exit_code == Some(137) => {
+            (State::Failed, reason("its memory limit was reached"))
+        }
         // Ended by the engine: 0 and 143 at its shutdown, 137 where that took too long.
         _ => match state.exit_code {
             Some(code) if ![0, 137, 143].contains(&code) => {
@@ -116,12 +128,14 @@ fn state_of(container: &ContainerInspectResponse) -> (State, Option<String>) {
     }
 }
 
-/// Whether a container of a runtime was created by a flowgate that did not get to start it.
+/// Whether a container of a runtime was created by a flowgate that did not get to start it, or to give it its name.
 pub(in super::super) fn is_left_behind(container: &ContainerSummary) -> bool {
-    if container.state != Some(ContainerSummaryStateEnum::CREATED) {
+    let label = |name: &str| container.labels.as_ref()?.get(name).cloned();
+    let own = format!("/{PREFIX}{}", label(NAME_LABEL).unwrap_or_default());
+    let is_named = container.names.iter().flatten().any(|name| *name == own);
+    if is_named && container.state != Some(ContainerSummaryStateEnum::CREATED) {
         return false;
     }
-    let label = |name: &str| container.labels.as_ref()?.get(name).cloned();
     let Some(starter) = label(STARTER_LABEL) else { return false };
     let deadline = label(CREATED_LABEL).and_then(|text| text.parse::<u64>().ok()).unwrap_or(u64::MAX);
     let deadline = deadline.saturating_add(NEVER_STARTED);
