@@ -55,9 +55,8 @@ pub fn show(shown: &Shown, now: u64) -> String {
     }
     row("type", &runtime.kind.to_string());
     row("flow", &shown.flow);
-    match shown.is_behind {
-        Some(true) => row("", "behind requirements.txt: `flowgate runtime install` makes it current"),
-        Some(false) | None => {}
+    if shown.is_behind == Some(true) {
+        row("", "behind requirements.txt: `flowgate runtime install` makes it current");
     }
     row("image", &runtime.image);
     row("key", &runtime.key);

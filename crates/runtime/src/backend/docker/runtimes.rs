@@ -265,7 +265,9 @@ impl Docker {
         let renamed = self.engine.rename_container(&old.container, aside).await;
         let has_name = self.take_name(&container, name).await?;
         self.stop_runtime(old).await?;
-        if !has_name && !(renamed.is_err() && self.take_name(&container, name).await?) {
+        // An engine that would not rename the old one has freed its name now.
+        let has_name = has_name || (renamed.is_err() && self.take_name(&container, name).await?);
+        if !has_name {
             let message = format!("another runtime took the name `{name}`");
             return Err(RuntimeError::new(Stage::Usage, message).with_hint("look at it with `flowgate runtime list`"));
         }
