@@ -316,7 +316,7 @@ class Shared(unittest.TestCase):
         key = isolation
         if key not in Shared.workers:
             # Two workers of one machine must not share identities: tests run beside each other.
-            first = 20_000 + 2 * (os.getpid() % 20_000)
+            first = 2_000 + 2 * (os.getpid() % 7_000)
             worker = Worker(isolation, user=user_for(isolation), environment={"FLOWGATE_FIRST_UID": str(first)})
             self.assertEqual(worker.hello()["isolation"], isolation)
             Shared.workers[key] = worker

@@ -18,8 +18,8 @@ SLEEP = tool_flow("import time\ntime.sleep(600)")
 
 
 def first_uid():
-    """Workers of one machine must not share identities: tests run beside each other."""
-    return str(42_000 + 2 * (os.getpid() % 10_000))
+    """Workers of one machine must not share identities: tests run beside each other, and containers begin at 20,000."""
+    return str(18_000 + 2 * (os.getpid() % 900))
 
 
 def listening(isolation="process", lease="none", places=0, **more):
@@ -120,7 +120,11 @@ class Clients(unittest.TestCase):
         other = self.worker.attach()
         other.hello()
         channel, _ = other.load(tool_flow("return x"))
-        for data in (b"\xff" * 64, struct.pack(">IBI", 5, 0x55, 1), struct.pack(">IBI", 7, SET, 0) + b"{}"):
+        endless = b'{"flow_file": "f", "sha256": "", "tar_bytes": 1e999}'
+        deep = b"[" * 100_000
+        cases = [b"\xff" * 64, struct.pack(">IBI", 5, 0x55, 1), struct.pack(">IBI", 7, SET, 0) + b"{}"]
+        cases += [struct.pack(">IBI", 5 + len(body), OPEN, 1) + body for body in (endless, deep)]
+        for data in cases:
             bad = self.worker.attach()
             bad.hello()
             bad.write(data)
@@ -160,6 +164,7 @@ class Clients(unittest.TestCase):
         busy.hello(), other.hello()
         channel, _ = busy.load(SLEEP)
         busy.send(LINE, channel, {"line": 0, "inputs": {}})
+        self.assertEqual(busy.status()["lines"], 1)  # and so it was taken
         other.send(STOP, 0, {"force": False})
         state = other.receive(0, STATE)
         self.assertEqual((state["jobs"], state["own_jobs"], state["lines"]), (1, 0, 1))
@@ -243,6 +248,22 @@ return repr(found)
             self.assertEqual(worker.one(tool_flow(body))["output"], {"out": "[]"})
         self.assertEqual(list(worker.work.rglob("left")), [])
         worker.close(held)
+        worker.stop()
+
+    @unittest.skipUnless(ROOT, "needs root")
+    def test_a_place_that_its_job_has_closed_is_used_again(self):
+        environment = {"FLOWGATE_FIRST_UID": first_uid(), "FLOWGATE_PLACES": "1"}
+        worker = Worker("uid", environment=environment)
+        (worker.work / "0").mkdir(mode=0o700)
+        os.chown(worker.work / "0", int(first_uid()), -1)
+        worker.hello()
+        body = "import os\nos.chmod(os.getcwd().rsplit('/job-')[0], 0)\nos._exit(3)"
+        for _ in range(2):
+            channel, _ = worker.load(tool_flow(body))
+            worker.send(LINE, channel, {"line": 0, "inputs": {}})
+            ended = worker.receive(channel, ENDED)
+            self.assertEqual((ended["exit"], ended["detail"]), (3, ""))
+        self.assertEqual(worker.one(tool_flow("return x"))["status"], "Completed")
         worker.stop()
 
     @unittest.skipUnless(ROOT, "needs root")

@@ -7,6 +7,7 @@ mod hostile;
 mod measure;
 mod page;
 mod reading;
+mod runtime;
 mod synthetic;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use measure::{Cores, Tool, median, peak_mib, seconds};
 use page::Page;
 
 pub(crate) use environment::all as environment;
+pub(crate) use runtime::all as runtime;
 
 /// Names the tree.
 const VARIABLE: &str = "FLOWGATE_BENCH_TREE";

@@ -20,6 +20,7 @@ usage: cargo xtask COMMAND
   docs [--check]   write the generated documentation; with --check, only say whether it is current
   oracle           compare `flowgate check` with the real engine over the flows below FLOWGATE_ORACLE_TREE
   bench            measure a check of the tree FLOWGATE_BENCH_TREE, and of generated ones: docs/benchmarks.md
+  bench runtime      measure lines in runtimes against the engine alone: docs/benchmarks-runtime.md
   bench environment  measure building environments against `docker build`: docs/benchmarks-environment.md
   lock             resolve the packages of flowgate's base image anew, and prove them
   fuzz [SECONDS]   run every fuzz target in turn, 900 seconds each unless told otherwise";
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         ["oracle"] => oracle::compare(),
         ["bench"] => bench::all(),
         ["bench", "environment"] => bench::environment(),
+        ["bench", "runtime"] => bench::runtime(),
         ["lock"] => lock::refresh(),
         ["read", list] => bench::read(None, list),
         ["read", tree, list] => bench::read(Some(tree), list),

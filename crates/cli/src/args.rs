@@ -1,5 +1,7 @@
 //! The arguments, as clap reads them; their documentation is the help text.
 
+mod runtime;
+
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -8,8 +10,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use flowgate_check::Level;
 use flowgate_runtime::environment::base;
 use flowgate_runtime::environment::cache::CacheRepository;
-use flowgate_runtime::runtimes::size::Asked;
-use flowgate_runtime::runtimes::{self, Idle};
+
+pub(crate) use runtime::*;
 
 /// Keeps Microsoft prompt flows healthy: checks them while you type, runs them on every pull
 /// request.
@@ -206,130 +208,6 @@ pub(crate) struct MakingArguments {
     /// A repository of a registry to push environments to that were built.
     #[arg(long, value_name = "REGISTRY/NAME")]
     pub(crate) cache_to: Option<CacheRepository>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RuntimeCommand {
-    /// Start the runtime of a flow, or find the one that runs, and wait until it answers.
-    Start(StartArguments),
-    /// List the runtimes of the engine.
-    List {
-        /// How to print them.
-        #[arg(long, value_enum, default_value = "text")]
-        format: ReportFormat,
-    },
-    /// Show what a runtime is, and what it has to do.
-    Show(RuntimeTarget),
-    /// List what is installed in a runtime, and where it comes from (what a flow would get: `flowgate environment packages`).
-    Packages {
-        /// A flow's folder, or a runtime's name or the start of it.
-        #[arg(default_value = ".", value_name = "FLOW|NAME")]
-        target: OsString,
-    },
-    /// Build what the flow needs by now, and replace its runtime once the new one answers.
-    Install(InstallArguments),
-    /// Replace a runtime by a new one of the same environment.
-    Reset(ResetArguments),
-    /// Change the idle time or the size of a runtime, while it runs.
-    Edit(EditArguments),
-    /// End runtimes, and wait until they are gone.
-    Stop(StopArguments),
-    /// Print the end of what a runtime wrote.
-    Logs {
-        /// A flow's folder, or a runtime's name or the start of it.
-        #[arg(default_value = ".", value_name = "FLOW|NAME")]
-        target: OsString,
-    },
-    /// Remove runtimes that have failed or ended (images are `flowgate environment prune`'s).
-    Prune {
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct StartArguments {
-    /// A flow, or a folder that holds one.
-    #[arg(default_value = ".")]
-    pub(crate) flow: PathBuf,
-    /// A name: such a runtime stays until it is stopped. Without one, it ends when it is not used.
-    #[arg(long, value_name = "NAME", value_parser = runtime_name)]
-    pub(crate) name: Option<String>,
-    #[command(flatten)]
-    pub(crate) settings: RuntimeSettings,
-    #[command(flatten)]
-    pub(crate) making: MakingArguments,
-    /// How to print it.
-    #[arg(long, value_enum, default_value = "text")]
-    pub(crate) format: ReportFormat,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct RuntimeSettings {
-    /// How long it may be unused before it ends: `90s`, `10m`, `1h`, `never`. Default: 1h, or never for one with a name.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) idle: Option<Idle>,
-    /// What it may use: `cpus=4,memory=8GiB`, or the name of an Azure VM size. Default: `cpus=2,memory=4GiB`.
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) size: Option<Asked>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct RuntimeTarget {
-    /// A flow's folder, or a runtime's name or the start of it.
-    #[arg(default_value = ".", value_name = "FLOW|NAME")]
-    pub(crate) target: OsString,
-    /// How to print it.
-    #[arg(long, value_enum, default_value = "text")]
-    pub(crate) format: ReportFormat,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct InstallArguments {
-    #[command(flatten)]
-    pub(crate) target: RuntimeTarget,
-    /// End the old runtime also where flows run in it.
-    #[arg(long)]
-    pub(crate) yes: bool,
-    #[command(flatten)]
-    pub(crate) making: MakingArguments,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct ResetArguments {
-    #[command(flatten)]
-    pub(crate) target: RuntimeTarget,
-    /// Build its environment anew, too.
-    #[arg(long)]
-    pub(crate) rebuild: bool,
-    /// Do not ask where flows run in it.
-    #[arg(long)]
-    pub(crate) yes: bool,
-    #[command(flatten)]
-    pub(crate) making: MakingArguments,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct EditArguments {
-    #[command(flatten)]
-    pub(crate) target: RuntimeTarget,
-    #[command(flatten)]
-    pub(crate) settings: RuntimeSettings,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct StopArguments {
-    /// Flows' folders, or runtimes' names or their starts.
-    #[arg(required = true, value_name = "FLOW|NAME")]
-    pub(crate) targets: Vec<OsString>,
-    /// Do not ask where flows run in one.
-    #[arg(long)]
-    pub(crate) yes: bool,
-}
-
-fn runtime_name(name: &str) -> Result<String, String> {
-    runtimes::check_name(name).map(|()| name.to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 mod aggregate;
 mod flow;
 mod judge;
+mod lane;
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
@@ -124,6 +125,7 @@ struct Room {
 impl Room {
     fn new(session: &Session, slots: usize) -> Self {
         let places = session.places().unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
+        let slots = slots.min(Semaphore::MAX_PERMITS);
         Self { slots: Semaphore::new(slots), how_many: slots, places: Arc::new(Semaphore::new(places)) }
     }
 }

@@ -1,8 +1,8 @@
 //! Runtimes that stay between runs: what people start, look at, change and stop.
 //!
 //! Nothing is remembered on this machine: the engine's containers and their labels are the truth, a container's name is
-//! the lock of its runtime, and what changes is asked of the broker inside. So a flowgate that is killed at any moment
-//! loses nothing, and two of them, on two machines with one engine, never disagree.
+//! the lock of its runtime, and what changes is asked of the broker inside. So a flowgate that is killed leaves nothing that
+//! the next one does not find, and two of them, on two machines with one engine, agree.
 //!
 //! The state machine, in the hosted product's public names:
 //!
@@ -11,7 +11,8 @@
 //! | (none) | `start` creates the container | Not available |
 //! | Not available | the broker answers | Running |
 //! | Not available | the image gives no runtime | (none): what did not start is removed |
-//! | Running | its idle time has passed, or `stop` | Stopping, and then (none) |
+//! | Running | its idle time has passed | (none); Not available where it is named |
+//! | Running | `stop` | Stopping, and then (none) |
 //! | Running | the broker fails | Failed where it is named, else (none) |
 //! | Running | the engine ends | Not available where it is named, else (none) |
 //! | Not available or Failed, its container having ended | the next use | a new container, as the old one was |
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub mod convert;
 pub mod size;
 
 pub use size::Size;
@@ -202,7 +204,7 @@ pub struct Usage {
     pub clients: u64,
     /// Processes of flows.
     pub jobs: u64,
-    /// Lines since the start.
+    /// Lines, aggregations and nodes since the start.
     pub lines: u64,
     /// How long there has been no job.
     pub unused: Duration,
@@ -218,7 +220,7 @@ pub enum WarmUse {
     /// None: a run has one of its own, as code that nobody trusts must.
     #[default]
     Never,
-    /// The one of its environment, where that runs.
+    /// The one of its environment, where that runs; a named one that has ended is started again.
     IfRunning,
     /// The same; where there is none, an automatic one is started, and stays.
     Start,

@@ -102,7 +102,7 @@ fn every_row_of_the_hosted_page() {
 
     walk.row("4-6, 10", "Start with other settings", "A size is that of an Azure VM, or says it plainly; `--idle` is how long it may be unused. A runtime with a name is *named*: it stays until somebody stops it.");
     walk.see(&["runtime", "start", "flow", "--name", "team", "--size", "cpus=1,memory=1GiB"], 0);
-    walk.say("A name that is not known is told, with the nearest one; more than the engine's machine has is an error before anything starts:");
+    walk.say("An unknown size is ignored with a warning. More than the engine's machine has is an error before anything starts:");
     walk.see(&["runtime", "start", "flow", "--name", "large", "--size", "memory=900000GiB"], 8);
     walk.row("7-8", "Identity", "`--identity` is the client id of the user-assigned identity that pulls images and opens feeds; without it, `environment.identity` of flowgate.yaml counts, and else your own. Which one was used is printed. See [environments](environments.md).");
 
@@ -123,7 +123,7 @@ fn every_row_of_the_hosted_page() {
     place.folder.write("flow/requirements.txt", "six==1.16.0\n");
     walk.see(&["runtime", "list"], 0);
     walk.see(&["runtime", "install", "team"], 0);
-    walk.say("Nothing to do costs a look:");
+    walk.say("If nothing changed, nothing is built:");
     walk.see(&["runtime", "install", "team"], 0);
     let packages = place.ok(&["runtime", "packages", "team"]).stdout;
     assert!(packages.starts_with("requirements (1 package)\n  six  1.16.0\nbase ("), "{packages}");
@@ -131,10 +131,14 @@ fn every_row_of_the_hosted_page() {
         "`flowgate runtime packages team` lists them: those of the requirements, what came along, and the base's.",
     );
 
-    walk.row("19", "Reset", "A new runtime of the same environment; `--rebuild` builds that anew, too.");
+    walk.row("19", "Reset", "A new runtime of what the flow needs; `--rebuild` builds its environment anew, too.");
     walk.see(&["runtime", "reset", "team", "--rebuild"], 0);
 
-    walk.row("20, 32", "Edit", "In place: nothing that runs is lost.");
+    walk.row(
+        "20, 32",
+        "Edit",
+        "In place: nothing that runs is lost. What `edit` sets lasts until the runtime is started anew.",
+    );
     walk.see(&["runtime", "edit", "team", "--size", "memory=2GiB", "--idle", "10m"], 0);
     walk.see(&["runtime", "edit", "team", "--idle", "never"], 0);
 
@@ -180,7 +184,17 @@ fn every_row_of_the_hosted_page() {
     place.ok(&["runtime", "stop", "flow"]);
 
     walk.row("28-30", "Newer base images", "`flowgate environment check-version` asks the registry of a base image for its versions, says which are known to be bad, and that the hosted ones get no more updates; without a network it says *unknown*. Another image in flow.dag.yaml, and `flowgate runtime install`, update a runtime.");
-    walk.row("9, 31, 33", "Not there yet", "Computes other than the engine of `DOCKER_HOST` or of the Docker context (row 9), and the conversion of a compute instance's custom environment (rows 31 and 33).");
+
+    walk.row("31, 33", "From a compute instance's custom environment", "A Dockerfile, a conda file or Azure's environment.yaml becomes `environment` and requirements.txt. What changes is shown first, and what is left out is named; without a terminal it ends with 2, unless there is `--yes`.");
+    place.folder.write("flow/flow.dag.yaml", flow.as_str());
+    place.folder.write("image_build/environment.yaml", "name: contoso\nbuild: {path: .}\n");
+    place.folder.write("image_build/requirements.txt", "promptflow==1.10.0\nsix==1.16.0\n");
+    place.folder.write("image_build/Dockerfile", "FROM mcr.microsoft.com/azureml/promptflow/promptflow-runtime-stable:20240101.v1\nCOPY ./* ./\nRUN pip install -r requirements.txt && apt-get install -y git\n");
+    walk.see(&["runtime", "convert", "flow", "--from", "image_build", "--yes"], 0);
+    place.fails(&["runtime", "convert", "flow", "--from", "image_build"], 2, &["it has `environment` already"]);
+    place.ok(&["check", "flow"]);
+
+    walk.row("9", "Not there yet", "Computes other than the engine of `DOCKER_HOST` or of the Docker context.");
     place.is_empty();
     expect_test::expect_file!["../../../docs/runtimes.md"].assert_eq(&walk.page);
 }
@@ -188,9 +202,10 @@ fn every_row_of_the_hosted_page() {
 const HEAD: &str = "\
 # Runtimes
 
-The hosted product's page \"Create and manage prompt flow runtimes\", row by row, on a machine of one's own. A test walks it
-on a real engine and writes this page: what stands here was seen.
+The hosted product's page \"Create and manage prompt flow runtimes\", row by row, on a machine of one's own. A test runs each
+command on a real engine and writes this page; only keys, times and what a machine has are made equal.
 
-Every command takes the folder of a flow, or the name of a runtime, or the start of one. With `--format json` it prints what
-[the schema](runtime.schema.json) says. The process backend has no runtimes that stay; pull requests never use them.
+A command takes the folder of a flow, the name of a runtime or the start of one; `start` takes a flow. With `--format json`,
+`list`, `show`, `start`, `install`, `reset` and `edit` print what [the schema](runtime.schema.json) says. The process backend and
+the Action do not use warm runtimes.
 ";

@@ -1,9 +1,26 @@
-//! `docs/benchmarks.md` and `docs/benchmarks-environment.md`.
+//! `docs/benchmarks.md`, `docs/benchmarks-environment.md` and `docs/benchmarks-runtime.md`.
 
 use std::fmt::Write;
 use std::fs;
 
 use crate::command::{Result, output};
+
+/// What `cargo xtask bench runtime` measures: medians in seconds, and memory in MiB.
+pub(super) struct RuntimeFigures {
+    pub(super) cold: f64,
+    pub(super) bare: f64,
+    pub(super) warm: f64,
+    pub(super) exec: f64,
+    pub(super) pf: f64,
+    pub(super) job: f64,
+    pub(super) stream: f64,
+    /// Above the script's.
+    pub(super) memory: f64,
+    pub(super) memory_of_script: f64,
+    pub(super) lacks: f64,
+    pub(super) environment: f64,
+    pub(super) install: f64,
+}
 
 /// The page, section by section, in the order of the calls.
 pub(super) struct Page {
@@ -142,6 +159,73 @@ impl Page {
             &format!("The same two commands once more. Medians of {} runs.", self.runs),
             &["", "wall time", "ratio"],
             &[row("`docker build`, all cached", cached, again), row("`flowgate environment build`", again, again)],
+        );
+    }
+
+    pub(super) fn runtime(&mut self, figures: &RuntimeFigures) {
+        let RuntimeFigures { cold, bare, warm, exec, pf, job, stream, environment, install, .. } = *figures;
+        self.sum_up("warm `flowgate run` : bare exec + one forked job", ratio(warm, exec + job), "at most 2 x");
+        self.sum_up("job over an open stream : forked job alone", ratio(stream, job), "at most 1.3 x");
+        self.sum_up(
+            "cold `flowgate run` : container + import + warm-up of a bare script",
+            ratio(cold, bare),
+            "at most 1.2 x",
+        );
+        self.sum_up("`pf flow test` : warm `flowgate run`", format!("{:.1} x", pf / warm), "at least 10 x");
+        self.sum_up(
+            "memory of a warm runtime above a bare script's",
+            format!("{:.1} MiB", figures.memory),
+            "at most 20 MB",
+        );
+        self.sum_up(
+            "second environment of the process backend : `uv pip install pandas`",
+            format!(
+                "{} + {:.2} s",
+                ratio(environment.min(install * 1.5), install),
+                (environment - install * 1.5).max(0.0)
+            ),
+            "at most 1.5 x + 1 s",
+        );
+        self.sum_up("what a flow lacks is told within", ms(figures.lacks), "2 s");
+        let row = |name: &str, time: f64, of: f64| vec![name.to_owned(), ms(time), ratio(time, of)];
+        self.section(
+            "The first line",
+            &format!(
+                "The whole command, from its start to its end, {} runs each; `pf flow test` a third of them. The bare script                  imports what flowgate's zygote imports, runs the flow once to warm up, and then once more, in a container of                  the same image with the same limits.",
+                self.runs
+            ),
+            &["", "wall time", "ratio"],
+            &[
+                row("`docker exec python3 -I -S -c pass`", exec, warm),
+                row("`flowgate run`, warm", warm, warm),
+                row("`flowgate run`, cold", cold, warm),
+                row("`docker run` of the bare script", bare, warm),
+                row("`pf flow test`", pf, warm),
+            ],
+        );
+        self.section(
+            "One job",
+            "From the request to the result. The forked job copies the flow, loads it and runs one line, in a fork of the bare \
+             script. Over the stream also travel the request and the result, through the engine's `exec`, the relay and the \
+             broker; the archive was sent once.",
+            &["", "wall time", "ratio"],
+            &[row("forked job alone", job, job), row("over an open stream", stream, job)],
+        );
+        self.section(
+            "Other figures",
+            "Memory is the proportional set size of broker and zygote, and of the bare script. The second environment is what \
+             a run of the process backend takes longer where its environment is not there yet, its base being there; `uv` \
+             installs into an empty virtual environment from the same full cache, and compiles.",
+            &["", "", "ratio"],
+            &[
+                vec![
+                    "memory of a warm runtime".to_owned(),
+                    format!("{:.1} MiB", figures.memory_of_script + figures.memory),
+                    ratio(figures.memory_of_script + figures.memory, figures.memory_of_script),
+                ],
+                row("second environment, pandas", environment, install),
+                row("`uv pip install pandas`", install, install),
+            ],
         );
     }
 

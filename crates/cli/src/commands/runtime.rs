@@ -8,11 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use flowgate_report::check::{display_path, plural};
 use flowgate_report::escape;
 use flowgate_report::runtime::{Shown, json, terminal};
+use flowgate_runtime::EnvironmentPlan;
 use flowgate_runtime::backend::docker::Docker;
 use flowgate_runtime::backend::{Backend, Image, Limits, Progress};
 use flowgate_runtime::runtimes::size::{self, Size};
 use flowgate_runtime::runtimes::{Started, State, Wanted, WarmRuntime};
-use flowgate_runtime::{Cancel, EnvironmentPlan};
 
 use self::target::{of_flow, only, resolve};
 use super::environment::{print_packages, unless_cancelled};
@@ -25,28 +25,28 @@ use crate::places::Places;
 use crate::say::{self, Text};
 use crate::status::Status;
 
+mod convert;
 mod target;
 
 pub(super) fn run(command: &RuntimeCommand) -> Result<u8, Failure> {
     let places = Places::of_this_process()?;
     let cancel = listen()?;
-    block_on(unless_cancelled(&cancel, dispatch(command, &places, &cancel)))?
+    block_on(unless_cancelled(&cancel, dispatch(command, &places)))?
 }
 
-async fn dispatch(command: &RuntimeCommand, places: &Places, cancel: &Cancel) -> Result<u8, Failure> {
+async fn dispatch(command: &RuntimeCommand, places: &Places) -> Result<u8, Failure> {
     match command {
         RuntimeCommand::Start(arguments) => start(&places.clone().making(&arguments.making), arguments).await,
         RuntimeCommand::List { format } => list(places, *format).await,
         RuntimeCommand::Show(target) => show(places, target).await,
         RuntimeCommand::Packages { target } => packages(places, target).await,
-        RuntimeCommand::Install(arguments) => {
-            install(&places.clone().making(&arguments.making), arguments, cancel).await
-        }
-        RuntimeCommand::Reset(arguments) => reset(&places.clone().making(&arguments.making), arguments, cancel).await,
+        RuntimeCommand::Install(arguments) => install(&places.clone().making(&arguments.making), arguments).await,
+        RuntimeCommand::Reset(arguments) => reset(&places.clone().making(&arguments.making), arguments).await,
         RuntimeCommand::Edit(arguments) => edit(places, arguments).await,
-        RuntimeCommand::Stop(arguments) => stop(places, arguments, cancel).await,
+        RuntimeCommand::Stop(arguments) => stop(places, arguments).await,
+        RuntimeCommand::Convert(arguments) => convert::run(places, arguments).await,
         RuntimeCommand::Logs { target } => logs(places, target).await,
-        RuntimeCommand::Prune { yes } => prune(places, *yes, cancel).await,
+        RuntimeCommand::Prune { yes } => prune(places, *yes).await,
     }
 }
 
@@ -166,7 +166,7 @@ async fn packages(places: &Places, target: &OsString) -> Result<u8, Failure> {
     print_packages(packages.as_ref(), &runtime.image, &runtime.name)
 }
 
-async fn install(places: &Places, arguments: &InstallArguments, cancel: &Cancel) -> Result<u8, Failure> {
+async fn install(places: &Places, arguments: &InstallArguments) -> Result<u8, Failure> {
     let docker = engine(places).await?;
     let old = only(resolve(places, &docker, &arguments.target.target).await?, &arguments.target.target)?;
     let (name, plan) = planned(places, &old.flow)?;
@@ -175,11 +175,13 @@ async fn install(places: &Places, arguments: &InstallArguments, cancel: &Cancel)
     let image = prepare(&docker, &plan, progress).await?;
     if matches!(&image, Image::Container { key, .. } if *key == old.key) && old.state == State::Running {
         drop(status);
-        say::note("Nothing is to be installed: the runtime has what the flow needs.");
+        say::note("Nothing to install: the runtime is up to date.");
         return print_one(places, &docker, old, arguments.target.format).await;
     }
     drop(status);
-    confirm(std::slice::from_ref(&old), "replace", arguments.yes, cancel).await?;
+    // A build takes minutes: what runs in it now counts.
+    let old = only(resolve(places, &docker, old.name.as_ref()).await?, old.name.as_ref())?;
+    confirm(std::slice::from_ref(&old), "replace", arguments.yes).await?;
     let status = Status::new(Places::is_live());
     let progress = Progress(&|said| status.tell(&name, said));
     let started = replace(&docker, &old, &image, &plan, progress).await?;
@@ -199,16 +201,14 @@ async fn replace(
     docker.replace_runtime(old, image, plan.identity.clone(), timeout, progress).await.map_err(Failure::of)
 }
 
-async fn reset(places: &Places, arguments: &ResetArguments, cancel: &Cancel) -> Result<u8, Failure> {
+async fn reset(places: &Places, arguments: &ResetArguments) -> Result<u8, Failure> {
     let docker = engine(places).await?;
     let old = only(resolve(places, &docker, &arguments.target.target).await?, &arguments.target.target)?;
     let (name, plan) = planned(places, &old.flow)?;
-    confirm(std::slice::from_ref(&old), "reset", arguments.yes, cancel).await?;
+    confirm(std::slice::from_ref(&old), "reset", arguments.yes).await?;
     let status = Status::new(Places::is_live());
     let progress = Progress(&|said| status.tell(&name, said));
     if arguments.rebuild {
-        progress.0(flowgate_runtime::backend::Said::Step("removing the runtime and its image"));
-        docker.stop_runtime(&old).await.map_err(Failure::of)?;
         docker.forget_environment(&old.image).await.map_err(Failure::of)?;
     }
     let image = prepare(&docker, &plan, progress).await?;
@@ -242,7 +242,7 @@ async fn edit(places: &Places, arguments: &EditArguments) -> Result<u8, Failure>
     print_one(places, &docker, only(now, name.as_ref())?, arguments.target.format).await
 }
 
-async fn stop(places: &Places, arguments: &StopArguments, cancel: &Cancel) -> Result<u8, Failure> {
+async fn stop(places: &Places, arguments: &StopArguments) -> Result<u8, Failure> {
     let docker = engine(places).await?;
     let mut runtimes: Vec<WarmRuntime> = Vec::new();
     for target in &arguments.targets {
@@ -252,7 +252,7 @@ async fn stop(places: &Places, arguments: &StopArguments, cancel: &Cancel) -> Re
             }
         }
     }
-    confirm(&runtimes, "stop", arguments.yes, cancel).await?;
+    confirm(&runtimes, "stop", arguments.yes).await?;
     end_all(&docker, &runtimes, "stopped").await
 }
 
@@ -279,7 +279,7 @@ async fn logs(places: &Places, target: &OsString) -> Result<u8, Failure> {
     Ok(0)
 }
 
-async fn prune(places: &Places, yes: bool, cancel: &Cancel) -> Result<u8, Failure> {
+async fn prune(places: &Places, yes: bool) -> Result<u8, Failure> {
     let docker = engine(places).await?;
     let runtimes = docker.runtimes().await.map_err(Failure::of)?;
     let ended: Vec<WarmRuntime> = runtimes.into_iter().filter(|runtime| runtime.is_over).collect();
@@ -292,13 +292,13 @@ async fn prune(places: &Places, yes: bool, cancel: &Cancel) -> Result<u8, Failur
             let reason = runtime.reason.as_deref().unwrap_or_default();
             say::line(&format!("would remove {} ({}: {reason})", runtime.name, runtime.state));
         }
-        ask(&format!("Remove {}?", plural(ended.len(), "runtime")), "nothing was removed", cancel).await?;
+        ask(&format!("Remove {}?", plural(ended.len(), "runtime")), "nothing was removed").await?;
     }
     end_all(&docker, &ended, "removed").await
 }
 
 /// Asks before something that runs is lost.
-async fn confirm(runtimes: &[WarmRuntime], what: &str, yes: bool, cancel: &Cancel) -> Result<(), Failure> {
+async fn confirm(runtimes: &[WarmRuntime], what: &str, yes: bool) -> Result<(), Failure> {
     let busy: Vec<String> = runtimes.iter().filter_map(lost).collect();
     if busy.is_empty() || yes {
         return Ok(());
@@ -306,12 +306,20 @@ async fn confirm(runtimes: &[WarmRuntime], what: &str, yes: bool, cancel: &Cance
     for line in &busy {
         say::line(line);
     }
-    ask(&format!("Really {what}?"), "nothing was done, as flows are running", cancel).await
+    ask(&format!("Really {what}?"), "nothing was done, as flows are running").await
 }
 
 /// What would be lost with a runtime.
 fn lost(runtime: &WarmRuntime) -> Option<String> {
-    let usage = runtime.usage.filter(|usage| usage.jobs > 0)?;
+    if runtime.is_over {
+        return None;
+    }
+    let Some(usage) = runtime.usage else {
+        return Some(format!("{}: it does not answer, so that flows may be running in it", runtime.name));
+    };
+    if usage.jobs == 0 {
+        return None;
+    }
     let processes = if usage.jobs == 1 {
         "1 process of a flow is".to_owned()
     } else {
@@ -322,7 +330,7 @@ fn lost(runtime: &WarmRuntime) -> Option<String> {
 }
 
 /// A question that is answered on a terminal. Without one, `why` is the reason to end with 2.
-async fn ask(question: &str, why: &str, cancel: &Cancel) -> Result<(), Failure> {
+async fn ask(question: &str, why: &str) -> Result<(), Failure> {
     let refused = |message: String, hint: &str| Failure { hint: Some(hint.to_owned()), ..Failure::usage(message) };
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(refused(format!("{why}, and there is no terminal to ask on"), "`--yes` does it without asking"));
@@ -332,11 +340,7 @@ async fn ask(question: &str, why: &str, cancel: &Cancel) -> Result<(), Failure> 
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map(|_| line)
     });
-    let answer = tokio::select! {
-        answer = answer => answer,
-        () = cancel.cancelled() => return Err(refused("cancelled".to_owned(), "nothing was changed")),
-    };
-    match answer {
+    match answer.await {
         Ok(Ok(line)) if matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") => Ok(()),
         _ => Err(refused("not confirmed".to_owned(), "nothing was changed")),
     }

@@ -57,7 +57,7 @@ pub struct WireUsage {
     pub clients: u64,
     /// Processes of flows.
     pub jobs: u64,
-    /// Lines since the start.
+    /// Lines, aggregations and nodes since the start.
     pub lines: u64,
     /// For how many seconds no flow has used it.
     pub unused_seconds: u64,

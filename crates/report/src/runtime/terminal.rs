@@ -56,7 +56,7 @@ pub fn show(shown: &Shown, now: u64) -> String {
     row("type", &runtime.kind.to_string());
     row("flow", &shown.flow);
     if shown.is_behind == Some(true) {
-        row("", "behind requirements.txt: `flowgate runtime install` makes it current");
+        row("", "out of date: `flowgate runtime install` replaces it");
     }
     row("image", &runtime.image);
     row("key", &runtime.key);
@@ -96,7 +96,7 @@ fn unused(shown: &Shown) -> String {
         return "-".to_owned();
     }
     let unused = match &runtime.usage {
-        Some(usage) if usage.jobs > 0 => "in use".to_owned(),
+        Some(usage) if usage.jobs > 0 => return "in use".to_owned(),
         Some(usage) => short(usage.unused),
         None => "?".to_owned(),
     };
@@ -179,7 +179,7 @@ mod tests {
               state     Running
               type      automatic
               flow      flows/chat
-                        behind requirements.txt: `flowgate runtime install` makes it current
+                        out of date: `flowgate runtime install` replaces it
               image     flowgate-env:trusted-0123456789abcdef
               key       0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
               size      2 cpus, 4 GiB

@@ -169,9 +169,10 @@ impl Docker {
         let mut removed = 0;
         let mut containers = self.containers("label", owner::OWNER_LABEL).await?;
         containers.extend(self.containers("name", owner::BUILD_PREFIX).await?);
-        for container in self.containers("label", runtimes::NAME_LABEL).await? {
-            if let Some(id) = container.id.clone().filter(|_| runtimes::is_left_behind(&container)) {
-                removed += usize::from(self.remove(&id).await.is_ok());
+        let warm = self.containers("label", runtimes::NAME_LABEL).await?;
+        for container in warm.iter().filter(|container| runtimes::is_left_behind(container, &warm)) {
+            if let Some(id) = &container.id {
+                removed += usize::from(self.remove(id).await.is_ok());
             }
         }
         for container in containers {
@@ -321,23 +322,24 @@ impl Backend for Docker {
         if self.warm_use == WarmUse::Never {
             return self.launch(name, id, limits).await;
         }
-        let wanted = |name| Wanted { name, idle: None, size: None, flow: flow.clone(), identity: None };
+        let wanted = |name, flow, identity| Wanted { name, idle: None, size: None, flow, identity };
         let (wanted, mut notice) = match self.warm(key).await? {
             Warm::Running(runtime) => return Ok(runtime),
-            Warm::Ended(named) => (Some(wanted(Some(named.name))), None),
-            Warm::None(None) if self.warm_use == WarmUse::Start => (Some(wanted(None)), None),
+            Warm::Ended(named) => (Some(wanted(Some(named.name), named.flow, named.identity)), None),
+            Warm::None(None) if self.warm_use == WarmUse::Start => (Some(wanted(None, flow.clone(), None)), None),
             Warm::None(notice) => (None, notice),
         };
         if let Some(wanted) = wanted {
+            let is_asked_for = wanted.name.is_none();
             match self.start_runtime(image, &wanted, limits.start_timeout, Progress(&|_| {})).await {
                 Ok(_) => match self.warm(key).await? {
                     Warm::Running(runtime) => return Ok(runtime),
                     Warm::Ended(_) => {}
                     Warm::None(why) => notice = why,
                 },
-                // What is in its way is no matter of the run's.
-                Err(error) if error.stage == Stage::Usage => {
-                    notice = Some(format!("No runtime stays after this run: {}.", error.message));
+                // What is in its way does not stop the run.
+                Err(error) if error.stage == Stage::Usage || !is_asked_for => {
+                    notice = Some(format!("No warm runtime is used: {}.", error.message));
                 }
                 Err(error) => return Err(error),
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use flowgate_flow::data::Row;
 use futures_util::future::join_all;
 use serde_json::{Map, Value};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
 use super::judge::{self, Judged};
@@ -29,15 +29,12 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The least time that an aggregation has: it works on all lines at once.
 pub(super) const AGGREGATION_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How long a job may take to leave by itself.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Where one flow runs.
 #[derive(Clone, Copy)]
 pub(super) struct Inside<'r> {
-    index: usize,
-    session: &'r Session,
-    room: &'r Room,
+    pub(super) index: usize,
+    pub(super) session: &'r Session,
+    pub(super) room: &'r Room,
 }
 
 /// Why nothing further runs in a flow.
@@ -62,13 +59,15 @@ pub(super) struct Lines<'c> {
     pub(super) rows: &'c [Row],
     backend: BackendKind,
     next: usize,
-    /// Lines that were taken and given back.
-    returned: Vec<usize>,
     /// How many lanes there are still to run lines.
-    lanes: usize,
-    results: Vec<Option<LineResult>>,
+    pub(super) lanes: usize,
+    /// The job of a lane that has no more to do, for the aggregation: the one that completed most lines.
+    pub(super) kept: Option<Job>,
+    /// Whether no line is left to take: who waits for a place waits for nothing then.
+    pub(super) exhausted: watch::Sender<bool>,
+    pub(super) results: Vec<Option<LineResult>>,
     room: usize,
-    keeps_aggregation_inputs: bool,
+    pub(super) keeps_aggregation_inputs: bool,
     /// By line, for the completed ones.
     pub(super) aggregation_inputs: Vec<(usize, Map<String, Value>)>,
     pub(super) halted: Option<Halt>,
@@ -82,20 +81,21 @@ pub(super) fn lock<'l, 'c>(lines: &'l Shared<'c>) -> MutexGuard<'l, Lines<'c>> {
 }
 
 impl Lines<'_> {
-    fn take(&mut self) -> Option<usize> {
-        if self.halted.is_some() {
+    pub(super) fn take(&mut self) -> Option<usize> {
+        let line = self.next;
+        if self.halted.is_some() || line >= self.rows.len() {
             return None;
         }
-        if let Some(line) = self.returned.pop() {
-            return Some(line);
+        self.next += 1;
+        if self.next == self.rows.len() {
+            self.exhausted.send_replace(true);
         }
-        let line = self.next;
-        self.next += usize::from(line < self.rows.len());
-        Some(line).filter(|line| *line < self.rows.len())
+        Some(line)
     }
 
     pub(super) fn halt(&mut self, halt: Halt) {
         self.halted.get_or_insert(halt);
+        self.exhausted.send_replace(true);
     }
 
     /// Whether the lines ran to their end and one completed.
@@ -126,7 +126,7 @@ impl Lines<'_> {
     }
 
     /// Judges an answer and keeps what the aggregation needs of it.
-    fn keep(&mut self, line: usize, mut body: LineBody, size: usize) -> Judged {
+    pub(super) fn keep(&mut self, line: usize, mut body: LineBody, size: usize) -> Judged {
         let Some(room) = self.room.checked_sub(size) else {
             let message = format!(
                 "the results of the flow are more than {} MiB of JSON, which is the most that a run keeps",
@@ -157,15 +157,16 @@ impl Run<'_> {
         plan: &EnvironmentPlan,
         image: &Image,
     ) -> Indexed {
-        let place = Inside { index, session, room };
+        let inside = Inside { index, session, room };
         let mut outcome = self.blank(index, Some(plan), Some(image));
         let rows = self.cases.get(index).map_or(&[][..], |case| &case.rows);
         let lines = Mutex::new(Lines {
             rows,
             backend: self.backend.kind(),
             next: 0,
-            returned: Vec::new(),
             lanes: 0,
+            kept: None,
+            exhausted: watch::Sender::new(false),
             results: vec![None; rows.len()],
             room: RESULTS_BYTES,
             keeps_aggregation_inputs: false,
@@ -173,7 +174,7 @@ impl Run<'_> {
             halted: None,
             log: Captured::default(),
         });
-        let begun = match self.begin(place, &lines).await {
+        let begun = match self.begin(inside, &lines).await {
             Err(halt) => {
                 lock(&lines).halt(halt);
                 false
@@ -185,22 +186,24 @@ impl Run<'_> {
                 let count = room.how_many.clamp(1, rows.len().max(1));
                 lock(&lines).lanes = count;
                 let mut first = Some(job);
-                let lanes = (0..count).map(|_| self.lane(place, &archive, first.take(), &lines));
-                let mut jobs: Vec<Job> = join_all(lanes).await.into_iter().flatten().collect();
+                let lanes = (0..count).map(|_| self.lane(inside, &archive, first.take(), &lines));
+                join_all(lanes).await;
                 outcome.elapsed = started.elapsed();
+                let mut job = lock(&lines).kept.take();
                 if loaded.has_aggregation && lock(&lines).can_aggregate() {
-                    if jobs.is_empty() {
-                        match self.open(place, &archive, &lines, true).await {
-                            Ok((job, _)) => jobs.push(job),
+                    if job.is_none() {
+                        match self.open(inside, &archive, &lines, true).await {
+                            Ok((opened, _)) => job = Some(opened),
                             Err(halt) => lock(&lines).halt(halt),
                         }
                     }
-                    if let Some(job) = jobs.iter_mut().max_by_key(|job| job.completed) {
+                    if let Some(job) = &mut job {
                         self.aggregate(job, &loaded, &lines, &mut outcome).await;
                     }
                 }
-                let ends = join_all(jobs.into_iter().map(|job| self.close(job, &lines)));
-                self.unless_cancelled(ends).await;
+                if let Some(job) = job {
+                    self.close(job, &lines).await;
+                }
                 true
             }
         };
@@ -249,8 +252,8 @@ impl Run<'_> {
         (index, outcome)
     }
 
-    async fn begin(&self, place: Inside<'_>, lines: &Shared<'_>) -> Result<(Arc<Archive>, Job, Loaded), Halt> {
-        let Some(case) = self.cases.get(place.index) else { return Err(Halt::Cancelled) };
+    async fn begin(&self, inside: Inside<'_>, lines: &Shared<'_>) -> Result<(Arc<Archive>, Job, Loaded), Halt> {
+        let Some(case) = self.cases.get(inside.index) else { return Err(Halt::Cancelled) };
         let (project, boundary) = (Arc::clone(&case.project), case.settings.boundary.clone());
         let pack = move || pack::pack(&project, boundary.as_ref()).map(Archive::new);
         let packing = tokio::task::spawn_blocking(pack);
@@ -262,7 +265,7 @@ impl Run<'_> {
                 return Err(Halt::Error(FlowError::Runtime(error)));
             }
         };
-        let (job, loaded) = self.open(place, &archive, lines, true).await?;
+        let (job, loaded) = self.open(inside, &archive, lines, true).await?;
         Ok((archive, job, loaded))
     }
 
@@ -290,7 +293,7 @@ impl Run<'_> {
                 Err(error) => return (None, Some(Err(error))),
             };
             let waits = || {
-                let message = "The runtime has no free place: others use all of them. Waiting for one.".to_owned();
+                let message = "All places of the runtime are taken: waiting for one.".to_owned();
                 (self.events)(RunEvent::Notice { flow: index, message });
             };
             let loaded = match channel.opened(archive, limit, waits).await {
@@ -311,9 +314,11 @@ impl Run<'_> {
             (_, Some(Err(ChannelError::Worker(error)))) => Err(Halt::Error(FlowError::Runtime(error))),
             (_, Some(Err(ChannelError::Ended(ended)))) if ended.reason == "refused" => {
                 let message = format!("the runtime has no room for another process of a flow: {}", ended.detail);
-                let error = RuntimeError::new(Stage::Runtime, message)
-                    .with_hint("a flow may start too many processes; run fewer flows at once");
-                Err(Halt::Error(FlowError::Runtime(error)))
+                let hint = match ended.detail.contains("cannot be started") {
+                    true => "a flow may start too many processes; run fewer flows at once",
+                    false => "its disk may be full: a flow may be too large, or have left too much",
+                };
+                Err(Halt::Error(FlowError::Runtime(RuntimeError::new(Stage::Runtime, message).with_hint(hint))))
             }
             (_, Some(Err(ChannelError::Ended(ended)))) => {
                 lock(lines).hear_end(&ended);
@@ -330,130 +335,6 @@ impl Run<'_> {
                     judge::seconds(limit)
                 ),
             ))),
-        }
-    }
-    /// Runs lines one at a time until none is left. Gives back its job, if that still lives.
-    async fn lane(
-        &self,
-        inside: Inside<'_>,
-        archive: &Archive,
-        mut job: Option<Job>,
-        lines: &Shared<'_>,
-    ) -> Option<Job> {
-        let Inside { index, session, room } = inside;
-        while let Some(line) = { lock(lines).take() } {
-            let mut open = match job.take() {
-                Some(job) => job,
-                None => {
-                    let is_last = lock(lines).lanes == 1;
-                    match self.open(inside, archive, lines, is_last).await {
-                        Ok((job, _)) => job,
-                        Err(halt) => match self.without_job(inside, line, halt, lines) {
-                            true => continue,
-                            false => return None,
-                        },
-                    }
-                }
-            };
-            let Some(slot) = self.unless_cancelled(room.slots.acquire()).await else {
-                lock(lines).halt(Halt::Cancelled);
-                return None;
-            };
-            let Some(inputs) = lock(lines).rows.get(line) else { break };
-            let started = Instant::now();
-            let answer = timeout(self.options.line_timeout, open.channel.line(line, inputs));
-            let Some(answer) = self.unless_cancelled(answer).await else {
-                lock(lines).halt(Halt::Cancelled);
-                return None;
-            };
-            let duration = started.elapsed();
-            drop(slot);
-            let died = session.dead().filter(|_| matches!(answer, Ok(Err(ChannelError::Worker(_)))));
-            let ended = matches!(answer, Ok(Err(ChannelError::Ended(_))));
-            let spoilt = matches!(answer, Err(_) | Ok(Err(ChannelError::Protocol(_))));
-            let judged = match answer {
-                Err(_) => judge::timed_out(line, self.options.line_timeout),
-                Ok(Ok((body, size))) => {
-                    let mut shared = lock(lines);
-                    shared.hear_nodes(&body.nodes);
-                    shared.keep(line, body, size)
-                }
-                Ok(Err(error)) => {
-                    if let ChannelError::Ended(ended) = &error {
-                        lock(lines).hear_end(ended);
-                    }
-                    judge::unanswered(line, error)
-                }
-            };
-            open.completed += usize::from(judged.outcome == Outcome::Passed);
-            let Judged { outcome, output, error } = judged;
-            let result = LineResult { line, outcome, inputs: inputs.clone(), output, error, duration };
-            (self.events)(RunEvent::LineFinished { flow: index, result: Box::new(result.clone()) });
-            {
-                let mut shared = lock(lines);
-                shared.hear_job(&open.channel);
-                if let Some(place) = shared.results.get_mut(line) {
-                    *place = Some(result);
-                }
-                if let Some(error) = died {
-                    shared.halt(Halt::Error(FlowError::Runtime(error)));
-                    return None;
-                }
-            }
-            if spoilt {
-                self.end(open, lines).await;
-            } else if !ended {
-                job = Some(open);
-            }
-        }
-        job
-    }
-
-    /// What becomes of a line for which no job could be had: the flow's other lanes run it. Where there is none, the
-    /// flow ends. Whether this lane goes on.
-    fn without_job(&self, inside: Inside<'_>, line: usize, halt: Halt, lines: &Shared<'_>) -> bool {
-        let mut shared = lock(lines);
-        let is_last = shared.lanes == 1;
-        let why = match &halt {
-            Halt::Full => None,
-            Halt::Error(error) if !is_last && inside.session.dead().is_none() => Some(match error {
-                FlowError::Refused(fault) => fault.message.clone(),
-                FlowError::Runtime(error) => error.message.clone(),
-            }),
-            Halt::Error(_) | Halt::Cancelled => {
-                shared.halt(halt);
-                return false;
-            }
-        };
-        shared.returned.push(line);
-        if is_last {
-            return true; // and waits for a place now
-        }
-        shared.lanes -= 1;
-        drop(shared);
-        if let Some(why) = why {
-            let message = format!("One process less runs this flow's rows, as it could not load the flow: {why}.");
-            (self.events)(RunEvent::Notice { flow: inside.index, message });
-        }
-        false
-    }
-
-    /// Kills a job whose line is lost, and waits until nothing of it is left.
-    async fn end(&self, job: Job, lines: &Shared<'_>) {
-        if let Some(Ok(ended)) = self.unless_cancelled(job.channel.kill()).await {
-            lock(lines).hear_end(&ended);
-        }
-    }
-
-    /// Lets a job end by itself. One that does not is killed: its lines are done.
-    async fn close(&self, job: Job, lines: &Shared<'_>) {
-        let output = job.channel.output();
-        let ended = timeout(CLOSE_TIMEOUT, job.channel.close()).await;
-        let mut shared = lock(lines);
-        let rest = output.take();
-        shared.hear(&rest.bytes, rest.dropped);
-        if let Ok(Ok(ended)) = ended {
-            shared.hear_end(&ended);
         }
     }
 }

@@ -224,7 +224,7 @@ class Broker:
                     raise ValueError
                 self.idle, self.used = idle, time.monotonic()
             force = bool(request.get("force"))
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             raise Fatal("ProtocolError", f"a malformed frame of kind {kind:#04x}") from None
         others = len(self.jobs) - len(client.jobs)
         if kind == STOP and (force or not others):
@@ -240,9 +240,10 @@ class Broker:
             request["result_bytes"] = min(int(limits.get("result_bytes", 8 * MIB)), MAX_FRAME - 5)
             bad = not inner_parts(request["flow_file"]) or len(request["flow_file"]) > 4 * KIB
             bad = bad or not re.fullmatch("[0-9a-f]{64}", request["sha256"])
-            bad = bad or not 0 < int(request["size"]) <= MAX_TAR
+            request["size"] = int(request["size"])
+            bad = bad or not 0 < request["size"] <= MAX_TAR
             bad = bad or request["output_bytes"] < 0 or request["result_bytes"] < KIB
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             bad = True
         if bad:
             raise Fatal("ProtocolError", f"the OPEN of channel {channel} is malformed or asks for impossible limits")
@@ -257,9 +258,15 @@ class Broker:
 
     def let_in(self):
         """Gives free places to who waits for one: to the client that has the fewest, then to who came first."""
-        while self.in_line and self.places.are_free():
+        while self.in_line and self.places.are_lost():
+            self.refuse(self.in_line[0], "it cannot be started: earlier jobs left what cannot be removed in every place")
+        while self.places.are_free():
             held = collections.Counter(job.client for job in self.jobs if job.place and job.client)
-            job = min(self.in_line, key=lambda job: held[job.client])
+            # Who does not take what its jobs have said gets no more of them.
+            ready = [job for job in self.in_line if not job.client.is_full()]
+            if not ready:
+                break
+            job = min(ready, key=lambda job: held[job.client])
             self.in_line.remove(job)
             job.place, job.opened = self.places.take(), True
             if job.place is None:
@@ -454,8 +461,6 @@ class Broker:
 
     def settle(self, job):
         """Finishes a job whose keeper has gone; False while there is still something to wait for."""
-        if job.client and job.client.is_full():
-            return False
         if len(job.report) < 4:  # the keeper was killed: its job is an orphan now
             job.reason, job.burials = job.reason or "exited", job.burials + 1
             if job.burials <= 3:
@@ -485,6 +490,7 @@ class Broker:
             job.client.send(ENDED, job.channel, body)
         if remark and reason != "refused":  # what left something behind is not used again
             job.place = None
+            self.places.give_up()
         self.forget(job)
         return True
 
@@ -503,7 +509,7 @@ class Broker:
         for relay in self.connecting:
             watch_fd(relay.fileno(), select.POLLIN, self.connect, relay)
         for client in self.clients:
-            listens = self.hello and not client.has_more and not client.is_paused()
+            listens = self.hello and not client.has_more and not client.is_paused() and not client.is_full()
             watch_fd(client.source, select.POLLIN if listens else 0, self.hear, client)
             watch_fd(client.sink, select.POLLOUT if client.outbox else 0, self.write, client)
         for job in self.jobs:
@@ -538,9 +544,11 @@ class Broker:
 
     def patience(self):
         """How long to wait for something to happen, in milliseconds."""
-        if any(job.gone and not (job.client and job.client.is_full()) for job in self.jobs):
+        if any(job.gone for job in self.jobs):
             return 10
-        if any(client.has_more for client in self.clients) or (self.in_line and self.places.are_free()):
+        if any(client.has_more for client in self.clients):
+            return 0
+        if self.places.are_free() and any(not job.client.is_full() for job in self.in_line):
             return 0
         if self.idle is None or self.jobs or not self.hello:
             return None
@@ -570,7 +578,10 @@ class Broker:
                 job.leash.shutdown(socket.SHUT_WR)
         deadline = time.monotonic() + 2
         while held and time.monotonic() < deadline:
-            select.select([job.leash for job in held], [], [], 0.1)
+            poll = select.poll()
+            for job in held:
+                poll.register(job.leash, select.POLLIN)
+            poll.poll(100)
             for job in held:
                 self.read_leash(job)
             held = [job for job in held if not job.gone]
@@ -582,6 +593,9 @@ class Broker:
         os._exit(code)
 
     def fatal(self, kind, message):
+        if self.lease != "stream":  # perhaps nobody is attached
+            sys.stderr.write(f"{kind}: {message}\n")
+            sys.stderr.flush()
         for client in self.clients:
             client.send(FATAL, 0, {"type": kind, "message": clip(message, MESSAGE_BYTES)})
         deadline = time.monotonic() + 2
@@ -593,7 +607,7 @@ class Broker:
                     if client.outbox:
                         continue
                 waiting.remove(client)
-            select.select([], [client.sink for client in waiting], [], 0.1)
+            time.sleep(0.01)
         self.stop(2)
 
     def run(self):

@@ -224,6 +224,8 @@ def remove_files(spec):
     if spec["uid"]:
         take_identity(spec["uid"])
         remove_ipc(spec["uid"])
+        with contextlib.suppress(OSError):  # a place is its identity's own, which may have closed it
+            os.chmod(os.path.dirname(spec["directory"]), 0o700)
         for shared in {os.path.dirname(spec["directory"]), "/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue"}:
             with contextlib.suppress(OSError):
                 for entry in os.scandir(shared):

@@ -40,7 +40,7 @@ class Places:
         self.first = int(os.environ.get("FLOWGATE_FIRST_UID", FIRST_UID))
         places = (Place(os.path.join(root, str(number)), self.uid(number)) for number in range(count))
         self.free = collections.deque(places)
-        self.made = 0
+        self.made = self.lost = 0
 
     def uid(self, number):
         """An identity has the one above it for its burial. Under `process` jobs have none of their own: 0."""
@@ -63,6 +63,13 @@ class Places:
     def give_back(self, place):
         if self.count or place.uid:
             self.free.append(place)
+
+    def give_up(self):
+        """One has something in it that cannot be removed."""
+        self.lost += 1
+
+    def are_lost(self):
+        return bool(self.count) and self.lost == self.count
 
     def remove_own(self):
         if self.own_root:

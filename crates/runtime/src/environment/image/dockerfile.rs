@@ -47,6 +47,16 @@ impl Dockerfile {
     }
 }
 
+/// The instructions of a Dockerfile: the line of each, from 1, its keyword in upper case, and what follows it and its
+/// flags.
+///
+/// # Errors
+/// A text that is no Dockerfile.
+pub(crate) fn instructions(text: &str) -> Result<Vec<(usize, String, String)>, Refused> {
+    let read = lines::read(text.trim_start_matches('\u{feff}'))?;
+    Ok(read.into_iter().map(|one| (one.line + 1, one.keyword, one.rest)).collect())
+}
+
 /// Why a Dockerfile is not built: a lower-case fragment that begins with the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused(pub(crate) String);

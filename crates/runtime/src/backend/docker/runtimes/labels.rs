@@ -128,12 +128,14 @@ fn state_of(container: &ContainerInspectResponse) -> (State, Option<String>) {
     }
 }
 
-/// Whether a container of a runtime was created by a flowgate that did not get to start it, or to give it its name.
-pub(in super::super) fn is_left_behind(container: &ContainerSummary) -> bool {
+/// Whether a container of a runtime, one of `all`, was created by a flowgate that did not get to start it, or to give it
+/// its name. One that lost its name to no other is kept: it may be the only one.
+pub(in super::super) fn is_left_behind(container: &ContainerSummary, all: &[ContainerSummary]) -> bool {
     let label = |name: &str| container.labels.as_ref()?.get(name).cloned();
     let own = format!("/{PREFIX}{}", label(NAME_LABEL).unwrap_or_default());
-    let is_named = container.names.iter().flatten().any(|name| *name == own);
-    if is_named && container.state != Some(ContainerSummaryStateEnum::CREATED) {
+    let has_name = |container: &ContainerSummary| container.names.iter().flatten().any(|name| *name == own);
+    let is_other = !has_name(container) && all.iter().any(has_name);
+    if !is_other && container.state != Some(ContainerSummaryStateEnum::CREATED) {
         return false;
     }
     let Some(starter) = label(STARTER_LABEL) else { return false };
