@@ -38,12 +38,17 @@ pub(crate) fn all() -> Result<()> {
     find("taskset").ok_or("`taskset` limits a run to one core; install util-linux")?;
     let tree = oracle::tree(VARIABLE)?;
     run(&mut cargo(&["build", "--quiet", "--release", "-p", "flowgate", "-p", "xtask"]))?;
+    write("docs/benchmarks.md", |folder| measured(&tree, folder))
+}
+
+/// Measures in a folder that is there for as long, and writes the page.
+fn write(page: &str, measure: impl FnOnce(&Path) -> Result<String>) -> Result<()> {
     let folder = std::env::temp_dir().join(format!("flowgate-bench-{}", std::process::id()));
     remove(&folder)?;
     std::fs::create_dir_all(&folder).map_err(at(&folder))?;
-    let measured = measured(&tree, &folder);
+    let measured = measure(&folder);
     remove(&folder)?;
-    let page = root().join("docs/benchmarks.md");
+    let page = root().join(page);
     std::fs::write(&page, measured?).map_err(at(&page))?;
     say(&format!("bench: wrote {}", page.display()));
     Ok(())

@@ -174,7 +174,7 @@ async fn run_all(
     for note in notes {
         host.notice(&note);
     }
-    // Each run has a runtime of its own, whatever stays on a runner of one's own.
+    // Each run starts its own runtime, also where a self-hosted runner has a warm one.
     let environments = environment::environments(host, inputs, event);
     let engines = Engines { environments, warm_use: WarmUse::Never, ..host.engines.clone() };
     if let Some(error) = cases.iter().map(|case| case.unusable.as_ref()).collect::<Option<Vec<_>>>() {

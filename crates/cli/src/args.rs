@@ -37,7 +37,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: EnvironmentCommand,
     },
-    /// Start runtimes that stay, look at them, change and stop them.
+    /// Start, inspect, change and stop warm runtimes.
     Runtime {
         #[command(subcommand)]
         command: RuntimeCommand,

@@ -267,7 +267,7 @@ pub struct Included {
     pub fact: PathFact,
     /// What the flow's own folder holds under that name.
     pub own: Presence,
-    /// The folder `x` that the SDK packs as `x.zip`, if there is no such file.
+    /// The folder `x` that the SDK packs into `x.zip` where that file is missing.
     pub archive: Option<PathBuf>,
     /// A file in a folder of that folder, which the SDK looks for in the wrong place.
     pub nested: Option<String>,

@@ -1,4 +1,4 @@
-//! Runtimes that stay, for people and for machines.
+//! Warm runtimes, for people and for machines.
 
 pub mod json;
 pub mod terminal;

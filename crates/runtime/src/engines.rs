@@ -31,7 +31,7 @@ pub struct Engines {
     pub process: ProcessOptions,
     /// Where and for whom environments are built.
     pub environments: Environments,
-    /// Which runtimes that stay a run may use.
+    /// Which warm runtimes a run may use.
     pub warm_use: WarmUse,
 }
 
@@ -69,7 +69,7 @@ impl Engines {
             notice += " The registry's cache is not used: it is for images, of the docker backend.";
         }
         if self.warm_use == WarmUse::Start {
-            notice += " It has no runtime that stays.";
+            notice += " It has no warm runtimes, so `--keep` has no effect.";
         }
         Connected { backend: Box::new(Process::new(self.process.clone())), notice: Some(notice) }
     }

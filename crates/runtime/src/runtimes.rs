@@ -1,4 +1,4 @@
-//! Runtimes that stay between runs: what people start, look at, change and stop.
+//! Warm runtimes, which stay between runs: what people start, look at, change and stop.
 //!
 //! Nothing is remembered on this machine: the engine's containers and their labels are the truth, a container's name is
 //! the lock of its runtime, and what changes is asked of the broker inside. So a flowgate that is killed leaves nothing that
@@ -35,7 +35,7 @@ const MAX_IDLE: Duration = Duration::from_secs(366 * 86_400);
 /// Who ends a runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It ends by itself when nobody used it for its idle time, and it is gone after a restart of the engine.
+    /// It ends by itself after its idle time, and it is gone after a restart of the engine.
     Automatic,
     /// It has a name that a person gave it, and stays until a person stops it.
     Named,
@@ -214,10 +214,10 @@ pub struct Usage {
     pub up: Duration,
 }
 
-/// Which runtimes that stay a run may use.
+/// Which warm runtimes a run may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WarmUse {
-    /// None: a run has one of its own, as code that nobody trusts must.
+    /// None: the run starts its own, as untrusted code must.
     #[default]
     Never,
     /// The one of its environment, where that runs; a named one that has ended is started again.

@@ -353,8 +353,6 @@ pub struct WorkerState {
     pub clients: u64,
     /// Jobs of all clients.
     pub jobs: u64,
-    /// Jobs of the asking one.
-    pub own_jobs: u64,
     /// Lines, aggregations and nodes since the start.
     pub lines: u64,
     /// Seconds without a job after which the worker ends.

@@ -11,7 +11,7 @@ use flowgate_runtime::environment::base;
 
 use super::measure::{median, succeeded};
 use super::page::Page;
-use crate::command::{Result, at, binary, cargo, output, remove, root, run, say};
+use crate::command::{Result, at, binary, cargo, output, remove, run, say};
 use crate::testbed;
 
 /// Runs per figure where packages are fetched and installed: each of the three is as often the first, the second and
@@ -46,17 +46,13 @@ const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 pub(crate) fn all() -> Result<()> {
     testbed::make()?;
     run(&mut cargo(&["build", "--quiet", "--release", "-p", "flowgate"]))?;
-    let folder = std::env::temp_dir().join(format!("flowgate-bench-{}", std::process::id()));
-    remove(&folder)?;
-    let place = Place::new(&folder)?;
-    let measured = measured(&place);
-    let forgotten = place.forget();
-    remove(&folder)?;
-    let page = root().join("docs/benchmarks-environment.md");
-    // Why it could not be measured says more than what could not be removed after it.
-    fs::write(&page, measured.and_then(|text| forgotten.map(|()| text))?).map_err(at(&page))?;
-    say(&format!("bench: wrote {}", page.display()));
-    Ok(())
+    super::write("docs/benchmarks-environment.md", |folder| {
+        let place = Place::new(folder)?;
+        let measured = measured(&place);
+        let forgotten = place.forget();
+        // Why it could not be measured says more than what could not be removed after it.
+        measured.and_then(|text| forgotten.map(|()| text))
+    })
 }
 
 fn measured(place: &Place) -> Result<String> {

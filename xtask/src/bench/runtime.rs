@@ -11,7 +11,7 @@ use flowgate_runtime::environment::base;
 
 use super::measure::{median, succeeded};
 use super::page::{Page, RuntimeFigures};
-use crate::command::{Result, at, binary, cargo, find, output, remove, root, run, say};
+use crate::command::{Result, at, binary, cargo, find, output, root, run, say};
 use crate::{python, testbed};
 
 /// Runs per figure.
@@ -46,16 +46,12 @@ nodes:
 pub(crate) fn all() -> Result<()> {
     testbed::make()?;
     run(&mut cargo(&["build", "--quiet", "--release", "-p", "flowgate"]))?;
-    let folder = std::env::temp_dir().join(format!("flowgate-bench-{}", std::process::id()));
-    remove(&folder)?;
-    let place = Place::new(&folder)?;
-    let measured = place.measured();
-    let stopped = output(&mut place.flowgate(&["runtime", "stop", RUNTIME, "--yes"]));
-    remove(&folder)?;
-    let page = root().join("docs/benchmarks-runtime.md");
-    fs::write(&page, measured.and_then(|text| stopped.map(|_| text))?).map_err(at(&page))?;
-    say(&format!("bench: wrote {}", page.display()));
-    Ok(())
+    super::write("docs/benchmarks-runtime.md", |folder| {
+        let place = Place::new(folder)?;
+        let measured = place.measured();
+        let stopped = output(&mut place.flowgate(&["runtime", "stop", RUNTIME, "--yes"]));
+        measured.and_then(|text| stopped.map(|_| text))
+    })
 }
 
 /// Flows and a cache of their own.

@@ -56,7 +56,7 @@ async fn engine(places: &Places) -> Result<Docker, Failure> {
         let failure = Failure::of(error);
         // The other backend helps with a run, and not here.
         let hint = failure.hint.map(|hint| match hint.split_once(", or run flows with") {
-            Some((start, _)) => format!("{start}; the process backend has no runtimes that stay"),
+            Some((start, _)) => format!("{start}; the process backend has no warm runtimes"),
             None => hint,
         });
         Failure { hint, ..failure }
@@ -306,7 +306,7 @@ async fn confirm(runtimes: &[WarmRuntime], what: &str, yes: bool) -> Result<(), 
     for line in &busy {
         say::line(line);
     }
-    ask(&format!("Really {what}?"), "nothing was done, as flows are running").await
+    ask(&format!("Really {what}?"), "flows are running, and nothing was changed").await
 }
 
 /// What would be lost with a runtime.
@@ -333,7 +333,10 @@ fn lost(runtime: &WarmRuntime) -> Option<String> {
 async fn ask(question: &str, why: &str) -> Result<(), Failure> {
     let refused = |message: String, hint: &str| Failure { hint: Some(hint.to_owned()), ..Failure::usage(message) };
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(refused(format!("{why}, and there is no terminal to ask on"), "`--yes` does it without asking"));
+        return Err(refused(
+            format!("cannot ask for confirmation without a terminal: {why}"),
+            "use `--yes` to confirm",
+        ));
     }
     say::line(&format!("{question} [y/N]"));
     let answer = tokio::task::spawn_blocking(|| {

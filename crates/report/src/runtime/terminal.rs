@@ -83,7 +83,7 @@ pub fn show(shown: &Shown, now: u64) -> String {
 
 fn clients(count: u64) -> String {
     match count {
-        0 => "nobody else attached".to_owned(),
+        0 => "no other clients".to_owned(),
         1 => "1 other client".to_owned(),
         _ => format!("{count} other clients"),
     }

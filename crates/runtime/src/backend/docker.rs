@@ -28,7 +28,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::errors::Error;
-use bollard::models::ContainerSummary;
+use bollard::exec::StartExecResults;
+use bollard::models::{ContainerSummary, ExecConfig};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
@@ -278,6 +279,30 @@ impl Docker {
         }
     }
 
+    /// Starts Python as root in a running container, with those arguments and variables.
+    async fn exec_python(&self, container: &str, arguments: &[&str], variables: &[&str]) -> Result<Exec, RuntimeError> {
+        let broken = |error| self.broken("start Python in a container", &error);
+        let config = ExecConfig {
+            cmd: Some(container::python(arguments)),
+            user: Some("0:0".to_owned()),
+            working_dir: Some("/".to_owned()),
+            env: Some(variables.iter().map(|variable| (*variable).to_owned()).collect()),
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..ExecConfig::default()
+        };
+        let exec = self.engine.create_exec(container, config).await.map_err(broken)?;
+        let StartExecResults::Attached { output, input } =
+            self.engine.start_exec(&exec.id, None).await.map_err(broken)?
+        else {
+            let message = "the engine started Python in a container without attaching its streams";
+            return Err(RuntimeError::new(Stage::Infrastructure, message).with_hint("look at the engine's log"));
+        };
+        let log = LogTail::default();
+        Ok(Exec { output: stream::WorkerOutput::of_exec(output, log.clone()), input, log })
+    }
+
     /// Attaches to a created container of an image, and starts it. `memory` is its limit in bytes.
     async fn attach_and_start(&self, container: &str, image: &str, memory: u64) -> Result<Attached, RuntimeError> {
         let options = AttachContainerOptionsBuilder::new().stdin(true).stdout(true).stderr(true).stream(true).build();
@@ -389,6 +414,13 @@ struct Attached {
     input: Pin<Box<dyn AsyncWrite + Send>>,
     log: LogTail,
     watch: Watch,
+}
+
+/// The streams of a process in a running container.
+struct Exec {
+    output: stream::WorkerOutput,
+    input: Pin<Box<dyn AsyncWrite + Send>>,
+    log: LogTail,
 }
 
 /// Ends the watch over a container with its runtime.

@@ -10,6 +10,16 @@ use super::key::Content;
 /// The version of `promptflow` that the lock and flowgate's own base image hold.
 pub const PROMPTFLOW_VERSION: &str = "1.18.5";
 
+/// The packages of promptflow: what a base image is for.
+pub(crate) const PACKAGES: [&str; 6] = [
+    "promptflow",
+    "promptflow-azure",
+    "promptflow-core",
+    "promptflow-devkit",
+    "promptflow-tools",
+    "promptflow-tracing",
+];
+
 /// The repository of flowgate's own base image.
 pub const BASE_IMAGE: &str = "flowgate-base";
 

@@ -3,12 +3,14 @@
 //!
 //! Nothing is written here, and nothing is left out without a note.
 
-use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use flowgate_flow::load::open_file;
 use flowgate_flow::yaml::{self, Node};
 use flowgate_flow::{base_image, requirements};
 
+use crate::environment::base;
 use crate::environment::image::dockerfile;
 use crate::error::{RuntimeError, Stage};
 
@@ -24,15 +26,6 @@ const NAMES: [&str; 7] = [
 ];
 /// Files of more bytes are none of these.
 const MAX_BYTES: u64 = 1 << 20;
-/// What base images have, and flows do not pin.
-const OF_THE_BASE: [&str; 6] = [
-    "promptflow",
-    "promptflow-azure",
-    "promptflow-core",
-    "promptflow-devkit",
-    "promptflow-tools",
-    "promptflow-tracing",
-];
 /// What an installer needs itself.
 const OF_INSTALLERS: [&str; 4] = ["pip", "setuptools", "uv", "wheel"];
 /// Options of `pip install` without a value that say nothing about what is installed.
@@ -323,7 +316,7 @@ impl Conversion {
             }
             let mut written = line.clone();
             if let Some(specifier) = requirement.and_then(|one| one.specifier.as_ref())
-                && OF_THE_BASE.contains(&name.as_str())
+                && base::PACKAGES.contains(&name.as_str())
             {
                 written = line[..specifier.span.start].trim_end().to_owned();
                 self.note(format!("`{line}` is written as `{written}`: the base image has it."));
@@ -358,12 +351,19 @@ fn words(text: &str) -> Vec<String> {
     out
 }
 
-fn text_of(file: &Path) -> Result<String, RuntimeError> {
-    let data = fs::metadata(file).map_err(|error| fault(file, &error.to_string()))?;
-    if !data.is_file() || data.len() > MAX_BYTES {
-        return Err(fault(file, "it is no file of at most 1 MiB"));
+/// The text of a regular file: whatever else is there is never opened.
+///
+/// # Errors
+/// [`Stage::Usage`] where there is none, or it is longer than 1 MiB.
+pub fn text_of(file: &Path) -> Result<String, RuntimeError> {
+    let unreadable = |error: io::Error| fault(file, &error.to_string());
+    let mut text = String::new();
+    let opened = open_file(file).map_err(unreadable)?;
+    opened.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(fault(file, "it is longer than 1 MiB"));
     }
-    fs::read_to_string(file).map_err(|error| fault(file, &error.to_string()))
+    Ok(text)
 }
 
 fn fault(file: &Path, why: &str) -> RuntimeError {
@@ -373,6 +373,8 @@ fn fault(file: &Path, why: &str) -> RuntimeError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {

@@ -1,6 +1,5 @@
 //! `flowgate runtime convert`.
 
-use std::fs;
 use std::io::ErrorKind;
 
 use flowgate_flow::credential::mask;
@@ -22,12 +21,10 @@ pub(super) async fn run(places: &Places, arguments: &ConvertArguments) -> Result
     let requirements = flow.with_file_name("requirements.txt");
     let shown = |path| display_path(path, base);
     let conversion = convert::read(&base.join(&arguments.from)).map_err(Failure::of)?;
-    let unreadable = |path, error| Failure::infrastructure(format!("{}: {error}", shown(path)));
-    let before = fs::read_to_string(&flow).map_err(|error| unreadable(&flow, error))?;
-    let lines = match fs::read_to_string(&requirements) {
-        Ok(lines) => lines,
+    let before = convert::text_of(&flow).map_err(Failure::of)?;
+    let lines = match requirements.symlink_metadata() {
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(unreadable(&requirements, error)),
+        _ => convert::text_of(&requirements).map_err(Failure::of)?,
     };
     let after = convert::with_environment(&before, &conversion)
         .map_err(|why| Failure::usage(format!("{} is not changed: {why}", shown(&flow))))?;

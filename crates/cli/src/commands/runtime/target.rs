@@ -37,7 +37,7 @@ impl Target {
         let near = self.near.map(|near| format!("did you mean `{near}`? "));
         Err(Failure {
             hint: Some(format!("{}`flowgate runtime list` lists them", near.unwrap_or_default())),
-            ..Failure::usage(format!("there is no runtime `{target}`, and no flow there"))
+            ..Failure::usage(format!("`{target}` is neither a runtime nor a flow"))
         })
     }
 }
@@ -83,7 +83,7 @@ pub(super) async fn resolve(places: &Places, docker: &Docker, target: &OsStr) ->
     }
     let near = suggest::nearest(&name, runtimes.iter().map(|runtime| runtime.name.as_str()));
     let near = near.map(str::to_owned);
-    let starts = |runtime: &&WarmRuntime| !name.is_empty() && runtime.name.starts_with(&name);
+    let starts = |runtime: &&WarmRuntime| runtime.name.starts_with(&name);
     Ok(Target { runtimes: runtimes.iter().filter(starts).cloned().collect(), is_flow: false, near })
 }
 

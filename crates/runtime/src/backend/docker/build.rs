@@ -31,15 +31,6 @@ use crate::plan::{EnvironmentPlan, PlannedRequirement};
 
 /// What an install may do as root beyond its own files: images have files of other owners.
 const CAPABILITIES: [&str; 3] = ["CHOWN", "DAC_OVERRIDE", "FOWNER"];
-/// What a base image is for.
-const ENGINE: [&str; 6] = [
-    "promptflow",
-    "promptflow-azure",
-    "promptflow-core",
-    "promptflow-devkit",
-    "promptflow-tools",
-    "promptflow-tracing",
-];
 /// The memory of a build, and of what it keeps below `/tmp`, in bytes.
 const MEMORY: u64 = 3 << 30;
 /// How long an agent may take to end by itself.
@@ -287,7 +278,7 @@ fn request(plan: &EnvironmentPlan) -> InstallRequest {
 fn with_engine(request: &InstallRequest, present: &BTreeMap<String, String>) -> InstallRequest {
     let mut request = request.clone();
     if !request.options.iter().any(|option| option.starts_with("--require-hashes")) {
-        let engine = present.iter().filter(|(name, _)| ENGINE.contains(&name.as_str()));
+        let engine = present.iter().filter(|(name, _)| base::PACKAGES.contains(&name.as_str()));
         request.requirements.extend(engine.map(|(name, version)| format!("{name}=={version}")));
     }
     request

@@ -1,4 +1,4 @@
-//! Runtimes that stay, in containers. A container's name is the lock of its runtime, its labels say what it is, and its
+//! Warm runtimes in containers. A container's name is the lock of its runtime, its labels say what it is, and its
 //! broker says the rest.
 
 mod attach;

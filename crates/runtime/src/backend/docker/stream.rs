@@ -32,7 +32,8 @@ impl WorkerOutput {
         Self { output, log, ends_log: false, part: None }
     }
 
-    /// The output of a process that was started in a running container: nobody watches over its end.
+    /// The output of a process that was started in a running container. The engine has no event for its end, so the end
+    /// of its output finishes the log.
     pub(super) fn of_exec(output: Output, log: LogTail) -> Self {
         Self { output, log, ends_log: true, part: None }
     }

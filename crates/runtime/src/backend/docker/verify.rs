@@ -6,14 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use bollard::exec::StartExecResults;
-use bollard::models::ExecConfig;
-
-use super::{Docker, container, stream};
+use super::{Docker, Exec};
 use crate::backend::Limits;
 use crate::environment::contract;
-use crate::error::{RuntimeError, Stage};
-use crate::log::LogTail;
+use crate::error::RuntimeError;
 use crate::session::Session;
 use crate::worker;
 
@@ -33,27 +29,9 @@ impl Docker {
         name: &str,
         installed: &BTreeMap<String, String>,
     ) -> Result<(), RuntimeError> {
-        let broken = |error| self.broken("start the worker in the container of a build", &error);
-        let config = ExecConfig {
-            cmd: Some(container::python(&worker::arguments())),
-            user: Some("0:0".to_owned()),
-            working_dir: Some("/".to_owned()),
-            // All that it writes goes there, and becomes no part of the image.
-            env: Some(vec!["HOME=/tmp".to_owned(), "FLOWGATE_WORK=/tmp".to_owned()]),
-            attach_stdin: Some(true),
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            ..ExecConfig::default()
-        };
-        let exec = self.engine.create_exec(container, config).await.map_err(broken)?;
-        let StartExecResults::Attached { output, input } =
-            self.engine.start_exec(&exec.id, None).await.map_err(broken)?
-        else {
-            let message = "the engine started the worker in the container of a build, and gave no stream to it";
-            return Err(RuntimeError::new(Stage::Infrastructure, message).with_hint("look at the engine's log"));
-        };
-        let log = LogTail::default();
-        let output = stream::WorkerOutput::of_exec(output, log.clone());
+        // All that it writes goes there, and becomes no part of the image.
+        let variables = ["HOME=/tmp", "FLOWGATE_WORK=/tmp"];
+        let Exec { output, input, log } = self.exec_python(container, &worker::arguments(), &variables).await?;
         let started = Session::start(output, input, log, Limits::default().start_timeout).await;
         let session = started.map_err(|error| contract::unfit(name, error))?;
         let found = &session.hello().packages;

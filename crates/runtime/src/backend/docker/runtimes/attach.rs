@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use bollard::exec::StartExecResults;
-use bollard::models::ExecConfig;
-
-use super::super::{Docker, container, stream};
+use super::super::{Docker, Exec};
 use super::labels;
 use crate::backend::{Runtime, Stop};
 use crate::error::{RuntimeError, Stage};
-use crate::log::LogTail;
 use crate::runtimes::{Kind, State, WarmRuntime};
 use crate::session::Session;
 use crate::worker;
 
-/// How long a run waits for a runtime that stays, before it takes one of its own.
+/// How long a run waits for a warm runtime before it starts one of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a run finds of the runtimes of its environment.
@@ -35,25 +31,9 @@ impl Docker {
         name: &str,
         patience: Duration,
     ) -> Result<Session, RuntimeError> {
-        let broken = |error| self.broken("attach to a runtime", &error);
         let seconds = patience.as_secs().to_string();
-        let config = ExecConfig {
-            cmd: Some(container::python(&["-I", "-S", "-B", "-c", worker::RELAY, &seconds])),
-            user: Some("0:0".to_owned()),
-            working_dir: Some("/".to_owned()),
-            attach_stdin: Some(true),
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            ..ExecConfig::default()
-        };
-        let exec = self.engine.create_exec(container, config).await.map_err(broken)?;
-        let StartExecResults::Attached { output, input } =
-            self.engine.start_exec(&exec.id, None).await.map_err(broken)?
-        else {
-            return Err(RuntimeError::new(Stage::Infrastructure, "the engine gave no stream to a runtime"));
-        };
-        let log = LogTail::default();
-        let output = stream::WorkerOutput::of_exec(output, log.clone());
+        let relay = ["-I", "-S", "-B", "-c", worker::RELAY, &seconds];
+        let Exec { output, input, log } = self.exec_python(container, &relay, &[]).await?;
         let session = Session::attach(output, input, log, patience).await?;
         if session.hello().isolation != "uid" {
             let message = format!("the worker in {name} does not keep jobs apart: it is not root there");
@@ -101,7 +81,7 @@ impl Docker {
     }
 }
 
-/// Nothing is removed after a run in a runtime that stays.
+/// A run leaves a warm runtime as it is.
 struct Detach;
 
 #[async_trait::async_trait]

@@ -27,7 +27,7 @@ const WORKER_LABEL: &str = "flowgate.runtime.worker";
 const STARTER_LABEL: &str = "flowgate.runtime.starter";
 /// Only trusted runtimes stay warm.
 const SCOPE: &str = "trusted";
-/// A container that nobody has started for so long, in seconds, will not be.
+/// Seconds after which a container that was never started is abandoned, where its creator is unknown.
 const NEVER_STARTED: u64 = 3600;
 
 pub(super) fn of(

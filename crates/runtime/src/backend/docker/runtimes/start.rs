@@ -130,7 +130,7 @@ impl Docker {
         let labels = labels::of(name, kind, key, image_name, idle, wanted);
         let limits = Limits { memory: size.memory, cpus: size.cpus, ..Limits::default() };
         let lease = Lease::Stays { idle, ends_for_good: kind == Kind::Automatic };
-        // Under the name of its own first: the lock is taken by a name that nobody can lose by our end.
+        // Created under a unique name and renamed later: where this process dies in between, the runtime's name is free.
         let mut leftover = Leftover::new(self.socket.clone(), leftover::unique_name());
         let options = CreateContainerOptionsBuilder::new().name(leftover.name()).build();
         let volumes = self.volumes_of(id).await?;
@@ -155,7 +155,7 @@ impl Docker {
         progress: Progress<'_>,
     ) -> Result<Started, RuntimeError> {
         let Image::Container { name: image_name, id, key, .. } = image else {
-            return Err(RuntimeError::new(Stage::Usage, "the process backend has no runtimes that stay"));
+            return Err(RuntimeError::new(Stage::Usage, "the process backend has no warm runtimes"));
         };
         let name = (old.kind == Kind::Named).then(|| old.name.clone());
         let is_same = old.key == *key;
