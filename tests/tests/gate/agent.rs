@@ -1,14 +1,17 @@
-//! What the host makes of an agent that is not the agent: a package's own code may write its frames.
+//! What the host makes of an agent that is not the agent: a package's own code may write its frames. And what the agent
+//! does when its host is gone.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use flowgate_runtime::RuntimeError;
 use flowgate_runtime::gate::GatePolicy;
-use flowgate_runtime::installer::{InstallRequest, Installed, Installer};
+use flowgate_runtime::installer::{InstallRequest, Installed, Installer, arguments};
 use flowgate_runtime::log::LogTail;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
 
 use crate::gate;
+use crate::place::find;
 
 const HELLO: &str =
     r#"{"protocol":1,"port":1,"python":"3.11.2","executable":"python","uv":null,"pip":"23.0","packages":{}}"#;
@@ -86,4 +89,35 @@ async fn an_agent_that_breaks_the_rules_is_left() {
     assert!(error.await.unwrap_err().message.contains("speaks version 9"));
     let error = install(&HELLO.replace("\"23.0\"", "null"), &[]).await.unwrap_err();
     assert_eq!(error.message, "the base image has neither uv nor pip");
+}
+
+#[tokio::test]
+async fn an_agent_ends_with_its_host_while_a_package_is_on_its_way() {
+    // Before it asks for the package's archive, while it connects to do so, and while it waits for the answer.
+    for delay in (0..12).map(|n| Duration::from_micros(200 * n)) {
+        let mut agent = tokio::process::Command::new(find("python3").unwrap())
+            .args(arguments())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let (mut stdin, mut stdout) = (agent.stdin.take().unwrap(), agent.stdout.take().unwrap());
+        let source = include_str!("../../../crates/runtime/src/installer/agent.py");
+        let modules = serde_json::to_vec(&[["flowgate_installer", source]]).unwrap();
+        stdin.write_u32(u32::try_from(modules.len()).unwrap()).await.unwrap();
+        stdin.write_all(&modules).await.unwrap();
+        let length = stdout.read_u32().await.unwrap();
+        let mut hello = vec![0; length as usize];
+        stdout.read_exact(&mut hello).await.unwrap();
+        assert_eq!(hello[0], 0x81, "{}", String::from_utf8_lossy(&hello));
+        let run = br#"{"argv":["true"],"env":{},"files":{},"archives":["/0/flow.tar.gz"]}"#;
+        let head = u32::try_from(run.len() + 5).unwrap().to_be_bytes();
+        stdin.write_all(&[&head[..], &[0x01, 0, 0, 0, 0], run].concat()).await.unwrap();
+        tokio::time::sleep(delay).await;
+        drop(stdin);
+        let ended = tokio::time::timeout(Duration::from_secs(60), agent.wait()).await;
+        let ended = ended.unwrap_or_else(|_| panic!("the agent goes on, {delay:?} after it was told to run"));
+        assert_eq!(ended.unwrap().code(), Some(0));
+    }
 }

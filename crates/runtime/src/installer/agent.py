@@ -361,8 +361,11 @@ async def start():
 
 
 def main():
+    # `asyncio.run` would wait for the downloads under way, which nobody answers once the host has gone.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     try:
-        asyncio.run(start())
+        loop.run_until_complete(start())
     except asyncio.IncompleteReadError:  # the host has gone
         os._exit(0)
     except Exception as error:
