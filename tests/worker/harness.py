@@ -8,6 +8,7 @@ import json
 import os
 import select
 import shutil
+import socket
 import struct
 import subprocess
 import tarfile
@@ -17,7 +18,7 @@ import unittest
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[2] / "crates" / "runtime" / "src" / "worker"
-BROKER = ("wire", "archives", "client", "places", "sources", "broker")
+BROKER = ("wire", "streams", "archives", "client", "places", "sources", "broker")
 ZYGOTE = ("wire", "job", "warm", "keeper", "zygote")
 PYTHON = os.environ.get("FLOWGATE_TEST_PYTHON")
 ROOT = os.geteuid() == 0
@@ -25,6 +26,8 @@ OPEN, DATA, LINE, AGGREGATE, CLOSE, KILL, NODE = 0x01, 0x02, 0x03, 0x04, 0x05, 0
 STATUS, SET, STOP = 0x10, 0x11, 0x12
 HELLO, LOADED, RESULT, AGGREGATED, OUTPUT, ENDED = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86
 OPENED, NODE_RESULT, WAITING, FATAL, STATE = 0x87, 0x88, 0x89, 0x8F, 0x90
+NET_OPEN, NET_DATA, NET_ACK, NET_END = NET = (0xA0, 0xA1, 0xA2, 0xA3)
+WINDOW = 256 << 10
 PATIENCE = 60  # seconds without a frame after which a test gives up; never a measurement
 NOBODY = 65534
 # What the worker has in its container: root with three capabilities and no way to gain more.
@@ -90,6 +93,7 @@ class Stream:
         self.frames = collections.defaultdict(collections.deque)
         self.output = collections.defaultdict(bytearray)
         self.channel = 0
+        self.nets = {}
         os.set_blocking(process.stdin.fileno(), False)
 
     def hello(self):
@@ -126,13 +130,22 @@ class Stream:
             kind, channel = struct.unpack_from(">BI", self.buffer, 4)
             body = bytes(self.buffer[9 : 4 + size])
             del self.buffer[: 4 + size]
-            self.frames[channel].append((kind, body))
+            if kind in NET:
+                self.nets[channel].take(kind, body)
+            else:
+                self.frames[channel].append((kind, body))
 
     def next(self, channel):
         while not self.frames[channel]:
-            if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+            servers = {socket: net for net in self.nets.values() for socket in net.readable()}
+            ready = select.select([self.process.stdout, *servers], [], [], PATIENCE)[0]
+            if not ready:
                 raise AssertionError(f"no frame on channel {channel}: {self.errors()}")
-            self.read_some()
+            if self.process.stdout in ready:
+                self.read_some()
+            for source in ready:
+                if source in servers:
+                    servers[source].read(source)
         kind, body = self.frames[channel].popleft()
         return kind, body if kind == OUTPUT else json.loads(body, parse_constant=refuse)
 
@@ -151,17 +164,21 @@ class Stream:
 
     # Jobs.
 
-    def ask(self, data, limits=None, flow_file="flow.dag.yaml"):
-        """Sends OPEN for an archive."""
+    def ask(self, data, limits=None, flow_file="flow.dag.yaml", net=None):
+        """Sends OPEN for an archive. `net` is the host's end of the job's connections."""
         self.channel += 1
         digest = hashlib.sha256(data).hexdigest()
         request = {"flow_file": flow_file, "sha256": digest, "tar_bytes": len(data), "limits": limits or {}}
+        if net is not None:
+            request["net"] = {"GATE": "http://127.0.0.1:{port}/"}
+            self.nets[self.channel] = net
+            net.stream, net.channel = self, self.channel
         self.send(OPEN, self.channel, request)
         return self.channel
 
-    def open(self, files, limits=None, flow_file="flow.dag.yaml", data=None):
+    def open(self, files, limits=None, flow_file="flow.dag.yaml", data=None, net=None):
         data = tar_of(files) if data is None else data
-        channel = self.ask(data, limits, flow_file)
+        channel = self.ask(data, limits, flow_file, net)
         if self.receive(channel, OPENED)["need"]:
             for start in range(0, len(data), 1 << 20):
                 self.send(DATA, channel, data[start : start + (1 << 20)])
@@ -202,6 +219,53 @@ class Stream:
         self.process.wait(PATIENCE)
         self.process.stdout.close()
         return self.process.returncode
+
+
+class Net:
+    """The host's end of a job's connections: each leads to a server that listens at `address`."""
+
+    def __init__(self, address):
+        self.address, self.stream, self.channel = address, None, None
+        self.servers, self.credit, self.seen = {}, {}, []
+
+    def readable(self):
+        return [server for number, server in self.servers.items() if self.credit[number]]
+
+    def send(self, kind, number, rest=b""):
+        self.stream.send(kind, self.channel, struct.pack(">I", number) + rest)
+
+    def take(self, kind, body):
+        number, rest = struct.unpack_from(">I", body)[0], body[4:]
+        self.seen.append((kind, number, len(rest)))
+        if kind == NET_OPEN:
+            self.servers[number], self.credit[number] = socket.create_connection(self.address), WINDOW
+        elif number not in self.servers:
+            return  # crossed with its end
+        elif kind == NET_DATA:
+            self.servers[number].sendall(rest)
+            self.send(NET_ACK, number, struct.pack(">I", len(rest)))
+        elif kind == NET_ACK:
+            self.credit[number] += struct.unpack(">I", rest)[0]
+            assert self.credit[number] <= WINDOW
+        elif rest == b"\0":
+            self.servers[number].shutdown(socket.SHUT_WR)
+        else:
+            self.servers.pop(number).close()
+
+    def read(self, server):
+        number = next((number for number, other in self.servers.items() if other is server), None)
+        if number is None:
+            return
+        try:
+            data = server.recv(min(64 << 10, self.credit[number]))
+        except ConnectionError:
+            data = b""
+        if data:
+            self.credit[number] -= len(data)
+            self.send(NET_DATA, number, data)
+        else:
+            self.servers.pop(number).close()
+            self.send(NET_END, number, b"\1")
 
 
 class Worker(Stream):

@@ -3,8 +3,8 @@
 //! Who installs sees `http://127.0.0.1:PORT/...` alone and no credential. [`Gate`] knows which
 //! indexes are allowed ([`GatePolicy`]), adds the credential where it belongs, verifies and keeps
 //! files, and says why something was not had. It knows nothing of containers: a
-//! [`Session`] answers requests, wherever they come from, and [`crate::installer`] brings them
-//! over a stream.
+//! [`Session`] answers HTTP on connections, wherever they come from, and [`crate::installer`]
+//! brings them over a stream.
 //!
 //! Invariants:
 //! - what is allowed comes from the door, never from a requirements file;
@@ -16,6 +16,7 @@ mod address;
 mod cache;
 mod download;
 mod fetch;
+mod http;
 mod page;
 mod policy;
 mod session;
@@ -33,9 +34,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub(crate) use fetch::check as check_address;
+pub(crate) use http::serve;
 pub use policy::{Feed, GatePolicy};
 pub use session::Session;
-pub(crate) use session::{Request, Response};
 pub(crate) use sources::Sources;
 pub use trouble::{Cause, Trouble};
 pub(crate) use wheels::Target;

@@ -21,15 +21,15 @@ use crate::gate::{Gate, Session, Sources, Trouble};
 use crate::log::LogTail;
 use crate::wire::clip;
 use frames::{Hello, Kind};
-use relay::{Channel, Outgoing};
+use relay::Channel;
 
 /// The arguments that start the agent in any Python.
 pub fn arguments() -> [&'static str; 4] {
     ["-I", "-B", "-c", crate::worker::BOOTSTRAP]
 }
 
-/// The agent's module, as the bootstrap takes it.
-const MODULES: [(&str, &str); 1] = [("flowgate_installer", include_str!("installer/agent.py"))];
+/// The agent's modules, as the bootstrap takes them.
+const MODULES: [(&str, &str); 2] = [crate::worker::STREAMS, ("flowgate_installer", include_str!("installer/agent.py"))];
 /// How many packages are listed.
 const MAX_PACKAGES: usize = 20_000;
 
@@ -182,7 +182,7 @@ impl Installer {
         };
         let mut progress = |line: &str| progress(&own_words(line));
         let mut said = Lines { log: tail.clone(), progress: &mut progress, open: Vec::new() };
-        let exited = self.channel.run(Outgoing::run(&run), &session, &mut |bytes| said.push(bytes)).await;
+        let exited = self.channel.run(&run, &session, &mut |bytes| said.push(bytes)).await;
         let log = tail.text().map(|log| own_words(&log));
         let fail = |cause: String| failure(&format!("{installer} {cause}"), &session, log.clone());
         let exited = exited.map_err(|cause| fail(format!("was lost: {cause}")))?;

@@ -39,6 +39,7 @@ pub mod runner;
 pub mod runtimes;
 pub mod secret;
 pub mod session;
+mod streams;
 pub mod wire;
 pub mod worker;
 

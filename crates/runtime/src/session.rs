@@ -2,9 +2,11 @@
 //!
 //! A reader task takes frames, judges whether each one is due, and hands answers to the job's
 //! [`Channel`]; it never waits for a channel, so that one job cannot hold up another. What a job
-//! may leave with us is bounded by construction: one answer, one end, and a capped log.
+//! may leave with us is bounded by construction: one answer, one end, a capped log, and the windows
+//! of its connections.
 
 mod channel;
+mod net;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -21,10 +23,13 @@ use tokio::time::timeout;
 use crate::error::{RuntimeError, Stage};
 use crate::log::{LOG_BYTES, LogTail};
 use crate::pack::Archive;
+use crate::streams::NetKind;
 use crate::wire::{self, Ended, FatalBody, Frame, Hello, JobLimits, Kind, Open, WireError, WorkerState, clip};
 use crate::worker;
 
 pub use channel::Channel;
+pub use net::{Connection, Net};
+use net::{Outbox, Served};
 
 /// Frames that wait to be written; a full queue holds up who sends.
 const OUTGOING: usize = 4;
@@ -51,6 +56,8 @@ struct Shared {
     states: Mutex<VecDeque<oneshot::Sender<WorkerState>>>,
     dead: watch::Sender<Option<RuntimeError>>,
     log: LogTail,
+    /// What the jobs' connections send.
+    net: Outbox,
 }
 
 #[derive(Default)]
@@ -66,6 +73,7 @@ struct Entry {
     /// After a fault, whatever comes before the end is ignored.
     faulty: bool,
     output: Output,
+    net: Option<Served>,
 }
 
 enum Answer {
@@ -205,7 +213,8 @@ impl Session {
         W: AsyncWrite + Send + Unpin + 'static,
     {
         let (table, states) = (Mutex::default(), Mutex::default());
-        let shared = Arc::new(Shared { table, states, dead: watch::Sender::new(None), log });
+        let (net, of_connections) = Outbox::new();
+        let shared = Arc::new(Shared { table, states, dead: watch::Sender::new(None), log, net });
         let start = async {
             let send = async {
                 writer.write_all(&source).await?;
@@ -241,7 +250,7 @@ impl Session {
         let (outgoing, queue) = mpsc::channel(OUTGOING);
         let tasks = [
             tokio::spawn(read_frames(reader, Arc::clone(&shared))),
-            tokio::spawn(write_frames(writer, queue, Arc::clone(&shared))),
+            tokio::spawn(write_frames(writer, queue, of_connections, Arc::clone(&shared))),
         ];
         Ok(Self { hello, shared, outgoing, commands: tokio::sync::Mutex::default(), tasks })
     }
@@ -316,16 +325,24 @@ impl Session {
         Some(self.hello.places).filter(|places| *places > 0)
     }
 
-    /// Asks for a job on a packed flow. [`Channel::opened`] and then [`Channel::loaded`] are the answers.
+    /// Asks for a job on a packed flow. [`Channel::opened`] and then [`Channel::loaded`] are the answers. With `net`, its
+    /// processes can connect to a listener of their own, and nobody else.
     ///
     /// # Errors
     /// [`ChannelError::Worker`] where the worker has gone.
-    pub async fn open(&self, flow_file: &str, archive: &Archive, limits: JobLimits) -> Result<Channel, ChannelError> {
+    pub async fn open(
+        &self,
+        flow_file: &str,
+        archive: &Archive,
+        limits: JobLimits,
+        net: Option<Net>,
+    ) -> Result<Channel, ChannelError> {
         let open = Open {
             flow_file: flow_file.to_owned(),
             sha256: archive.sha256().to_owned(),
             tar_bytes: archive.bytes().len() as u64,
             limits,
+            net: net.as_ref().map(|net| net.variables.clone()),
         };
         let payload = json(&open)?;
         let Ok(permit) = self.outgoing.reserve().await else {
@@ -341,9 +358,9 @@ impl Session {
             }
             table.last += 1;
             let number = table.last;
-            table
-                .open
-                .insert(number, Entry { answers, due: Some(Kind::Opened), faulty: false, output: output.clone() });
+            let net = net.map(|net| Served::new(number, net, &self.shared.net));
+            let entry = Entry { answers, due: Some(Kind::Opened), faulty: false, output: output.clone(), net };
+            table.open.insert(number, entry);
             permit.send(Frame { kind: Kind::Open, channel: number, payload });
             number
         };
@@ -372,9 +389,21 @@ async fn read_frames(mut reader: impl AsyncRead + Unpin, shared: Arc<Shared>) {
     shared.die(error);
 }
 
-async fn write_frames(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Frame>, shared: Arc<Shared>) {
+async fn write_frames(
+    mut writer: impl AsyncWrite + Unpin,
+    mut queue: mpsc::Receiver<Frame>,
+    mut of_connections: mpsc::UnboundedReceiver<Frame>,
+    shared: Arc<Shared>,
+) {
     let write = async {
-        while let Some(frame) = queue.recv().await {
+        // By chance, so that neither an upload nor an answer of many parts holds up the other, or a KILL.
+        while let Some(frame) = tokio::select! {
+            frame = queue.recv() => frame,
+            Some(frame) = of_connections.recv() => {
+                shared.net.took(&frame);
+                Some(frame)
+            }
+        } {
             if wire::write(&mut writer, &frame).await.is_err() {
                 break;
             }
@@ -429,6 +458,16 @@ fn take(shared: &Shared, frame: Frame) -> Result<(), RuntimeError> {
         let state = if (1..=table.last).contains(&frame.channel) { "has ended" } else { "was never opened" };
         return Err(shared.error(format!("worker sent {:?} for channel {}, which {state}", frame.kind, frame.channel)));
     };
+    if let Some(kind) = NetKind::from_byte(frame.kind as u8) {
+        let taken = match &mut entry.net {
+            Some(net) => net.take(kind, &frame.payload),
+            None => Err(format!("sent {kind:?} for a job without connections")),
+        };
+        return match taken {
+            Ok(()) if shared.net.is_full() => Err(shared.error("the worker does not take what its connections get")),
+            taken => taken.map_err(|what| shared.error(format!("the worker {what}"))),
+        };
+    }
     match frame.kind {
         Kind::Ended => {
             let ended: Ended =

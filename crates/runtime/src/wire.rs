@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tokio::io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::outcome::Fault;
+use crate::streams::NetKind;
 
 /// The version of the protocol that both sides speak.
 pub const PROTOCOL: u32 = 2;
@@ -68,6 +69,14 @@ pub enum Kind {
     Fatal = 0x8f,
     /// How the worker is.
     State = 0x90,
+    /// A process of the job has connected to its listener.
+    NetOpen = NetKind::Open as u8,
+    /// Bytes of such a connection.
+    NetData = NetKind::Data as u8,
+    /// So many of them were taken.
+    NetAck = NetKind::Ack as u8,
+    /// One end of it sends nothing more.
+    NetEnd = NetKind::End as u8,
 }
 
 impl Kind {
@@ -95,8 +104,19 @@ impl Kind {
             0x89 => Self::Waiting,
             0x8f => Self::Fatal,
             0x90 => Self::State,
-            _ => return None,
+            byte => NetKind::from_byte(byte)?.into(),
         })
+    }
+}
+
+impl From<NetKind> for Kind {
+    fn from(kind: NetKind) -> Self {
+        match kind {
+            NetKind::Open => Self::NetOpen,
+            NetKind::Data => Self::NetData,
+            NetKind::Ack => Self::NetAck,
+            NetKind::End => Self::NetEnd,
+        }
     }
 }
 
@@ -226,6 +246,9 @@ pub struct Open {
     pub tar_bytes: u64,
     /// What the job may send.
     pub limits: JobLimits,
+    /// Where the job has a listener: variables of its environment, in which `{port}` stands for the listener's port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<BTreeMap<String, String>>,
 }
 
 /// `OPENED`.

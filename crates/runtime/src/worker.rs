@@ -9,9 +9,12 @@ use crate::environment::key::hex;
 pub(crate) const BOOTSTRAP: &str = include_str!("worker/bootstrap.py");
 
 const WIRE: (&str, &str) = ("flowgate_wire", include_str!("worker/wire.py"));
+/// Shared with the installer's agent.
+pub(crate) const STREAMS: (&str, &str) = ("flowgate_streams", include_str!("worker/streams.py"));
 /// The broker's modules, in the order in which they are loaded. `flowgate_sources` comes before the last one.
-const BROKER: [(&str, &str); 5] = [
+const BROKER: [(&str, &str); 6] = [
     WIRE,
+    STREAMS,
     ("flowgate_archives", include_str!("worker/archives.py")),
     ("flowgate_client", include_str!("worker/client.py")),
     ("flowgate_places", include_str!("worker/places.py")),
@@ -36,8 +39,8 @@ pub fn arguments() -> [&'static str; 5] {
 pub(crate) fn preamble() -> Vec<u8> {
     // JSON strings are Python's, too: nothing but control characters, quotes and backslashes is escaped.
     let sources = format!("BOOTSTRAP = {}\nZYGOTE = {}\n", json!(BOOTSTRAP), json!(ZYGOTE));
-    let [wire, archives, client, places, broker] = BROKER;
-    preamble_of(&[wire, archives, client, places, ("flowgate_sources", &sources), broker])
+    let [modules @ .., broker] = BROKER;
+    preamble_of(&[&modules[..], &[("flowgate_sources", &sources), broker]].concat())
 }
 
 /// Run in a warm runtime for each client, with the number of seconds that it may wait as its argument.

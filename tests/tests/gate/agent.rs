@@ -14,8 +14,7 @@ use crate::gate;
 use crate::place::find;
 
 const HELLO: &str =
-    r#"{"protocol":1,"port":1,"python":"3.11.2","executable":"python","uv":null,"pip":"23.0","packages":{}}"#;
-const REQUEST: &str = r#"{"method":"GET","target":"/0/simple/x/","accept":"","body":false}"#;
+    r#"{"protocol":2,"port":1,"python":"3.11.2","executable":"python","uv":null,"pip":"23.0","packages":{}}"#;
 const EXITED: &str = r#"{"exit":0,"signal":null,"detail":"","packages":{"x":"1"}}"#;
 
 /// Writes frames in the agent's place.
@@ -62,24 +61,41 @@ async fn install(hello: &str, frames: &[(u8, u32, Vec<u8>)]) -> Result<Installed
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_breaks_the_rules_is_left() {
-    let exited = || (0x86, 0, EXITED.into());
-    let request = |number| (0x82, number, REQUEST.into());
-    assert_eq!(install(HELLO, &[request(1), (0x85, 0, b"\x01hi\n".to_vec()), exited()]).await.unwrap().after["x"], "1");
-    let many: Vec<_> = (1..=3000).map(request).collect();
+    let exited = || (0x83, 0, EXITED.into());
+    let net = |kind: u8, number: u32, rest: &[u8]| (kind, 0, [&number.to_be_bytes()[..], rest].concat());
+    let open = |number| net(0xa0, number, b"");
+    let request = |number| net(0xa1, number, b"GET /0/simple/x/ HTTP/1.1\r\nHost: x\r\n\r\n");
+    let good = [open(1), request(1), (0x82, 0, b"\x01hi\n".to_vec()), net(0xa3, 1, &[0]), exited()];
+    assert_eq!(install(HELLO, &good).await.unwrap().after["x"], "1");
+    // What crosses with the end of a connection is nothing.
+    let crossed = [open(1), net(0xa3, 1, &[1]), net(0xa1, 1, b"GET"), net(0xa2, 1, &[0, 0, 0, 9]), exited()];
+    assert_eq!(install(HELLO, &crossed).await.unwrap().after["x"], "1");
+    let many = (1..=65).map(open).collect();
+    // A body, which nobody takes.
+    let mut much = vec![open(1), net(0xa1, 1, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")];
+    much.extend((0..9).map(|_| net(0xa1, 1, &[b'x'; 32 << 10])));
+    let deaf =
+        (1..=300_000).flat_map(|number| [open(number), net(0xa1, number, b"\r\r\r")]).chain([exited()]).collect();
     for (frames, why) in [
         (vec![(0x77, 0, Vec::new())], "it sent a frame of the unknown kind 0x77"),
-        (vec![(0x86, 0, b"{".to_vec())], "it sent an answer that cannot be read"),
-        (vec![(0x86, 3, EXITED.into())], "it sent Exited, which was not due"),
+        (vec![(0x83, 0, b"{".to_vec())], "it sent an answer that cannot be read"),
+        (vec![(0x83, 3, EXITED.into())], "it sent Exited on channel 3, which was never opened"),
         (vec![(0x81, 0, HELLO.into())], "it sent Hello, which was not due"),
-        (vec![request(0), exited()], "it opened a stream that it may not open"),
-        (vec![request(2), request(2), exited()], "it opened a stream that it may not open"),
-        (vec![request(2), request(1), exited()], "it opened a stream that it may not open"),
-        (vec![(0x82, 1, vec![b' '; 40_000]), exited()], "it opened a stream that it may not open"),
-        (vec![(0x82, 1, br#"{"method":1}"#.to_vec()), exited()], "it sent an answer that cannot be read"),
-        (vec![(0x85, 0, vec![0; 2 << 20]), exited()], "it sent a frame of kind 0x85 that announces 2097157 bytes"),
+        (vec![open(0), exited()], "it opened a connection that it may not open"),
+        (vec![open(2), open(2), exited()], "it opened a connection that it may not open"),
+        (vec![open(2), open(1), exited()], "it opened a connection that it may not open"),
+        (many, "it opened a connection that it may not open"),
+        (vec![request(1), exited()], "it sent Data for a connection that was never opened"),
+        (vec![(0xa0, 0, vec![0, 0, 1]), exited()], "it sent a malformed Open of a connection"),
+        (vec![open(1), net(0xa1, 1, b""), exited()], "it sent a malformed Data of a connection"),
+        (vec![open(1), net(0xa2, 1, b"x"), exited()], "it sent a malformed Ack of a connection"),
+        (vec![open(1), net(0xa2, 1, &[0, 0, 0, 9]), exited()], "it acknowledged what was not sent"),
+        (vec![open(1), net(0xa1, 1, &vec![b'x'; 300_000]), exited()], "it sent more than a connection's window"),
+        (much, "it sent more than a connection's window"),
+        (vec![(0x82, 0, vec![0; 2 << 20]), exited()], "it sent a frame of kind 0x82 that announces 2097157 bytes"),
         (vec![(0x8f, 0, br#"{"message":"MemoryError"}"#.to_vec())], "MemoryError"),
-        // It reads no answer: its streams stay open, or their answers pile up, and then it is left.
-        (many, "it "),
+        // It reads no answer: its connections stay open, or their ends pile up, and then it is left.
+        (deaf, "it "),
     ] {
         let error = install(HELLO, &frames).await.unwrap_err();
         assert!(error.message.contains("pip 23.0 was lost: ") && error.message.contains(why), "{why}: {error:?}");
@@ -103,8 +119,11 @@ async fn an_agent_ends_with_its_host_while_a_package_is_on_its_way() {
             .spawn()
             .unwrap();
         let (mut stdin, mut stdout) = (agent.stdin.take().unwrap(), agent.stdout.take().unwrap());
-        let source = include_str!("../../../crates/runtime/src/installer/agent.py");
-        let modules = serde_json::to_vec(&[["flowgate_installer", source]]).unwrap();
+        let modules = [
+            ["flowgate_streams", include_str!("../../../crates/runtime/src/worker/streams.py")],
+            ["flowgate_installer", include_str!("../../../crates/runtime/src/installer/agent.py")],
+        ];
+        let modules = serde_json::to_vec(&modules).unwrap();
         stdin.write_u32(u32::try_from(modules.len()).unwrap()).await.unwrap();
         stdin.write_all(&modules).await.unwrap();
         let length = stdout.read_u32().await.unwrap();

@@ -5,49 +5,37 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::gate::Target;
+use crate::streams::NetKind;
 
 /// The version of the protocol that both sides speak.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 /// The largest `length`, both ways.
 pub(super) const MAX_FRAME: usize = 1 << 20;
-/// How many bytes of one stream may be on their way.
-pub(super) const WINDOW: usize = 256 << 10;
-/// How many streams may be open at once.
-pub(super) const MAX_STREAMS: usize = 64;
-/// The longest request head that is taken.
-pub(super) const MAX_HEAD: usize = 16 << 10;
 
 pub(super) const RUN: u8 = 0x01;
-pub(super) const RESPONSE: u8 = 0x02;
-pub(super) const BODY: u8 = 0x03;
-pub(super) const END: u8 = 0x04;
-pub(super) const COMPILE: u8 = 0x05;
+pub(super) const COMPILE: u8 = 0x02;
 
 /// What the agent sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Hello,
-    Request,
-    Ack,
-    Cancel,
     Output,
     Exited,
     Compiled,
     Fatal,
+    /// Of a connection to the installer's index.
+    Net(NetKind),
 }
 
 impl Kind {
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
             0x81 => Self::Hello,
-            0x82 => Self::Request,
-            0x83 => Self::Ack,
-            0x84 => Self::Cancel,
-            0x85 => Self::Output,
-            0x86 => Self::Exited,
-            0x87 => Self::Compiled,
+            0x82 => Self::Output,
+            0x83 => Self::Exited,
+            0x84 => Self::Compiled,
             0x8f => Self::Fatal,
-            _ => return None,
+            byte => Self::Net(NetKind::from_byte(byte)?),
         })
     }
 }
@@ -73,24 +61,6 @@ pub(super) struct Run {
     pub(super) env: BTreeMap<&'static str, String>,
     pub(super) files: BTreeMap<&'static str, String>,
     pub(super) archives: Vec<String>,
-}
-
-/// `REQUEST`.
-#[derive(Debug, Deserialize)]
-pub(super) struct Request {
-    pub(super) method: String,
-    pub(super) target: String,
-    pub(super) accept: String,
-    pub(super) body: bool,
-}
-
-/// `RESPONSE`.
-#[derive(Debug, Serialize)]
-pub(super) struct Response<'r> {
-    pub(super) status: u16,
-    pub(super) reason: &'r str,
-    pub(super) content_type: &'r str,
-    pub(super) length: Option<u64>,
 }
 
 /// `EXITED`.

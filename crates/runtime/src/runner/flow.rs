@@ -288,7 +288,7 @@ impl Run<'_> {
         let file = self.cases.get(index).and_then(|case| case.project.flow_file_name()).unwrap_or("flow.dag.yaml");
         let limit = self.options.line_timeout.max(LOAD_TIMEOUT);
         let load = async {
-            let mut channel = match session.open(file, archive, JOB_LIMITS).await {
+            let mut channel = match session.open(file, archive, JOB_LIMITS, None).await {
                 Ok(channel) => channel,
                 Err(error) => return (None, Some(Err(error))),
             };

@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import re
+import resource
 import select
 import signal
 import socket
@@ -28,8 +29,9 @@ import time
 
 from flowgate_archives import Archives, Upload
 from flowgate_client import Client, Gone
-from flowgate_places import Places, choose_root
+from flowgate_places import Places, choose_root, connects_as
 from flowgate_sources import BOOTSTRAP, ZYGOTE
+from flowgate_streams import NET, Streams
 from flowgate_wire import *
 
 
@@ -42,7 +44,7 @@ class Job:
         self.place = self.upload = self.spec = None
         self.leash, self.report, self.gone = None, b"", False
         self.requests = self.answers = None
-        self.streams = {}
+        self.streams, self.net = {}, None
         self.inbox, self.waiting = collections.deque(), 0
         self.buffer, self.expected = bytearray(), collections.deque()
         self.was_told = self.opened = self.loaded = self.closing = False
@@ -189,7 +191,7 @@ class Broker:
             return self.command(client, kind, payload)
         if kind == OPEN:
             return self.open(client, channel, payload)
-        if kind not in (DATA, CLOSE, KILL, *ANSWER):
+        if kind not in (DATA, CLOSE, KILL, *ANSWER, *NET):
             raise Fatal("ProtocolError", f"unknown frame kind {kind:#04x}")
         if not 0 < channel <= client.last_channel:
             raise Fatal("ProtocolError", f"frame of kind {kind:#04x} for channel {channel}, which was never opened")
@@ -200,6 +202,10 @@ class Broker:
             return self.end(job, "killed", "")
         if kind == DATA:
             return self.take_data(job, payload)
+        if kind in NET:
+            if job.net is None or not job.net.receive(kind, payload):
+                raise Fatal("ProtocolError", f"frame of kind {kind:#04x} out of place on channel {channel}")
+            return None
         if job.closing or not job.opened or job.upload:
             raise Fatal("ProtocolError", f"frame of kind {kind:#04x} out of place on channel {channel}")
         if kind in ANSWER:
@@ -235,7 +241,9 @@ class Broker:
         try:
             request = json.loads(payload)
             limits = request.get("limits") or {}
+            variables = request.get("net")
             request = {"flow_file": request["flow_file"], "sha256": request["sha256"], "size": request["tar_bytes"]}
+            request["net"] = None if variables is None else dict(variables.items())
             request["output_bytes"] = int(limits.get("output_bytes", MIB))
             request["result_bytes"] = min(int(limits.get("result_bytes", 8 * MIB)), MAX_FRAME - 5)
             bad = not inner_parts(request["flow_file"]) or len(request["flow_file"]) > 4 * KIB
@@ -243,6 +251,7 @@ class Broker:
             request["size"] = int(request["size"])
             bad = bad or not 0 < request["size"] <= MAX_TAR
             bad = bad or request["output_bytes"] < 0 or request["result_bytes"] < KIB
+            bad = bad or not are_variables(request["net"] or {})
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             bad = True
         if bad:
@@ -310,6 +319,10 @@ class Broker:
         job.spec["result_bytes"] = job.request["result_bytes"]
         theirs = [archive]
         try:
+            if job.request["net"] is not None:
+                job.net = self.listen_for(job)
+                port = str(job.net.port)
+                job.spec["variables"] = {k: v.replace("{port}", port) for k, v in job.request["net"].items()}
             requests, job.requests = os.pipe()
             theirs.append(requests)
             job.answers, answers = os.pipe()
@@ -326,6 +339,15 @@ class Broker:
         finally:
             for fd in theirs:
                 os.close(fd)
+
+    def listen_for(self, job):
+        """A listener on loopback, which all jobs can reach, for this one alone."""
+
+        def send(kind, payload):
+            if job.client:
+                job.client.send(kind, job.channel, payload)
+
+        return Streams(send, lambda peer, port: connects_as(job.place.uid, peer, port))
 
     def ask_zygote(self, job, descriptors):
         """A keeper for this job; without descriptors, one that buries it."""
@@ -354,6 +376,9 @@ class Broker:
         for fd in job.descriptors():
             os.close(fd)
         job.requests, job.answers, job.streams = None, None, {}
+        if job.net:
+            job.net.close()
+            job.net = None
         if job.upload:
             job.upload.drop()
         if job in self.in_line:
@@ -448,6 +473,10 @@ class Broker:
             job.loaded = True
         return None
 
+    def move_net(self, job, number):
+        if job.net:
+            job.net.ready(number)
+
     def read_leash(self, job):
         with contextlib.suppress(BlockingIOError):
             try:
@@ -522,6 +551,9 @@ class Broker:
                 for fd in job.descriptors():
                     if fd != job.requests:
                         watch_fd(fd, select.POLLIN, self.read_job, job, fd)
+            if job.net and job.client:
+                for fd, events, number in job.net.watched(not job.client.is_full()):
+                    watch_fd(fd, events, self.move_net, job, number)
         for fd, events in poll.poll(self.patience()):
             handler, arguments = handlers[fd]
             if handler in (self.hear, self.write):
@@ -615,6 +647,13 @@ class Broker:
             self.step()
 
 
+def are_variables(variables):
+    """Whether they can be set in a process, and fit what it is started with."""
+    names = all(isinstance(name, str) and name and not {"=", "\0"} & set(name) for name in variables)
+    values = all(isinstance(value, str) and "\0" not in value for value in variables.values())
+    return names and values and len(json_bytes(variables)) <= MAX_SPEC // 4
+
+
 def answer_name(kind):
     names = {LOADED: "LOADED", RESULT: "RESULT", AGGREGATED: "AGGREGATED", NODE_RESULT: "NODE_RESULT"}
     return names.get(kind, "nothing")
@@ -641,6 +680,8 @@ def main():
             raise Fatal("UnsupportedPython", f"python {have} is too old: the worker needs 3.9 or newer")
         prctl(PR_SET_DUMPABLE, 0)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each job may have connections
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: broker.stop(0))
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whom nobody else reaps

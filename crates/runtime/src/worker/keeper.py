@@ -103,6 +103,7 @@ def become_job(spec, requests, answers, stdout, stderr, archive):
         del os.environ[name]
     os.environ.update(HOME=home, TMPDIR=temporary, TEMP=temporary, TMP=temporary, USER="flowgate", LOGNAME="flowgate")
     os.environ["PF_HOME_DIRECTORY"] = os.path.join(home, ".promptflow")
+    os.environ.update(spec.get("variables", {}))
     move_homes(Path(home, ".promptflow"))
     tempfile.tempdir = None
     os.umask(0o077)

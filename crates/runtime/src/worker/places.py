@@ -6,6 +6,10 @@ import tempfile
 
 from flowgate_wire import *
 
+# 127.0.0.1 in the kernel's tables, which have it in the machine's byte order: of IPv4, and of IPv6.
+LOOPBACK = f"{int.from_bytes(bytes([127, 0, 0, 1]), sys.byteorder):08X}"
+LOOPBACK = (LOOPBACK, f"{0:016X}{int.from_bytes(bytes([0, 0, 255, 255]), sys.byteorder):08X}{LOOPBACK}")
+
 
 def choose_root(isolation):
     """The directory for the jobs' directories."""
@@ -84,3 +88,15 @@ class Place:
 
     def __init__(self, directory, uid):
         self.directory, self.uid = directory, uid
+
+
+def connects_as(uid, peer, port):
+    """Whether who has connected from port `peer` on loopback to `port` has that identity. 0 is everybody's."""
+    ends = {(f"{loopback}:{peer:04X}", f"{loopback}:{port:04X}") for loopback in LOOPBACK}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6") if uid else ():
+        with contextlib.suppress(OSError), open(table, encoding="ascii") as lines:
+            for line in lines:
+                fields = line.split()
+                if (fields[1], fields[2]) in ends:
+                    return fields[7] == str(uid)
+    return not uid
