@@ -14,6 +14,10 @@ pub(super) struct RuntimeFigures {
     pub(super) pf: f64,
     pub(super) job: f64,
     pub(super) stream: f64,
+    /// Of a line.
+    pub(super) alone: f64,
+    /// Beside a client that is stopped and one that floods.
+    pub(super) crowded: f64,
     /// Above the script's.
     pub(super) memory: f64,
     pub(super) memory_of_script: f64,
@@ -166,6 +170,8 @@ impl Page {
         let RuntimeFigures { cold, bare, warm, exec, pf, job, stream, environment, install, .. } = *figures;
         self.sum_up("warm `flowgate run` : bare exec + one forked job", ratio(warm, exec + job), "at most 2 x");
         self.sum_up("job over an open stream : forked job alone", ratio(stream, job), "at most 1.3 x");
+        let (alone, crowded) = (figures.alone, figures.crowded);
+        self.sum_up("a line beside a frozen and a flooding client : alone", ratio(crowded, alone), "at most 1.5 x");
         self.sum_up(
             "cold `flowgate run` : container + import + warm-up of a bare script",
             ratio(cold, bare),
@@ -178,7 +184,7 @@ impl Page {
             "at most 20 MB",
         );
         self.sum_up(
-            "second environment of the process backend : `uv pip install pandas`",
+            "second environment of the process backend : `uv pip install scikit-learn`",
             format!(
                 "{} + {:.2} s",
                 ratio(environment.min(install * 1.5), install),
@@ -191,7 +197,9 @@ impl Page {
         self.section(
             "The first line",
             &format!(
-                "The whole command, from its start to its end, {} runs each; `pf flow test` a third of them. The bare script                  imports what flowgate's zygote imports, runs the flow once to warm up, and then once more, in a container of                  the same image with the same limits.",
+                "The whole command, from its start to its end, {} runs each; `pf flow test` a third of them. The bare \
+                 script imports what flowgate's zygote imports, runs the flow once to warm up, and then once more, in a \
+                 container of the same image with the same limits.",
                 self.runs
             ),
             &["", "wall time", "ratio"],
@@ -212,10 +220,18 @@ impl Page {
             &[row("forked job alone", job, job), row("over an open stream", stream, job)],
         );
         self.section(
+            "Three clients",
+            "The median of 200 lines of one client, alone and then beside two others: one is stopped (SIGSTOP) while its job \
+             has a thousand lines to answer, one sends requests as fast as they are taken while its job prints 16 MiB.",
+            &["", "wall time", "ratio"],
+            &[row("alone", alone, alone), row("beside the others", crowded, alone)],
+        );
+        self.section(
             "Other figures",
             "Memory is the proportional set size of broker and zygote, and of the bare script. The second environment is what \
              a run of the process backend takes longer where its environment is not there yet, its base being there; `uv` \
-             installs into an empty virtual environment from the same full cache, and compiles.",
+             installs into an empty virtual environment from the same full cache, and compiles. (pandas is in the base: its \
+             environment takes half a second.)",
             &["", "", "ratio"],
             &[
                 vec![
@@ -223,8 +239,8 @@ impl Page {
                     format!("{:.1} MiB", figures.memory_of_script + figures.memory),
                     ratio(figures.memory_of_script + figures.memory, figures.memory_of_script),
                 ],
-                row("second environment, pandas", environment, install),
-                row("`uv pip install pandas`", install, install),
+                row("second environment, scikit-learn", environment, install),
+                row("`uv pip install scikit-learn`", install, install),
             ],
         );
     }

@@ -18,6 +18,8 @@ use crate::{python, testbed};
 const RUNS: usize = 15;
 /// Jobs per figure where one takes milliseconds.
 const JOBS: usize = 100;
+/// Lines of the client that shares a runtime.
+const LINES: usize = 200;
 const RUNTIME: &str = "bench";
 const FLOW: &str = "\
 inputs: {text: {type: string, default: words}}
@@ -64,14 +66,15 @@ impl Place {
         let files = [
             ("flow/flow.dag.yaml", FLOW),
             ("flow/echo.py", CODE),
-            ("pandas/flow.dag.yaml", FLOW),
-            ("pandas/echo.py", CODE),
-            ("pandas/requirements.txt", "pandas\n"),
+            ("large/flow.dag.yaml", FLOW),
+            ("large/echo.py", CODE),
+            ("large/requirements.txt", "scikit-learn\n"),
             ("lacks/flow.dag.yaml", LACKS),
             ("lacks/ask.jinja2", "user:\n{{text}}\n"),
             ("lacks/requirements.txt", "pandas\n"),
             ("forked.py", include_str!("forked.py")),
             ("stream.py", include_str!("stream.py")),
+            ("crowd.py", include_str!("crowd.py")),
         ];
         for (name, text) in files {
             let path = folder.join(name);
@@ -134,9 +137,15 @@ impl Place {
         }
         say("bench: jobs");
         let jobs = seconds(&output(&mut self.bare(&["jobs", "/bench/flow", &JOBS.to_string()]))?)?;
-        let mut stream = Command::new(&python);
-        stream.arg(self.folder.join("stream.py")).arg(root().join("tests/worker")).arg(&container);
-        let stream = seconds(&output(stream.arg(self.folder.join("flow")).arg(JOBS.to_string()))?)?;
+        let of_clients = |script: &str, count: usize| {
+            let mut command = Command::new(&python);
+            command.arg(self.folder.join(script)).arg(root().join("tests/worker")).arg(&container);
+            output(command.arg(self.folder.join("flow")).arg(count.to_string()))
+        };
+        let stream = seconds(&of_clients("stream.py", JOBS)?)?;
+        say("bench: three clients");
+        let crowd = of_clients("crowd.py", LINES)?;
+        let [alone, crowded]: [Vec<f64>; 2] = serde_json::from_str(crowd.trim()).map_err(|error| error.to_string())?;
         say("bench: memory");
         let (own, script) = (self.memory_of_runtime(&container)?, self.memory_of_script()?);
         say("bench: what a flow lacks");
@@ -152,6 +161,8 @@ impl Place {
             pf: median(pf),
             job: median(jobs),
             stream: median(stream),
+            alone: median(alone),
+            crowded: median(crowded),
             memory: own - script,
             memory_of_script: script,
             lacks: median(lacks?),
@@ -182,24 +193,24 @@ impl Place {
         }
     }
 
-    /// What making an environment for pandas costs once there is one, and the same by `uv` with the same full cache.
+    /// What making an environment for a large package costs once there is one, and the same by `uv` with the same full cache.
     fn second_environment(&self, uv: &Path) -> Result<(f64, f64)> {
         let process = |flow| self.flowgate(&["run", "--backend", "process", flow]);
         // Both are made once, so that the caches are full; then the second one anew.
         succeeded(&mut process("flow"))?;
-        succeeded(&mut process("pandas"))?;
+        succeeded(&mut process("large"))?;
         let (mut made, mut there, mut install) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..3 {
             // Another requirement line is another environment.
-            let requirements = self.folder.join("pandas/requirements.txt");
-            fs::write(&requirements, format!("pandas>0.{number}\n")).map_err(at(&requirements))?;
-            made.push(succeeded(&mut process("pandas"))?);
-            there.push(succeeded(&mut process("pandas"))?);
+            let requirements = self.folder.join("large/requirements.txt");
+            fs::write(&requirements, format!("scikit-learn>0.{number}\n")).map_err(at(&requirements))?;
+            made.push(succeeded(&mut process("large"))?);
+            there.push(succeeded(&mut process("large"))?);
             let home = self.folder.join(format!("venv-{number}"));
             output(Command::new(uv).args(["venv", "--quiet"]).arg(&home))?;
             let mut pip = Command::new(uv);
             pip.args(["pip", "install", "--quiet", "--compile-bytecode", "--python"]).arg(home.join("bin/python"));
-            install.push(succeeded(pip.arg("pandas"))?);
+            install.push(succeeded(pip.arg("scikit-learn"))?);
         }
         Ok((median(made) - median(there), median(install)))
     }

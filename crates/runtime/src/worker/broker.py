@@ -171,13 +171,15 @@ class Broker:
     # From a client.
 
     def take_frames(self, client):
+        if client.rests():
+            return
         try:
             client.has_more = False
             for _ in range(FRAMES_A_TURN):
                 if not client.has_frame():
                     return
                 self.take(client, *client.next_frame())
-            client.has_more = True  # it is the others' turn
+            client.rest()  # it is the others' turn
         except Fatal as error:  # its fault, nobody else's
             if self.lease == "stream":
                 raise
@@ -578,8 +580,9 @@ class Broker:
         """How long to wait for something to happen, in milliseconds."""
         if any(job.gone for job in self.jobs):
             return 10
-        if any(client.has_more for client in self.clients):
-            return 0
+        resting = [client.until for client in self.clients if client.has_more]
+        if resting:
+            return max(0, min(resting) - time.monotonic()) * 1000
         if self.places.are_free() and any(not job.client.is_full() for job in self.in_line):
             return 0
         if self.idle is None or self.jobs or not self.hello:

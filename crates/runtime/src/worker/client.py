@@ -4,6 +4,7 @@ import collections
 import os
 import select
 import struct
+import time
 
 from flowgate_wire import *
 
@@ -19,7 +20,7 @@ class Client:
         self.source, self.sink, self.relay = source, sink, relay
         self.incoming, self.outbox, self.queued = bytearray(), collections.deque(), 0
         self.jobs, self.last_channel = {}, 0
-        self.has_more = False  # frames that were read and not taken yet
+        self.has_more, self.until = False, 0  # frames that were read and are not taken until then
         for fd in (source, sink):
             os.set_blocking(fd, False)
 
@@ -54,6 +55,13 @@ class Client:
         if not data:
             raise Gone
         self.incoming += data
+
+    def rest(self):
+        """Who sends frames faster than anybody has a use for waits, and not the others."""
+        self.has_more, self.until = True, time.monotonic() + REST
+
+    def rests(self):
+        return self.has_more and time.monotonic() < self.until
 
     def is_full(self):
         return self.queued > HIGH_WATER
