@@ -91,10 +91,10 @@ async fn connections_of_a_job_lead_to_a_server_behind_the_host() {
     let net = Net {
         variables: [("GATE".to_owned(), "http://127.0.0.1:{port}/".to_owned())].into(),
         serve: Box::new(move |mut connection| {
-            tokio::spawn(async move {
+            Box::pin(async move {
                 let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                tokio::io::copy_bidirectional(&mut connection, &mut server).await
-            });
+                let _ = tokio::io::copy_bidirectional(&mut connection, &mut server).await;
+            })
         }),
     };
     let tar = Command::new("tar").arg("-C").arg(folder.path().join("flow")).args(["-cf", "-", "."]).output().unwrap();

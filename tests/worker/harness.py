@@ -18,7 +18,7 @@ import unittest
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[2] / "crates" / "runtime" / "src" / "worker"
-BROKER = ("wire", "streams", "archives", "client", "places", "sources", "broker")
+BROKER = ("wire", "streams", "archives", "client", "memory", "places", "sources", "broker")
 ZYGOTE = ("wire", "job", "warm", "keeper", "zygote")
 PYTHON = os.environ.get("FLOWGATE_TEST_PYTHON")
 ROOT = os.geteuid() == 0

@@ -21,6 +21,31 @@ import os, socket, time
 held = socket.create_connection(("127.0.0.1", int(os.environ["GATE"].split(":")[2].strip("/"))))
 time.sleep(600)
 """
+MINE = """
+import os, socket, time
+if x == "hold":
+    held = socket.create_connection(("127.0.0.1", int(os.environ["GATE"].split(":")[2].strip("/"))))
+    time.sleep(5)
+return os.environ["GATE"]
+"""
+FORGED = """
+import socket
+port = int(x.split(":")[2].strip("/"))
+table = [line.split() for line in open("/proc/net/tcp")]
+peers = [int(row[1].split(":")[1], 16) for row in table if row[2].endswith(f":{port:04X}") and row[3] == "01"]
+assert peers, table
+for peer in peers:
+    connection = socket.socket()
+    connection.bind(("127.0.0.2", peer))
+    try:
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(b"GET /small HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+        if connection.recv(100):
+            return "answered"
+    except ConnectionError:
+        pass
+return "refused"
+"""
 OTHER = """
 import http.client, socket
 for family in (socket.AF_INET, socket.AF_INET6):
@@ -139,11 +164,19 @@ class Connections(Shared):
         if not ROOT:
             self.skipTest("only root has jobs of several identities")
         worker, net = self.worker("uid"), self.net()
-        mine, _ = worker.load(tool_flow("import os\nreturn os.environ['GATE']"), net=net)
+        mine, _ = worker.load(tool_flow(MINE), net=net)
         gate = worker.line(mine)["output"]["out"]
         other = worker.one(tool_flow(OTHER), {"x": gate})
         self.assertEqual(other["output"], {"out": "refused"}, other["error"])
         self.assertEqual(net.seen, [])
+        # Nor from the same port of another address, while the job's own connection is open.
+        worker.send(LINE, mine, {"line": 1, "inputs": {"x": "hold"}})
+        while not net.servers:
+            worker.read_some()
+        forged = worker.one(tool_flow(FORGED), {"x": gate})
+        self.assertEqual(forged["output"], {"out": "refused"}, forged["error"])
+        self.assertEqual([number for kind, number, _ in net.seen if kind == NET_OPEN], [1])
+        worker.receive(mine, RESULT)
         self.assertEqual(worker.close(mine)["reason"], "closed")
 
     def test_a_job_without_a_listener_has_none(self):
@@ -157,6 +190,8 @@ class Connections(Shared):
             (NET_OPEN, struct.pack(">I", 9)),
             (NET_DATA, struct.pack(">I", 9) + b"x"),
             (NET_DATA, b"x"),
+            (NET_DATA, number),
+            (NET_END, number + b"junk"),
             (NET_DATA, number + b"x" * (WINDOW + 1)),
             (NET_ACK, number + struct.pack(">I", WINDOW)),
             (NET_ACK, number),

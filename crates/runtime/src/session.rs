@@ -28,8 +28,8 @@ use crate::wire::{self, Ended, FatalBody, Frame, Hello, JobLimits, Kind, Open, W
 use crate::worker;
 
 pub use channel::Channel;
-pub use net::{Connection, Net};
-use net::{Outbox, Served};
+pub use net::{Connection, Net, Serve};
+use net::{Queued, Served};
 
 /// Frames that wait to be written; a full queue holds up who sends.
 const OUTGOING: usize = 4;
@@ -57,7 +57,7 @@ struct Shared {
     dead: watch::Sender<Option<RuntimeError>>,
     log: LogTail,
     /// What the jobs' connections send.
-    net: Outbox,
+    net: mpsc::UnboundedSender<Queued>,
 }
 
 #[derive(Default)]
@@ -213,7 +213,7 @@ impl Session {
         W: AsyncWrite + Send + Unpin + 'static,
     {
         let (table, states) = (Mutex::default(), Mutex::default());
-        let (net, of_connections) = Outbox::new();
+        let (net, of_connections) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared { table, states, dead: watch::Sender::new(None), log, net });
         let start = async {
             let send = async {
@@ -392,17 +392,14 @@ async fn read_frames(mut reader: impl AsyncRead + Unpin, shared: Arc<Shared>) {
 async fn write_frames(
     mut writer: impl AsyncWrite + Unpin,
     mut queue: mpsc::Receiver<Frame>,
-    mut of_connections: mpsc::UnboundedReceiver<Frame>,
+    mut of_connections: mpsc::UnboundedReceiver<Queued>,
     shared: Arc<Shared>,
 ) {
     let write = async {
-        // By chance, so that neither an upload nor an answer of many parts holds up the other, or a KILL.
+        // In turns by chance, so that neither an upload nor the bytes of connections hold up the other, or a KILL.
         while let Some(frame) = tokio::select! {
             frame = queue.recv() => frame,
-            Some(frame) = of_connections.recv() => {
-                shared.net.took(&frame);
-                Some(frame)
-            }
+            Some(queued) = of_connections.recv() => Some(queued.frame()),
         } {
             if wire::write(&mut writer, &frame).await.is_err() {
                 break;
@@ -458,15 +455,19 @@ fn take(shared: &Shared, frame: Frame) -> Result<(), RuntimeError> {
         let state = if (1..=table.last).contains(&frame.channel) { "has ended" } else { "was never opened" };
         return Err(shared.error(format!("worker sent {:?} for channel {}, which {state}", frame.kind, frame.channel)));
     };
+    if entry.faulty && frame.kind != Kind::Ended && frame.kind != Kind::Output {
+        return Ok(());
+    }
     if let Some(kind) = NetKind::from_byte(frame.kind as u8) {
         let taken = match &mut entry.net {
             Some(net) => net.take(kind, &frame.payload),
-            None => Err(format!("sent {kind:?} for a job without connections")),
+            None => Err(format!("sent {kind:?} without a listener")),
         };
-        return match taken {
-            Ok(()) if shared.net.is_full() => Err(shared.error("the worker does not take what its connections get")),
-            taken => taken.map_err(|what| shared.error(format!("the worker {what}"))),
-        };
+        if let Err(what) = taken {
+            (entry.faulty, entry.net) = (true, None);
+            let _ = entry.answers.try_send(Answer::Fault(format!("the job {what}")));
+        }
+        return Ok(());
     }
     match frame.kind {
         Kind::Ended => {
@@ -483,7 +484,6 @@ fn take(shared: &Shared, frame: Frame) -> Result<(), RuntimeError> {
             captured.bytes.extend(&bytes[..room]);
             captured.dropped += (bytes.len() - room) as u64;
         }
-        _ if entry.faulty => {}
         Kind::Waiting if entry.due == Some(Kind::Opened) => {
             let _ = entry.answers.try_send(Answer::Waiting);
         }

@@ -1,37 +1,39 @@
-//! Connections of the other side's processes, which come over one stream of frames: bytes both ways, each way within its
-//! window. `worker/PROTOCOL.md` describes the frames; `worker/streams.py` is the other end.
+//! Connections of processes on the other side, which come over one stream of frames: bytes both ways, with a window in
+//! each direction. `worker/PROTOCOL.md` describes the frames; `worker/streams.py` is the other end.
 //!
-//! A connection is what a server would have accepted, so that any server of a library can have it. Whatever arrives is
-//! hostile: what one connection or all of them can leave here is bounded by the windows.
+//! A connection is served as a server would serve one that it accepted. Whatever arrives is hostile: the windows bound
+//! what a connection keeps here, and what serves it ends with it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// How many bytes may be on their way, each way.
+/// How many bytes may be in flight, in each direction.
 pub(crate) const WINDOW: usize = 256 << 10;
 /// How many connections may be open at once.
 pub(crate) const MAX_STREAMS: usize = 64;
 /// What one [`NetKind::Data`] holds at most.
 const PART: usize = 64 << 10;
-/// After how many bytes that were taken the other side is told so.
+/// After how many bytes an ACK is sent.
 const ACK_AFTER: usize = WINDOW / 2;
-/// In [`NetKind::End`]: who sends it takes nothing more, either.
+/// In [`NetKind::End`]: the sender sends nothing more.
+const ONE_WAY: u8 = 0;
+/// In [`NetKind::End`]: the sender takes nothing more, either.
 const BOTH_WAYS: u8 = 1;
 
 /// What a frame is. All begin with the connection's number, `u32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum NetKind {
-    /// Somebody has connected.
+    /// A process has connected.
     Open = 0xa0,
     /// Bytes.
     Data = 0xa1,
-    /// So many bytes were taken, `u32`.
+    /// How many bytes were taken, `u32`.
     Ack = 0xa2,
     /// Nothing more is sent; `u8`: 1 where nothing more is taken, either.
     End = 0xa3,
@@ -50,7 +52,7 @@ impl NetKind {
     }
 }
 
-/// Queues a frame without waiting. How much is queued is bounded by the windows as long as the other side reads.
+/// Queues a frame without waiting.
 type Send = Arc<dyn Fn(NetKind, Vec<u8>) + std::marker::Send + Sync>;
 
 /// The connections of one listener.
@@ -61,16 +63,32 @@ pub(crate) struct Streams {
     open: Table,
 }
 
-/// Who removes one says its end.
+/// Whoever removes a connection sends its end.
 type Table = Arc<Mutex<HashMap<u32, Stream>>>;
 
 struct Stream {
-    parts: mpsc::UnboundedSender<Vec<u8>>,
-    /// Bytes that came and were not acknowledged.
-    held: Arc<AtomicUsize>,
-    /// Bytes that may still be sent.
-    window: Arc<Semaphore>,
+    shared: Arc<Shared>,
     task: AbortHandle,
+}
+
+/// What the reader of frames and the task of one connection share.
+#[derive(Default)]
+struct Shared {
+    incoming: Mutex<Incoming>,
+    arrived: Notify,
+    /// Bytes that were sent and not acknowledged.
+    in_flight: AtomicUsize,
+    acknowledged: Notify,
+}
+
+#[derive(Default)]
+struct Incoming {
+    /// What waits for who serves the connection.
+    bytes: Vec<u8>,
+    /// Bytes that came and were not acknowledged.
+    held: usize,
+    /// Whether the other side sends nothing more.
+    ended: bool,
 }
 
 impl Streams {
@@ -78,50 +96,63 @@ impl Streams {
         Self { send: Arc::new(send), last: 0, open: Table::default() }
     }
 
-    /// Takes a frame; a connection where it opens one. Dropping that ends it.
+    /// Takes a frame. Where it opens a connection, `serve` serves it, and is dropped when the other side has gone.
     ///
     /// # Errors
     /// What the other side did that it may not do, as a fragment that follows "it".
-    pub(crate) fn take(&mut self, kind: NetKind, payload: &[u8]) -> Result<Option<DuplexStream>, String> {
+    pub(crate) fn take<F>(
+        &mut self,
+        kind: NetKind,
+        payload: &[u8],
+        serve: impl FnOnce(DuplexStream) -> F,
+    ) -> Result<(), String>
+    where
+        F: Future<Output = ()> + std::marker::Send + 'static,
+    {
         let malformed = || format!("sent a malformed {kind:?} of a connection");
         let (number, rest) = payload.split_first_chunk::<4>().ok_or_else(malformed)?;
         let number = u32::from_be_bytes(*number);
         if kind == NetKind::Open {
-            return self.begin(number).map(Some);
+            return self.begin(number, serve);
         }
         if number == 0 || number > self.last {
             return Err(format!("sent {kind:?} for a connection that was never opened"));
         }
         let mut open = lock(&self.open);
-        // What is unknown here has ended, and this has crossed with its end.
-        let Some(stream) = open.get(&number) else { return Ok(None) };
-        match kind {
-            NetKind::Open => {}
-            NetKind::Data => {
-                if rest.is_empty() {
-                    return Err(malformed());
-                }
-                if stream.held.fetch_add(rest.len(), Ordering::Relaxed) + rest.len() > WINDOW {
+        // An unknown one has ended, and this frame has crossed with its end.
+        let Some(Stream { shared, task }) = open.get(&number) else { return Ok(()) };
+        match (kind, rest) {
+            (NetKind::Data, [_, ..]) => {
+                let mut incoming = lock(&shared.incoming);
+                incoming.held += rest.len();
+                if incoming.held > WINDOW {
                     return Err("sent more than a connection's window".to_owned());
                 }
-                let _ = stream.parts.send(rest.to_vec());
+                if incoming.ended {
+                    return Err("sent more after a connection's end".to_owned());
+                }
+                incoming.bytes.extend_from_slice(rest);
+                shared.arrived.notify_one();
             }
-            NetKind::Ack => {
-                let count = u32::from_be_bytes(rest.try_into().map_err(|_| malformed())?) as usize;
-                if count > WINDOW.saturating_sub(stream.window.available_permits()) {
+            (NetKind::Ack, &[a, b, c, d]) => {
+                let count = u32::from_be_bytes([a, b, c, d]) as usize;
+                if count > shared.in_flight.load(Ordering::Relaxed) {
                     return Err("acknowledged what was not sent".to_owned());
                 }
-                stream.window.add_permits(count);
+                shared.in_flight.fetch_sub(count, Ordering::Relaxed);
+                shared.acknowledged.notify_one();
             }
-            NetKind::End if rest == [BOTH_WAYS] => {
-                if let Some(stream) = open.remove(&number) {
-                    stream.task.abort();
-                }
+            (NetKind::End, [ONE_WAY]) => {
+                lock(&shared.incoming).ended = true;
+                shared.arrived.notify_one();
             }
-            // An empty part is the end.
-            NetKind::End => _ = stream.parts.send(Vec::new()),
+            (NetKind::End, [BOTH_WAYS]) => {
+                task.abort();
+                open.remove(&number);
+            }
+            _ => return Err(malformed()),
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Ends every connection.
@@ -133,26 +164,28 @@ impl Streams {
         }
     }
 
-    fn begin(&mut self, number: u32) -> Result<DuplexStream, String> {
+    fn begin<F>(&mut self, number: u32, serve: impl FnOnce(DuplexStream) -> F) -> Result<(), String>
+    where
+        F: Future<Output = ()> + std::marker::Send + 'static,
+    {
         let mut open = lock(&self.open);
         if number <= self.last || open.len() >= MAX_STREAMS {
             return Err("opened a connection that it may not open".to_owned());
         }
         self.last = number;
         let (near, far) = duplex(PART);
-        let (parts, incoming) = mpsc::unbounded_channel();
-        let (held, window) = (Arc::<AtomicUsize>::default(), Arc::new(Semaphore::new(WINDOW)));
-        let pump = Pump { number, send: self.send.clone(), held: Arc::clone(&held), window: window.clone() };
-        let table = self.open.clone();
+        let shared = Arc::<Shared>::default();
+        let pump = Pump { number, send: self.send.clone(), shared: shared.clone() };
+        let (served, table) = (serve(near), self.open.clone());
         // It needs the table at its end, and so waits until its entry is there.
         let task = tokio::spawn(async move {
-            pump.run(far, incoming).await;
+            tokio::join!(served, pump.run(far));
             if lock(&table).remove(&pump.number).is_some() {
                 end(&pump.send, pump.number);
             }
         });
-        open.insert(number, Stream { parts, held, window, task: task.abort_handle() });
-        Ok(near)
+        open.insert(number, Stream { shared, task: task.abort_handle() });
+        Ok(())
     }
 }
 
@@ -170,54 +203,67 @@ fn end(send: &Send, number: u32) {
     send(NetKind::End, payload);
 }
 
-/// Moves one connection's bytes.
+/// Moves the bytes of one connection.
 struct Pump {
     number: u32,
     send: Send,
-    held: Arc<AtomicUsize>,
-    window: Arc<Semaphore>,
+    shared: Arc<Shared>,
 }
 
 impl Pump {
-    /// Until who has the connection has ended it: a server that has answered needs nothing more.
-    async fn run(&self, far: DuplexStream, incoming: mpsc::UnboundedReceiver<Vec<u8>>) {
-        let (mut reader, writer) = split(far);
-        let outgoing = async {
-            let mut part = vec![0; PART];
-            while let Ok(count @ 1..) = reader.read(&mut part).await {
-                let Ok(permits) = self.window.acquire_many(u32::try_from(count).unwrap_or(u32::MAX)).await else {
-                    break;
-                };
-                permits.forget();
-                self.send(NetKind::Data, &part[..count]);
-            }
-        };
+    /// Until whoever serves the connection has closed it: a server that has answered needs nothing more.
+    async fn run(&self, far: DuplexStream) {
+        let (reader, writer) = split(far);
         tokio::select! {
-            () = outgoing => {}
+            () = self.send_on(reader) => {}
             () = async {
-                self.pass_on(writer, incoming).await;
+                self.pass_on(writer).await;
                 std::future::pending().await
             } => {}
         }
     }
 
-    async fn pass_on(
-        &self,
-        mut writer: tokio::io::WriteHalf<DuplexStream>,
-        mut incoming: mpsc::UnboundedReceiver<Vec<u8>>,
-    ) {
-        let mut taken = 0;
-        while let Some(part) = incoming.recv().await {
-            if part.is_empty() {
-                let _ = writer.shutdown().await;
-            } else if writer.write_all(&part).await.is_err() {
-                break;
+    /// To the other side, as far as its window is open.
+    async fn send_on(&self, mut reader: ReadHalf<DuplexStream>) {
+        let mut part = vec![0; PART];
+        loop {
+            let room = WINDOW.saturating_sub(self.shared.in_flight.load(Ordering::Relaxed));
+            if room == 0 {
+                self.shared.acknowledged.notified().await;
+                continue;
             }
-            taken += part.len();
-            if taken >= ACK_AFTER {
-                self.held.fetch_sub(taken, Ordering::Relaxed);
-                self.send(NetKind::Ack, &u32::try_from(taken).unwrap_or(u32::MAX).to_be_bytes());
-                taken = 0;
+            let Ok(count @ 1..) = reader.read(&mut part[..room.min(PART)]).await else { return };
+            self.shared.in_flight.fetch_add(count, Ordering::Relaxed);
+            self.send(NetKind::Data, &part[..count]);
+        }
+    }
+
+    /// From the other side, as far as it is read here.
+    async fn pass_on(&self, mut writer: WriteHalf<DuplexStream>) {
+        let mut taken = 0;
+        loop {
+            let (bytes, ended) = {
+                let mut incoming = lock(&self.shared.incoming);
+                (std::mem::take(&mut incoming.bytes), incoming.ended)
+            };
+            if bytes.is_empty() {
+                if ended {
+                    let _ = writer.shutdown().await;
+                    return;
+                }
+                self.shared.arrived.notified().await;
+                continue;
+            }
+            for part in bytes.chunks(PART) {
+                if writer.write_all(part).await.is_err() {
+                    return;
+                }
+                taken += part.len();
+                if taken >= ACK_AFTER {
+                    lock(&self.shared.incoming).held -= taken;
+                    self.send(NetKind::Ack, &u32::try_from(taken).unwrap_or(u32::MAX).to_be_bytes());
+                    taken = 0;
+                }
             }
         }
     }

@@ -367,6 +367,12 @@ pub struct Ended {
     /// Bytes of output that the worker dropped.
     #[serde(default)]
     pub output_dropped: u64,
+    /// Of a job that was killed by SIGKILL: whether the kernel did it because memory ran out, where that can be known.
+    #[serde(default)]
+    pub out_of_memory: Option<bool>,
+    /// The bytes that all processes of the runtime may use, where that ran out; `None` where it is the machine's.
+    #[serde(default)]
+    pub memory: Option<u64>,
 }
 
 /// `STATE`.

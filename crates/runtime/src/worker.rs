@@ -12,11 +12,12 @@ const WIRE: (&str, &str) = ("flowgate_wire", include_str!("worker/wire.py"));
 /// Shared with the installer's agent.
 pub(crate) const STREAMS: (&str, &str) = ("flowgate_streams", include_str!("worker/streams.py"));
 /// The broker's modules, in the order in which they are loaded. `flowgate_sources` comes before the last one.
-const BROKER: [(&str, &str); 6] = [
+const BROKER: [(&str, &str); 7] = [
     WIRE,
     STREAMS,
     ("flowgate_archives", include_str!("worker/archives.py")),
     ("flowgate_client", include_str!("worker/client.py")),
+    ("flowgate_memory", include_str!("worker/memory.py")),
     ("flowgate_places", include_str!("worker/places.py")),
     ("flowgate_broker", include_str!("worker/broker.py")),
 ];

@@ -145,9 +145,26 @@ fn a_named_one_survives_the_engine(mut place: Place) {
     place.is_empty();
 }
 
+fn memory_that_runs_out_is_told_with_the_size_to_try(place: &Place) {
+    flows::python(&place.folder, "greedy", "", "return str(len(b'x' * (1 << 30)))");
+    let start = |size| place.ok(&["runtime", "start", "greedy", "--name", "small", "--size", size]);
+    start("memory=600MiB");
+    let ran = place.run(&["run", "--backend", "docker", "greedy"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    for part in ["OutOfMemory: ", "while row 1 ran, because memory ran out: its runtime has 600 MiB", "memory=2GiB`"] {
+        assert!(ran.stdout.contains(part), "{part}: {ran:?}");
+    }
+    // The runtime has lost that job and nothing else, and what is said helps.
+    assert!(place.ok(&["run", "--backend", "docker", "flow"]).stderr.contains("`small`"));
+    place.ok(&["runtime", "edit", "small", "--size", "memory=2GiB"]);
+    place.ok(&["run", "--backend", "docker", "greedy"]);
+    place.ok(&["runtime", "stop", "small", "--yes"]);
+}
+
 #[test]
 fn bad_input_is_told_and_loses_nothing() {
     let Some(place) = Place::new("runtime-bad") else { return };
+    memory_that_runs_out_is_told_with_the_size_to_try(&place);
     let base = flowgate_tests::engine::base_image();
     place.fails(&["runtime", "show", "flow"], 2, &["flow: the flow has no runtime", "flowgate runtime start flow"]);
     place.fails(

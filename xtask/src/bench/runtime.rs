@@ -135,6 +135,9 @@ impl Place {
                 pf.push(succeeded(&mut self.pf(&python))?);
             }
         }
+        // Before jobs share its pages, of which each would count a part.
+        say("bench: memory");
+        let (own, script) = (self.memory_of_runtime(&container)?, self.memory_of_script()?);
         say("bench: jobs");
         let jobs = seconds(&output(&mut self.bare(&["jobs", "/bench/flow", &JOBS.to_string()]))?)?;
         let of_clients = |script: &str, count: usize| {
@@ -146,8 +149,6 @@ impl Place {
         say("bench: three clients");
         let crowd = of_clients("crowd.py", LINES)?;
         let [alone, crowded]: [Vec<f64>; 2] = serde_json::from_str(crowd.trim()).map_err(|error| error.to_string())?;
-        say("bench: memory");
-        let (own, script) = (self.memory_of_runtime(&container)?, self.memory_of_script()?);
         say("bench: what a flow lacks");
         let lacks: Result<Vec<f64>> = (0..RUNS).map(|_| self.told(&mut self.run("lacks"))).collect();
         say("bench: a second environment of the process backend");

@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
+import time
 import urllib.request
 
 from flowgate_streams import NET, Streams
@@ -157,8 +158,9 @@ class Job:
         outputs = [Output(1, self.child.stdout), Output(2, self.child.stderr)]
         code = self.child.wait()
         self.kill()
+        deadline = time.monotonic() + LAST_WORDS
         for output in outputs:
-            output.end()
+            output.end(deadline)
         return code
 
     def compile(self):
@@ -173,14 +175,16 @@ class Job:
         send(COMPILED)
 
     def kill(self):
-        if self.child is not None:
+        child = self.child  # the other thread may forget it
+        if child is not None:
             with contextlib.suppress(OSError):
-                os.killpg(self.child.pid, signal.SIGKILL)
+                os.killpg(child.pid, signal.SIGKILL)
 
     def clear(self):
         self.kill()
-        if self.work is not None:
-            shutil.rmtree(self.work, ignore_errors=True)
+        work = self.work
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
         self.child = self.work = None
 
     def abandon(self):
@@ -207,8 +211,8 @@ class Output:
                         return
                     send(OUTPUT, bytes([self.number]) + data)
 
-    def end(self):
-        self.thread.join(LAST_WORDS)
+    def end(self, deadline):
+        self.thread.join(max(0, deadline - time.monotonic()))
         with self.passing:  # what still holds the pipe has left the installer's group
             self.ended = True
 
@@ -230,7 +234,7 @@ def compile_modules(paths):
         command = [sys.executable, "-I", "-B", "-c", COMPILER]
         child = subprocess.Popen(command, stdin=subprocess.PIPE, **quiet)
         children.append(child)
-        with child.stdin, contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError), child.stdin:
             child.stdin.write(json.dumps(paths[first::processors]).encode("ascii"))
     for child in children:
         child.wait()

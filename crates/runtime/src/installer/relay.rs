@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use super::frames::{COMPILE, Exited, Fatal, Kind, MAX_FRAME, RUN, Run};
 use crate::gate::{self, Session};
@@ -73,12 +73,13 @@ impl Channel {
         Self { reader: Box::new(reader), writer, writing, streams, torn: false }
     }
 
-    /// The next frame of the agent's own. Who connects meanwhile is left.
+    /// The next frame of the agent's own. Connections are closed meanwhile.
     pub(super) async fn next_of_agent(&mut self) -> Result<(Kind, Vec<u8>), String> {
         loop {
             match self.next().await? {
                 (Kind::Net(kind), payload) => {
-                    self.streams.take(kind, &payload).map_err(|what| format!("it {what}"))?;
+                    let closed = |connection| async move { drop(connection) };
+                    self.streams.take(kind, &payload, closed).map_err(|what| format!("it {what}"))?;
                 }
                 own => return Ok(own),
             }
@@ -117,10 +118,8 @@ impl Channel {
             return Err("the requirements are too long".to_owned());
         }
         self.writer.send(RUN, payload);
-        let mut serving = JoinSet::new();
-        let exited = self.serve(session, output, &mut serving).await?;
+        let exited = self.serve(session, output).await?;
         self.streams.close();
-        serving.shutdown().await;
         self.torn = false;
         Ok(exited)
     }
@@ -138,7 +137,8 @@ impl Channel {
     /// Closes the stream to the agent, and reads on until it has ended.
     pub(super) async fn end(&mut self) {
         self.streams = Streams::new(|_, _| {});
-        (self.writer.frames, _) = mpsc::unbounded_channel();
+        let (frames, _) = mpsc::unbounded_channel();
+        self.writer = Writer { frames, queued: Arc::default() };
         while self.next().await.is_ok() {}
     }
 
@@ -146,17 +146,13 @@ impl Channel {
         &mut self,
         session: &Arc<Session>,
         output: &mut (dyn FnMut(&[u8]) + Send),
-        serving: &mut JoinSet<()>,
     ) -> Result<Exited, String> {
         loop {
-            while serving.try_join_next().is_some() {}
             let (kind, payload) = self.next().await?;
             match kind {
                 Kind::Net(kind) => {
-                    let connection = self.streams.take(kind, &payload).map_err(|what| format!("it {what}"))?;
-                    if let Some(connection) = connection {
-                        serving.spawn(gate::serve(session.clone(), connection));
-                    }
+                    let serve = |connection| gate::serve(session.clone(), connection);
+                    self.streams.take(kind, &payload, serve).map_err(|what| format!("it {what}"))?;
                 }
                 Kind::Output => output(payload.get(1..).unwrap_or(&[])),
                 Kind::Exited => return json(&payload),

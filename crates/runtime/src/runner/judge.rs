@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::backend::BackendKind;
 use crate::error::{RuntimeError, Stage};
 use crate::outcome::{Fault, FlowError, Outcome};
+use crate::runtimes::size::shown_memory;
 use crate::session::ChannelError;
 use crate::wire::{Ended, ErrorBody, LineBody, clip};
 
@@ -134,8 +135,13 @@ pub(super) fn ended_early(ended: &Ended, when: &str) -> Fault {
     if ended.reason == "protocol" {
         return violation(&ended.detail);
     }
+    if ended.out_of_memory == Some(true) {
+        return out_of_memory(ended.memory, when);
+    }
     let how = match (ended.signal, ended.exit) {
-        (Some(9), _) => "was killed by signal 9 (SIGKILL), possibly out of memory,".to_owned(),
+        (Some(9), _) if ended.out_of_memory.is_none() => {
+            "was killed by signal 9 (SIGKILL), possibly out of memory,".to_owned()
+        }
         (Some(number), _) => format!("was killed by signal {number}{}", signal_name(number)),
         (None, Some(code)) => format!("exited with code {code}"),
         (None, None) => "ended".to_owned(),
@@ -143,6 +149,25 @@ pub(super) fn ended_early(ended: &Ended, when: &str) -> Fault {
     let detail =
         if ended.detail.is_empty() { String::new() } else { format!(": {}", clip(ended.detail.clone(), 1 << 10)) };
     fault("ProcessCrashError", format!("the flow's process {how} {when}{detail}"))
+}
+
+/// Which line needs how much nobody knows, but that it was not enough.
+fn out_of_memory(limit: Option<u64>, when: &str) -> Fault {
+    let Some(limit) = limit else {
+        return fault(
+            "OutOfMemory",
+            format!("the flow's process was killed {when}, because the machine's memory ran out"),
+        );
+    };
+    let more = limit.saturating_mul(2).div_ceil(1 << 30) << 30;
+    let (size, more) = (shown_memory(limit), shown_memory(more));
+    let message = format!("the flow's process was killed {when}, because memory ran out: its runtime has {size}");
+    let help = format!(
+        "with docker, give it more: `flowgate runtime start FLOW --size memory={}`, or `flowgate runtime edit` where it \
+         runs; fewer lines at a time need less: `--concurrency 1`",
+        more.replace(' ', "")
+    );
+    Fault { help: Some(help), ..fault("OutOfMemory", message) }
 }
 
 fn signal_name(number: i64) -> &'static str {
@@ -154,6 +179,7 @@ fn signal_name(number: i64) -> &'static str {
         6 => " (SIGABRT)",
         7 => " (SIGBUS)",
         8 => " (SIGFPE)",
+        9 => " (SIGKILL)",
         11 => " (SIGSEGV)",
         13 => " (SIGPIPE)",
         15 => " (SIGTERM)",
@@ -226,6 +252,17 @@ mod tests {
         };
         assert_eq!(text(Some(11), None), "the flow's process was killed by signal 11 (SIGSEGV) while row 2 ran");
         assert_eq!(text(None, Some(3)), "the flow's process exited with code 3 while row 2 ran");
+        assert!(text(Some(9), None).contains("(SIGKILL), possibly out of memory, while row 2 ran"));
+        let ran_out =
+            |memory| Ended { reason: "exited".to_owned(), out_of_memory: Some(true), memory, ..Ended::default() };
+        let fault = ended_early(&ran_out(Some(1536 << 20)), "while row 2 ran");
+        assert_eq!(
+            fault.message,
+            "the flow's process was killed while row 2 ran, because memory ran out: its runtime has 1.5 GiB"
+        );
+        assert!(fault.help.is_some_and(|help| help.contains("--size memory=3GiB`")));
+        let machine = ended_early(&ran_out(None), "while row 2 ran").message;
+        assert!(machine.ends_with("because the machine's memory ran out"), "{machine}");
         let forged =
             Ended { reason: "protocol".to_owned(), detail: "the job sent kind 0xff".to_owned(), ..Ended::default() };
         assert_eq!(ended_early(&forged, "").r#type, "ProtocolViolation");

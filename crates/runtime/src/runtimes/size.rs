@@ -169,10 +169,14 @@ impl Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = if self.cpus == 1.0 { "cpu" } else { "cpus" };
-        let gib = self.memory as f64 / GIB;
-        let memory = if gib >= 1.0 { format!("{} GiB", short(gib)) } else { format!("{} MiB", self.memory >> 20) };
-        write!(f, "{} {unit}, {memory}", short(self.cpus))
+        write!(f, "{} {unit}, {}", short(self.cpus), shown_memory(self.memory))
     }
+}
+
+/// `8 GiB`, `512 MiB`.
+pub(crate) fn shown_memory(bytes: u64) -> String {
+    let gib = bytes as f64 / GIB;
+    if gib >= 1.0 { format!("{} GiB", short(gib)) } else { format!("{} MiB", bytes >> 20) }
 }
 
 /// At most two decimals, and none that say nothing.

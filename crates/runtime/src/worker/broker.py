@@ -29,7 +29,8 @@ import time
 
 from flowgate_archives import Archives, Upload
 from flowgate_client import Client, Gone
-from flowgate_places import Places, choose_root, connects_as
+from flowgate_memory import Memory
+from flowgate_places import Places, choose_root, connected_as
 from flowgate_sources import BOOTSTRAP, ZYGOTE
 from flowgate_streams import NET, Streams
 from flowgate_wire import *
@@ -43,6 +44,7 @@ class Job:
         self.output_left, self.dropped = request["output_bytes"], 0
         self.place = self.upload = self.spec = None
         self.leash, self.report, self.gone = None, b"", False
+        self.kills_before = 0  # processes that were killed as memory ran out
         self.requests = self.answers = None
         self.streams, self.net = {}, None
         self.inbox, self.waiting = collections.deque(), 0
@@ -65,6 +67,8 @@ class Broker:
         self.from_zygote, self.hello, self.own = bytearray(), None, None
         self.began = self.used = time.monotonic()
         self.lines = 0
+        self.memory = Memory()
+        self.kills_told = self.memory.kills()  # of those since the control group was made
 
     # The start.
 
@@ -104,7 +108,8 @@ class Broker:
             except ConnectionError:
                 data = b""
             if not data:
-                raise Fatal("ZygoteEnded", "the process that holds the engine was killed: memory may have run out")
+                why = "because memory ran out" if self.memory.kills() > self.kills_told else "for an unknown reason"
+                raise Fatal("ZygoteEnded", f"the process that holds the engine was killed {why}")
             self.from_zygote += data
         if len(self.from_zygote) < 4 or len(self.from_zygote) < 4 + struct.unpack_from(">I", self.from_zygote)[0]:
             return
@@ -126,7 +131,7 @@ class Broker:
             client.send(HELLO, 0, self.hello)
 
     def accept(self):
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+        with contextlib.suppress(OSError):  # it has left, or no descriptor is free
             relay = self.listener.accept()[0]
             _, uid, _ = struct.unpack("3i", relay.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
             if uid != os.geteuid() or len(self.clients) + len(self.connecting) >= MAX_CLIENTS:
@@ -175,11 +180,17 @@ class Broker:
             return
         try:
             client.has_more = False
-            for _ in range(FRAMES_A_TURN):
+            left = FRAMES_A_TURN
+            while left > 0:
+                if client.is_full():
+                    client.has_more, client.until = True, 0  # as soon as it reads again
+                    return
                 if not client.has_frame():
                     return
-                self.take(client, *client.next_frame())
-            client.rest()  # it is the others' turn
+                kind, channel, payload = client.next_frame()
+                self.take(client, kind, channel, payload)
+                left -= 1 if channel else COMMAND_WEIGHT
+            client.rest(REST if len(self.clients) > 1 else 0)
         except Fatal as error:  # its fault, nobody else's
             if self.lease == "stream":
                 raise
@@ -319,6 +330,7 @@ class Broker:
         directory = os.path.join(job.place.directory, f"job-{os.urandom(12).hex()}")
         job.spec = {"directory": directory, "uid": job.place.uid, "flow_file": job.request["flow_file"]}
         job.spec["result_bytes"] = job.request["result_bytes"]
+        job.kills_before = self.memory.kills()
         theirs = [archive]
         try:
             if job.request["net"] is not None:
@@ -349,7 +361,7 @@ class Broker:
             if job.client:
                 job.client.send(kind, job.channel, payload)
 
-        return Streams(send, lambda peer, port: connects_as(job.place.uid, peer, port))
+        return Streams(send, lambda peers, port: connected_as(job.place.uid, peers, port))
 
     def ask_zygote(self, job, descriptors):
         """A keeper for this job; without descriptors, one that buries it."""
@@ -516,6 +528,8 @@ class Broker:
         body = {"reason": reason, "exit": code if code >= 0 else None, "signal": -code if code < 0 else None}
         if reason == "refused":
             body["exit"] = None
+        if reason == "exited" and code == -signal.SIGKILL and self.memory.is_known():
+            body.update(out_of_memory=self.ran_out(job), memory=self.memory.limit())
         if job.client:
             body.update(detail=job.detail or remark, output_dropped=job.dropped)
             job.client.send(ENDED, job.channel, body)
@@ -524,6 +538,15 @@ class Broker:
             self.places.give_up()
         self.forget(job)
         return True
+
+    def ran_out(self, job):
+        """Whether the kernel has killed more processes since the job began than jobs that were told so: it does not say
+        which, so that another one's may count."""
+        before = max(job.kills_before, self.kills_told)
+        ran_out = self.memory.kills() > before
+        if ran_out:
+            self.kills_told = before + 1
+        return ran_out
 
     # The loop.
 
@@ -580,7 +603,7 @@ class Broker:
         """How long to wait for something to happen, in milliseconds."""
         if any(job.gone for job in self.jobs):
             return 10
-        resting = [client.until for client in self.clients if client.has_more]
+        resting = [client.until for client in self.clients if client.has_more and not client.is_full()]
         if resting:
             return max(0, min(resting) - time.monotonic()) * 1000
         if self.places.are_free() and any(not job.client.is_full() for job in self.in_line):
@@ -650,6 +673,17 @@ class Broker:
             self.step()
 
 
+def allow_descriptors():
+    """As many as the system lets it have, half of them for connections of jobs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    Streams.most = min(Streams.most, (most if soft == resource.RLIM_INFINITY else soft) // 2)
+
+
 def are_variables(variables):
     """Whether they can be set in a process, and fit what it is started with."""
     names = all(isinstance(name, str) and name and not {"=", "\0"} & set(name) for name in variables)
@@ -683,8 +717,7 @@ def main():
             raise Fatal("UnsupportedPython", f"python {have} is too old: the worker needs 3.9 or newer")
         prctl(PR_SET_DUMPABLE, 0)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each job may have connections
+        allow_descriptors()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_: broker.stop(0))
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whom nobody else reaps

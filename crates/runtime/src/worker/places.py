@@ -90,13 +90,16 @@ class Place:
         self.directory, self.uid = directory, uid
 
 
-def connects_as(uid, peer, port):
-    """Whether who has connected from port `peer` on loopback to `port` has that identity. 0 is everybody's."""
-    ends = {(f"{loopback}:{peer:04X}", f"{loopback}:{port:04X}") for loopback in LOOPBACK}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6") if uid else ():
+def connected_as(uid, peers, port):
+    """Those of the ports `peers` on 127.0.0.1 from which a process of that identity has connected to `port` there. 0 is
+    everybody's."""
+    if not uid:
+        return peers
+    admitted, to = set(), tuple(f"{loopback}:{port:04X}" for loopback in LOOPBACK)
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError), open(table, encoding="ascii") as lines:
             for line in lines:
-                fields = line.split()
-                if (fields[1], fields[2]) in ends:
-                    return fields[7] == str(uid)
-    return not uid
+                fields = line.split(None, 8)
+                if fields[2] in to and fields[7] == str(uid) and fields[1].startswith(LOOPBACK):
+                    admitted.add(int(fields[1].rpartition(":")[2], 16))
+    return admitted & peers
