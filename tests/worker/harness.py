@@ -27,7 +27,7 @@ STATUS, SET, STOP = 0x10, 0x11, 0x12
 HELLO, LOADED, RESULT, AGGREGATED, OUTPUT, ENDED = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86
 OPENED, NODE_RESULT, WAITING, FATAL, STATE = 0x87, 0x88, 0x89, 0x8F, 0x90
 NET_OPEN, NET_DATA, NET_ACK, NET_END = NET = (0xA0, 0xA1, 0xA2, 0xA3)
-WINDOW = 256 << 10
+WINDOW, PIECE = 256 << 10, 1 << 20
 PATIENCE = 60  # seconds without a frame after which a test gives up; never a measurement
 NOBODY = 65534
 # What the worker has in its container: root with three capabilities and no way to gain more.
@@ -93,7 +93,7 @@ class Stream:
         self.frames = collections.defaultdict(collections.deque)
         self.output = collections.defaultdict(bytearray)
         self.channel = 0
-        self.nets = {}
+        self.nets, self.outgoing = {}, bytearray()
         os.set_blocking(process.stdin.fileno(), False)
 
     def hello(self):
@@ -102,16 +102,23 @@ class Stream:
     # Frames.
 
     def write(self, data):
-        view, out, source = memoryview(data), self.process.stdin.fileno(), self.process.stdout.fileno()
-        while view:
-            ready = select.select([source], [out], [], PATIENCE)
-            if not (ready[0] or ready[1]):
-                raise AssertionError("the worker takes nothing")
-            if ready[0]:
-                self.read_some()
-            if ready[1]:
-                with contextlib.suppress(BlockingIOError):
-                    view = view[os.write(out, view) :]
+        """Reading meanwhile may want to write, too: that follows what is being written."""
+        self.outgoing += data
+        if len(self.outgoing) > len(data):
+            return
+        out, source = self.process.stdin.fileno(), self.process.stdout.fileno()
+        try:
+            while self.outgoing:
+                ready = select.select([source], [out], [], PATIENCE)
+                if not (ready[0] or ready[1]):
+                    raise AssertionError("the worker takes nothing")
+                if ready[0]:
+                    self.read_some()
+                if ready[1]:
+                    with contextlib.suppress(BlockingIOError):
+                        del self.outgoing[: os.write(out, self.outgoing[:PIECE])]
+        finally:
+            self.outgoing.clear()
 
     def send(self, kind, channel, body=b""):
         body = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -242,13 +249,15 @@ class Net:
         elif number not in self.servers:
             return  # crossed with its end
         elif kind == NET_DATA:
-            self.servers[number].sendall(rest)
+            with contextlib.suppress(ConnectionError):  # it has answered, and its end is read next
+                self.servers[number].sendall(rest)
             self.send(NET_ACK, number, struct.pack(">I", len(rest)))
         elif kind == NET_ACK:
             self.credit[number] += struct.unpack(">I", rest)[0]
             assert self.credit[number] <= WINDOW
         elif rest == b"\0":
-            self.servers[number].shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):
+                self.servers[number].shutdown(socket.SHUT_WR)
         else:
             self.servers.pop(number).close()
 

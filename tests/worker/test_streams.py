@@ -22,44 +22,40 @@ held = socket.create_connection(("127.0.0.1", int(os.environ["GATE"].split(":")[
 time.sleep(600)
 """
 MINE = """
-import os, socket, time
+import os, socket
 if x == "hold":
     held = socket.create_connection(("127.0.0.1", int(os.environ["GATE"].split(":")[2].strip("/"))))
-    time.sleep(5)
+    held.recv(1)  # until the host ends it
 return os.environ["GATE"]
 """
-FORGED = """
+# Whether a connection from any of `attempts`, each a socket and an address to connect to, is answered.
+ATTEMPT = """
+for connection, host in attempts:
+    try:
+        connection.connect((host, port))
+        connection.sendall(b"GET /small HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+        if connection.recv(100):
+            return "answered"
+    except ConnectionError:
+        pass
+return "refused"
+"""
+OTHER = f"""
+import socket
+port = int(x.split(":")[2].strip("/"))
+attempts = [(socket.socket(), "127.0.0.1"), (socket.socket(socket.AF_INET6), "::ffff:127.0.0.1")]
+{ATTEMPT}"""
+FORGED = f"""
 import socket
 port = int(x.split(":")[2].strip("/"))
 table = [line.split() for line in open("/proc/net/tcp")]
-peers = [int(row[1].split(":")[1], 16) for row in table if row[2].endswith(f":{port:04X}") and row[3] == "01"]
+peers = [int(row[1].split(":")[1], 16) for row in table if row[2].endswith(f":{{port:04X}}") and row[3] == "01"]
 assert peers, table
+attempts = []
 for peer in peers:
-    connection = socket.socket()
-    connection.bind(("127.0.0.2", peer))
-    try:
-        connection.connect(("127.0.0.1", port))
-        connection.sendall(b"GET /small HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
-        if connection.recv(100):
-            return "answered"
-    except ConnectionError:
-        pass
-return "refused"
-"""
-OTHER = """
-import http.client, socket
-for family in (socket.AF_INET, socket.AF_INET6):
-    port = int(x.split(":")[2].strip("/"))
-    connection = socket.socket(family)
-    try:
-        connection.connect(("127.0.0.1" if family == socket.AF_INET else "::ffff:127.0.0.1", port))
-        connection.sendall(b"GET /small HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
-        if connection.recv(100):
-            return "answered"
-    except ConnectionError:
-        pass
-return "refused"
-"""
+    attempts.append((socket.socket(), "127.0.0.1"))
+    attempts[-1][0].bind(("127.0.0.2", peer))
+{ATTEMPT}"""
 BIG = bytes(range(256)) * 20_000
 
 
@@ -76,7 +72,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        with contextlib.suppress(ConnectionError):  # of one that nobody reads
+        with contextlib.suppress(ConnectionError):  # the job does not read, and ends
             self.wfile.write(body)
 
     def log_message(self, *_):
@@ -176,6 +172,7 @@ class Connections(Shared):
         forged = worker.one(tool_flow(FORGED), {"x": gate})
         self.assertEqual(forged["output"], {"out": "refused"}, forged["error"])
         self.assertEqual([number for kind, number, _ in net.seen if kind == NET_OPEN], [1])
+        net.send(NET_END, 1, b"\1")
         worker.receive(mine, RESULT)
         self.assertEqual(worker.close(mine)["reason"], "closed")
 

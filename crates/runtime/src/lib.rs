@@ -40,6 +40,7 @@ pub mod runtimes;
 pub mod secret;
 pub mod session;
 mod streams;
+mod sync;
 pub mod wire;
 pub mod worker;
 

@@ -326,7 +326,7 @@ impl Session {
     }
 
     /// Asks for a job on a packed flow. [`Channel::opened`] and then [`Channel::loaded`] are the answers. With `net`, its
-    /// processes can connect to a listener of their own, and nobody else.
+    /// processes, and no other job's, can connect to a listener.
     ///
     /// # Errors
     /// [`ChannelError::Worker`] where the worker has gone.

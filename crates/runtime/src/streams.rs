@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+
+use crate::sync::lock;
 
 /// How many bytes may be in flight, in each direction.
 pub(crate) const WINDOW: usize = 256 << 10;
@@ -271,8 +273,4 @@ impl Pump {
     fn send(&self, kind: NetKind, rest: &[u8]) {
         (self.send)(kind, [&self.number.to_be_bytes(), rest].concat());
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

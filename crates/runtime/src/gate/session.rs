@@ -1,7 +1,7 @@
 //! One install: the pages and files that its indexes offer, under names of the gate's own.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use flowgate_flow::requirements::normalize;
 use tokio::sync::Semaphore;
@@ -15,6 +15,7 @@ use super::policy::Index;
 use super::trouble::{Cause, Trouble, shown};
 use super::{Gate, Sources, Target};
 use crate::installer::Archive;
+use crate::sync::lock;
 
 /// Pages that are read at once: each may need the room of the largest, and where it came packed, twice.
 const MAX_READ: usize = 8;
@@ -388,10 +389,6 @@ fn scope(index: &Index) -> String {
 fn printable(text: &str) -> String {
     let text: String = text.chars().take(200).map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
     text.split('?').next().unwrap_or("").to_owned()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Response {

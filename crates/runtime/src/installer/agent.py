@@ -195,7 +195,7 @@ class Job:
 
 
 class Output:
-    """Passes on what the installer prints, until it is told to end."""
+    """Forwards the installer's output to the host until `end` is called."""
 
     def __init__(self, number, pipe):
         self.number, self.pipe, self.ended = number, pipe, False

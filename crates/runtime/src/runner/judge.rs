@@ -151,7 +151,7 @@ pub(super) fn ended_early(ended: &Ended, when: &str) -> Fault {
     fault("ProcessCrashError", format!("the flow's process {how} {when}{detail}"))
 }
 
-/// Which line needs how much nobody knows, but that it was not enough.
+/// The job's memory use is unknown, so the help suggests twice the limit.
 fn out_of_memory(limit: Option<u64>, when: &str) -> Fault {
     let Some(limit) = limit else {
         return fault(

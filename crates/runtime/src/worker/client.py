@@ -14,7 +14,7 @@ class Gone(Exception):
 
 
 class Client:
-    """Frames from and to one flowgate. What it leaves unread holds up its own jobs and nobody else's."""
+    """Frames from and to one flowgate. What it leaves unread delays only its own jobs."""
 
     def __init__(self, source, sink, relay=None):
         self.source, self.sink, self.relay = source, sink, relay

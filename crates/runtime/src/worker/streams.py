@@ -64,7 +64,7 @@ class Streams:
     def accept(self):
         """Takes all that wait and may be open: whose they are is asked once for all."""
         peers = {}
-        with contextlib.suppress(OSError):  # nobody waits any more, or no descriptor is free
+        with contextlib.suppress(OSError):  # the backlog is empty, or no descriptor is free
             for _ in range(min(MAX_STREAMS - len(self.open), Streams.most - Streams.total)):
                 connection, (address, port) = self.listener.accept()
                 # A peer is known by its port, so that its address must be known, too: all of 127.0.0.0/8 is loopback.
