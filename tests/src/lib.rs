@@ -15,6 +15,8 @@ pub mod place;
 pub mod registry;
 #[cfg(unix)]
 pub mod relay;
+#[cfg(unix)]
+pub mod ways;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

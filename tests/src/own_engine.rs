@@ -12,6 +12,8 @@ use crate::{Finished, Folder, index, skip};
 pub struct OwnEngine {
     process: Child,
     folder: Folder,
+    /// What its command line has beside what every one has.
+    arguments: Vec<String>,
 }
 
 impl OwnEngine {
@@ -20,18 +22,26 @@ impl OwnEngine {
     /// # Panics
     /// Where it does not start, and under continuous integration where there is none.
     pub fn start() -> Option<Self> {
+        Self::start_with(Vec::new())
+    }
+
+    /// Starts one with more arguments.
+    ///
+    /// # Panics
+    /// As [`OwnEngine::start`].
+    pub fn start_with(arguments: Vec<String>) -> Option<Self> {
         let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
         if !root || index::find("dockerd").is_none() {
             skip("only root can start an engine, with a dockerd in PATH");
             return None;
         }
         let folder = Folder::new("engine");
-        let process = Self::spawn(&folder);
-        Some(Self { process, folder })
+        let process = Self::spawn(&folder, &arguments);
+        Some(Self { process, folder, arguments })
     }
 
     /// Starts it, and waits until it answers.
-    fn spawn(folder: &Folder) -> Child {
+    fn spawn(folder: &Folder, arguments: &[String]) -> Child {
         let path = |name: &str| folder.path().join(name);
         let log = File::options().create(true).append(true).open(path("log")).expect("a log");
         let mut dockerd = Command::new("dockerd");
@@ -44,7 +54,7 @@ impl OwnEngine {
             .arg(path("pid"));
         // It leaves this machine's network alone. With `--bridge none` it would remove the bridge that another engine has.
         dockerd.args(["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--host"]);
-        dockerd.arg(format!("unix://{}", path("sock").display()));
+        dockerd.arg(format!("unix://{}", path("sock").display())).args(arguments);
         let twin = log.try_clone().expect("its log");
         let process = dockerd.stdin(Stdio::null()).stdout(log).stderr(twin).spawn().expect("dockerd starts");
         wait_for("an engine of its own", || UnixStream::connect(path("sock")).ok().map(drop));
@@ -56,12 +66,12 @@ impl OwnEngine {
     /// # Panics
     /// Where it does not end or start.
     pub fn restart(&mut self) {
-        self.end();
-        self.process = Self::spawn(&self.folder);
+        self.stop();
+        self.process = Self::spawn(&self.folder, &self.arguments);
     }
 
-    /// Asked to end, it takes its containerd along.
-    fn end(&mut self) {
+    /// Ends it. Asked to end, it takes its containerd along.
+    pub fn stop(&mut self) {
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
     }
@@ -107,6 +117,6 @@ impl OwnEngine {
 
 impl Drop for OwnEngine {
     fn drop(&mut self) {
-        self.end();
+        self.stop();
     }
 }

@@ -1,5 +1,6 @@
 //! The arguments, as clap reads them; their documentation is the help text.
 
+mod compute;
 mod runtime;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use flowgate_check::Level;
 use flowgate_runtime::environment::base;
 use flowgate_runtime::environment::cache::CacheRepository;
 
+pub(crate) use compute::*;
 pub(crate) use runtime::*;
 
 /// Keeps Microsoft prompt flows healthy: checks them while you type, runs them on every pull
@@ -34,13 +36,22 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Plan, build and look at what flows run in.
     Environment {
+        #[command(flatten)]
+        on: OnCompute,
         #[command(subcommand)]
         command: EnvironmentCommand,
     },
     /// Start, inspect, change and stop warm runtimes.
     Runtime {
+        #[command(flatten)]
+        on: OnCompute,
         #[command(subcommand)]
         command: RuntimeCommand,
+    },
+    /// Say which Docker engines there are for runtimes.
+    Compute {
+        #[command(subcommand)]
+        command: ComputeCommand,
     },
     /// Find out why something does not work, step by step.
     Doctor {
@@ -305,6 +316,8 @@ pub(crate) struct RunArguments {
     /// Where to run. `auto` is docker where an engine is installed or configured, else process.
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) backend: BackendChoice,
+    #[command(flatten)]
+    pub(crate) on: OnCompute,
     /// Write the whole result as JSON (docs/run-report.schema.json); `-` is standard output, and what people read goes to
     /// standard error then.
     #[arg(long, value_name = "FILE")]

@@ -17,6 +17,7 @@ use crate::say::{self, Text};
 #[cfg(feature = "action")]
 mod action;
 mod check;
+mod compute;
 mod doctor;
 mod environment;
 mod graph;
@@ -41,8 +42,9 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Run(arguments) => run::run(&arguments.with_all_inputs()),
-        Command::Environment { command } => environment::run(&command),
-        Command::Runtime { command } => runtime::run(&command),
+        Command::Environment { on, command } => environment::run(&on, &command),
+        Command::Runtime { on, command } => runtime::run(&on, &command),
+        Command::Compute { command } => compute::run(&command),
         Command::Doctor { command } => doctor::run(&command),
         Command::Graph(arguments) => graph::run(&arguments),
         Command::Rule { name } => rule::run(name.as_deref()),

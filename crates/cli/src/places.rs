@@ -11,7 +11,8 @@ use std::time::Duration;
 use flowgate_flow::config;
 use flowgate_flow::load::Within;
 use flowgate_runtime::backend::process::ProcessOptions;
-use flowgate_runtime::endpoint::Endpoint;
+use flowgate_runtime::computes::{self, Computes};
+use flowgate_runtime::endpoint::{Address, Endpoint};
 use flowgate_runtime::engines::Engines;
 use flowgate_runtime::environment::{Environments, PackageAccess, RegistryCache, TrustScope, TrustedImages};
 use flowgate_runtime::gate::GateOptions;
@@ -21,7 +22,7 @@ use flowgate_runtime::registry::Registries;
 use flowgate_runtime::runtimes::WarmUse;
 use flowgate_runtime::secret::Secret;
 
-use crate::args::MakingArguments;
+use crate::args::{MakingArguments, OnCompute};
 use crate::failure::Failure;
 
 /// Variables that an installer of packages may see: how to reach an index, and nothing else.
@@ -56,6 +57,8 @@ pub(crate) struct Places {
     pub(crate) temporary: PathBuf,
     /// Docker's `config.json`, where `docker login` writes.
     pub(crate) docker_config: Option<PathBuf>,
+    /// flowgate's folder of the user's configuration.
+    config: Option<PathBuf>,
 }
 
 impl Places {
@@ -88,9 +91,10 @@ impl Places {
             registries: Registries::new(docker_config.clone(), identity),
             cache: RegistryCache::default(),
         };
-        let docker_endpoint = docker_endpoint(docker_config.as_deref());
+        let docker_endpoint = current_context(docker_config.as_deref()).or_else(docker_host);
         let engines = Engines { docker_endpoint, process, environments, warm_use: WarmUse::Never };
-        Ok(Self { working_directory, engines, temporary: std::env::temp_dir(), docker_config })
+        let temporary = std::env::temp_dir();
+        Ok(Self { working_directory, engines, temporary, docker_config, config: config_dir() })
     }
 
     /// What is known of who we are: `FLOWGATE_FEED_TOKEN`, and the identity that the user named.
@@ -99,16 +103,55 @@ impl Places {
         IdentityOptions { feed_token: token.map(|token| Secret::new(token.trim())), client_id, ..Default::default() }
     }
 
+    /// Uses the engine of that compute.
+    pub(crate) fn on(mut self, compute: &OnCompute) -> Result<Self, Failure> {
+        if let Some(name) = &compute.compute {
+            let (_, _, computes) = self.computes()?;
+            let compute = computes.named(name).map_err(Failure::of)?;
+            self.engines.docker_endpoint = Some(compute.endpoint.clone());
+        }
+        Ok(self)
+    }
+
+    /// The file of the user's own computes, its text, and every compute that is known.
+    pub(crate) fn computes(&self) -> Result<(PathBuf, String, Computes), Failure> {
+        let folder = self.config.as_ref().ok_or_else(|| Failure {
+            hint: Some("set XDG_CONFIG_HOME".to_owned()),
+            ..Failure::usage("there is no home folder to keep computes in")
+        })?;
+        let path = folder.join(computes::FILE_NAME);
+        let text = match std::fs::read(&path) {
+            Ok(bytes) => String::from_utf8(bytes)
+                .map_err(|_| Failure::usage(format!("{}: the file is not UTF-8 text", path.display())))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Failure::usage(format!("cannot read {}: {error}", path.display()))),
+        };
+        let default = docker_host().unwrap_or_else(Endpoint::usual);
+        let config = self.docker_config.as_deref();
+        let docker = computes::Docker { folder: config.and_then(Path::parent), default, current: current_name(config) };
+        let computes = Computes::read(&path, &text, &docker).map_err(Failure::of)?;
+        Ok((path, text, computes))
+    }
+
     /// Makes environments as the user says.
     pub(crate) fn making(mut self, arguments: &MakingArguments) -> Self {
         let timeout = Duration::from_secs(arguments.build_timeout);
         self.engines.process.timeout = timeout;
-        let identity = Arc::new(Identity::new(Self::identity(arguments.identity.client_id.clone())));
+        self.engines.environments.timeout = timeout;
+        self.engines.environments.cache =
+            RegistryCache { from: arguments.cache_from.clone(), to: arguments.cache_to.clone() };
+        match arguments.identity.client_id.clone() {
+            Some(client_id) => self.identified(client_id),
+            None => self,
+        }
+    }
+
+    /// Opens feeds and registries as that identity, by its client id.
+    pub(crate) fn identified(mut self, client_id: String) -> Self {
+        let identity = Arc::new(Identity::new(Self::identity(Some(client_id))));
         let environments = &mut self.engines.environments;
-        environments.timeout = timeout;
         environments.registries = Registries::new(self.docker_config.clone(), Arc::clone(&identity));
         environments.packages.identity = identity;
-        environments.cache = RegistryCache { from: arguments.cache_from.clone(), to: arguments.cache_to.clone() };
         self
     }
 
@@ -177,12 +220,36 @@ fn docker_config() -> Option<PathBuf> {
     folder.map(|folder| folder.join("config.json"))
 }
 
-/// Where the docker command line would look for its engine, unless that is the usual place.
-fn docker_endpoint(config: Option<&Path>) -> Option<Endpoint> {
-    if let Some(host) = text("DOCKER_HOST") {
-        return Some(Endpoint { source: "DOCKER_HOST".to_owned(), address: Ok(host) });
+/// `DOCKER_HOST`, with the certificates that go with it.
+fn docker_host() -> Option<Endpoint> {
+    let host = text("DOCKER_HOST")?;
+    let verified = text("DOCKER_TLS_VERIFY").is_some() || text("DOCKER_TLS").is_some();
+    let folder = || {
+        let named = std::env::var_os("DOCKER_CERT_PATH").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        named.or_else(|| docker_config()?.parent().map(Path::to_owned))
+    };
+    let tls = if verified { folder() } else { None };
+    Some(Endpoint { source: "DOCKER_HOST".to_owned(), address: Address::parse(&host, tls.as_deref()) })
+}
+
+/// The Docker context in use. `DOCKER_HOST` outranks it, as on the docker command line.
+fn current_context(config: Option<&Path>) -> Option<Endpoint> {
+    Some(Endpoint::of_context(config?.parent()?, &current_name(config)?))
+}
+
+/// The name of the Docker context in use, where it is not the default one.
+fn current_name(config: Option<&Path>) -> Option<String> {
+    if text("DOCKER_HOST").is_some() {
+        return None;
     }
-    Endpoint::of_context(config?.parent()?, text("DOCKER_CONTEXT").as_deref())
+    Endpoint::current_context(config?.parent()?, text("DOCKER_CONTEXT").as_deref())
+}
+
+/// `flowgate` in `XDG_CONFIG_HOME`, else in `~/.config`.
+fn config_dir() -> Option<PathBuf> {
+    let folder = std::env::var_os("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folder = folder.or_else(|| std::env::home_dir().map(|home| home.join(".config")));
+    folder.map(|folder| folder.join("flowgate"))
 }
 
 /// `FLOWGATE_PYTHON`, else the first Python on the search path.

@@ -64,6 +64,17 @@ pub(crate) fn print(text: &str, kind: Text) -> Result<(), Failure> {
     broken(write(io::stdout().lock(), text, kind))
 }
 
+/// Prints one of many lines; `false` where the reader has gone away, who has seen enough.
+///
+/// # Errors
+/// Standard output cannot be written to.
+pub(crate) fn one_of_many(text: &str, kind: Text) -> Result<bool, Failure> {
+    match write(io::stdout().lock(), text, kind) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => broken(written).map(|()| true),
+    }
+}
+
 /// Prints a report in the form that was asked for.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::feed::Parts;
 use crate::include::lexical;
@@ -201,6 +202,14 @@ impl Loaded {
     }
 }
 
+/// Reads the text of a configuration of any kind. A file of comments is as empty as an empty one.
+///
+/// # Errors
+/// What is wrong, with its place.
+pub fn parse<T: DeserializeOwned + Default>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    ConfigFile { path: path.to_owned(), text: text.to_owned() }.parse()
+}
+
 impl ConfigFile {
     fn new(path: PathBuf, bytes: Vec<u8>) -> Result<Self, ConfigError> {
         match String::from_utf8(bytes) {
@@ -210,20 +219,19 @@ impl ConfigFile {
     }
 
     fn loaded(self) -> Result<Loaded, ConfigError> {
-        let config = self.config()?;
+        let config: Config = self.parse()?;
         self.feeds(&config.environment)?;
         let exclude = self.exclude(&config.check)?;
         Ok(Loaded { config: config.into(), exclude: Some(exclude), file: Some(self) })
     }
 
-    fn config(&self) -> Result<Config, ConfigError> {
+    fn parse<T: DeserializeOwned + Default>(&self) -> Result<T, ConfigError> {
         let document = yaml::read(&self.text);
         if let Some(error) = document.errors.first() {
             return Err(self.error(Some(error.span), error.message.clone()));
         }
-        // A file of comments is as empty as an empty one.
         if document.root.is_null() {
-            return Ok(Config::default());
+            return Ok(T::default());
         }
         serde_yaml::from_str(&self.text).map_err(|error| {
             let message = error.to_string();

@@ -18,6 +18,12 @@ pub struct RunSpecification {
     pub column_mapping: Vec<(Spanned<String>, Yaml)>,
     /// `connections` by node, in the order of the text.
     pub connections: Vec<(Spanned<String>, Yaml)>,
+    /// `resources.instance_type`: the name of an Azure VM size.
+    pub instance_type: Option<Spanned<String>>,
+    /// `resources.compute`: the name of a compute.
+    pub compute: Option<Spanned<String>>,
+    /// `identity.client_id`, where its `type` is `managed`.
+    pub identity: Option<Spanned<String>>,
     /// The paths that the file names, relative to its folder.
     pub paths: Vec<Spanned<String>>,
     /// False where the document had parts that could not be read.
@@ -30,6 +36,9 @@ pub fn lower(document: &Document) -> RunSpecification {
     let (flow, data) = (text(root, "flow"), text(root, "data"));
     let variables = text(root, "environment_variables");
     let init = text(root, "init");
+    let resource = |key: &str| root.get("resources").and_then(|resources| text(&resources.value, key));
+    let identity = root.get("identity").map(|identity| &identity.value);
+    let is_managed = |node: &&Yaml| text(node, "type").is_some_and(|name| name.value.eq_ignore_ascii_case("managed"));
     let local = |path: &&Spanned<String>| !is_remote(&path.value);
     RunSpecification {
         paths: [&flow, &data, &variables, &init].into_iter().flatten().filter(local).cloned().collect(),
@@ -37,6 +46,9 @@ pub fn lower(document: &Document) -> RunSpecification {
         variant: text(root, "variant"),
         column_mapping: pairs(root, "column_mapping"),
         connections: pairs(root, "connections"),
+        instance_type: resource("instance_type"),
+        compute: resource("compute"),
+        identity: identity.filter(is_managed).and_then(|node| text(node, "client_id")),
         complete: document.is_complete(),
         flow,
         data,
@@ -83,6 +95,17 @@ fn pairs(node: &Yaml, key: &str) -> Vec<(Spanned<String>, Yaml)> {
 mod tests {
     use super::*;
     use crate::yaml;
+
+    #[test]
+    fn what_it_runs_on() {
+        let read = |text: &str| {
+            let run = lower(&yaml::read(text));
+            [run.instance_type, run.compute, run.identity].map(|value| value.map(|value| value.value))
+        };
+        let text = "resources: {instance_type: Standard_D2, compute: lab}\nidentity: {type: Managed, client_id: c}\n";
+        assert_eq!(read(text), ["Standard_D2", "lab", "c"].map(|text| Some(text.to_owned())));
+        assert_eq!(read("resources: 3\nidentity: {type: user_identity, client_id: c}\n"), [None, None, None]);
+    }
 
     #[test]
     fn what_a_variant_names() {

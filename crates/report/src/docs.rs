@@ -4,7 +4,7 @@
 use flowgate_check::{Level, Rule, rules};
 
 use crate::check::level_name;
-use crate::{base_image, check, environment, feed, run, runtime};
+use crate::{base_image, check, compute, environment, feed, run, runtime};
 
 /// Every generated file: its path in the repository and its content.
 ///
@@ -22,6 +22,9 @@ pub fn generated() -> Result<Vec<(String, String)>, serde_json::Error> {
     ));
     files.push(("docs/doctor-feed.schema.json".to_owned(), schema(schemars::schema_for!(feed::json::Report))?));
     files.push(("docs/runtime.schema.json".to_owned(), schema(schemars::schema_for!(runtime::json::WireRuntimes))?));
+    let transition = schemars::schema_for!(runtime::json::WireTransition<'_>);
+    files.push(("docs/runtime-transition.schema.json".to_owned(), schema(transition)?));
+    files.push(("docs/compute.schema.json".to_owned(), schema(schemars::schema_for!(compute::json::WireComputes))?));
     let check_version = schemars::schema_for!(base_image::json::Report<'_>);
     files.push(("docs/check-version.schema.json".to_owned(), schema(check_version)?));
     files.push(("docs/flowgate.schema.json".to_owned(), serde_json::to_string_pretty(&configuration())? + "\n"));

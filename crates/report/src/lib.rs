@@ -6,6 +6,7 @@
 
 pub mod base_image;
 pub mod check;
+pub mod compute;
 pub mod docs;
 pub mod environment;
 pub mod escape;
@@ -14,3 +15,4 @@ pub mod file;
 pub mod graph;
 pub mod run;
 pub mod runtime;
+mod table;

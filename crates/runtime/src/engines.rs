@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::backend::Backend;
 #[cfg(feature = "docker")]
-use crate::backend::docker::{DEFAULT_SOCKET, Docker};
+use crate::backend::docker::Docker;
 use crate::backend::process::{Process, ProcessOptions};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, USUAL_SOCKET};
 use crate::environment::Environments;
 use crate::error::RuntimeError;
 use crate::runtimes::WarmUse;
@@ -79,7 +79,7 @@ impl Engines {
     pub fn has_engine(&self) -> bool {
         // What may not be looked at is there.
         let is_absent = |error: std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-        self.docker_endpoint.is_some() || !Path::new(DEFAULT_SOCKET).symlink_metadata().is_err_and(is_absent)
+        self.docker_endpoint.is_some() || !Path::new(USUAL_SOCKET).symlink_metadata().is_err_and(is_absent)
     }
 
     #[cfg(not(feature = "docker"))]
@@ -118,39 +118,5 @@ impl Engines {
             crate::error::Stage::Infrastructure,
             "this flowgate was built without the docker backend",
         ))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_context_says_where_the_engine_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
-        let of = |named: Option<&str>| Endpoint::of_context(folder.path(), named);
-        assert_eq!(of(None), None);
-        for config in ["{}", "not JSON", "{\"currentContext\": \"\"}", "{\"currentContext\": \"default\"}"] {
-            write("config.json", config);
-            assert_eq!(of(None), None, "{config}");
-        }
-        write("config.json", "{\"currentContext\": \"rootless\"}");
-        let unreadable = of(None).unwrap();
-        assert_eq!(unreadable.source, "the Docker context `rootless`");
-        assert!(unreadable.address.unwrap_err().contains("meta.json: "));
-        // As `docker context create rootless --docker host=unix:///run/user/1/docker.sock` leaves it.
-        write(
-            "contexts/meta/12b961af5feb3e9d39f93b2cefb9a1a944f18d02cca0cac2f04f5a982240605f/meta.json",
-            r#"{"Name":"rootless","Metadata":{},"Endpoints":{"docker":{"Host":"unix:///run/user/1/docker.sock","SkipTLSVerify":false}}}"#,
-        );
-        assert_eq!(of(None).unwrap().address.as_deref(), Ok("unix:///run/user/1/docker.sock"));
-        // DOCKER_CONTEXT outranks the file.
-        assert_eq!(of(Some("default")), None);
-        assert_eq!(of(Some("other")).unwrap().source, "the Docker context `other`");
     }
 }

@@ -19,6 +19,7 @@
 
 pub mod backend;
 pub mod cancel;
+pub mod computes;
 pub mod endpoint;
 pub mod engines;
 pub mod environment;

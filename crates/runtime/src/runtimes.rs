@@ -24,6 +24,7 @@ use std::time::Duration;
 
 pub mod convert;
 pub mod size;
+pub mod update;
 
 pub use size::Size;
 
@@ -195,6 +196,21 @@ impl WarmRuntime {
     pub fn idle(&self) -> Idle {
         self.usage.map_or(self.started_with, |usage| usage.idle)
     }
+}
+
+/// A change of a runtime's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// When it was seen, in seconds since 1970.
+    pub time: u64,
+    /// The runtime's name.
+    pub runtime: String,
+    /// What it was; `None` where it was not there, or was not known.
+    pub from: Option<State>,
+    /// What it is; `None` where it is gone.
+    pub to: Option<State>,
+    /// Why, where it is not running: a lower-case fragment.
+    pub reason: Option<String>,
 }
 
 /// How much a running runtime has to do.

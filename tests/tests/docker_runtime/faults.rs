@@ -21,7 +21,7 @@ fn what_is_killed_or_done_twice_leaves_nothing_behind() {
 }
 
 fn two_starts_are_one_runtime(place: &Place) {
-    let starts: Vec<_> = (0..4).map(|_| place.start(&["runtime", "start", "flow", "--name", "one"])).collect();
+    let starts: Vec<_> = (0..4).map(|_| place.start(&["runtime", "create", "one", "flow"])).collect();
     for start in starts {
         let done = Finished::of(start.wait_with_output().expect("flowgate ends"));
         assert_eq!(done.code, Some(0), "{done:?}");
@@ -42,11 +42,11 @@ fn a_killed_start_leaves_nothing(place: &Place) {
     let moments: [(&str, &dyn Fn() -> bool); 3] =
         [("its container is there", &is_there), ("it runs", &runs), ("it imports the engine", &imports)];
     for (moment, has_come) in moments {
-        let mut start = place.start(&["runtime", "start", "flow", "--name", "killed"]);
+        let mut start = place.start(&["runtime", "create", "killed", "flow"]);
         wait_for(moment, || has_come().then_some(()));
         start.kill().expect("it runs");
         start.wait().expect("it ends");
-        let again = place.runtime(&["start", "flow", "--name", "killed"]);
+        let again = place.runtime(&["create", "killed", "flow"]);
         assert_eq!(again["state"], "Running");
         assert_eq!(place.containers(), std::slice::from_ref(&container), "killed when {moment}");
         place.ok(&["runtime", "stop", "killed"]);
@@ -56,7 +56,7 @@ fn a_killed_start_leaves_nothing(place: &Place) {
 
 fn a_run_that_is_killed_ends_its_jobs_alone(place: &Place) {
     flows::python(&place.folder, "slow", "", "import time\nopen('/tmp/began', 'w').close()\ntime.sleep(600)");
-    place.ok(&["runtime", "start", "flow", "--name", "shared"]);
+    place.ok(&["runtime", "create", "shared", "flow"]);
     let container = format!("{PREFIX}shared");
     let files = || place.engine.docker(&["exec", &container, "ls", "/tmp"]);
     for signal in ["KILL", "STOP"] {
@@ -79,7 +79,7 @@ fn a_run_that_is_killed_ends_its_jobs_alone(place: &Place) {
 }
 
 fn what_runs_is_not_lost_without_asking(place: &Place) {
-    place.ok(&["runtime", "start", "flow", "--name", "busy"]);
+    place.ok(&["runtime", "create", "busy", "flow"]);
     let mut slow = place.start(&["run", "--backend", "docker", "slow"]);
     wait_for("the slow flow", || (place.runtime(&["show", "busy"])["usage"]["lines"] == 1).then_some(()));
     for verb in [&["runtime", "stop", "busy"][..], &["runtime", "reset", "busy"]] {
@@ -120,7 +120,7 @@ fn an_idle_one_leaves(place: &Place) {
 }
 
 fn a_named_one_survives_the_engine(mut place: Place) {
-    place.ok(&["runtime", "start", "flow", "--name", "team", "--idle", "1h", "--size", "cpus=1,memory=1GiB"]);
+    place.ok(&["runtime", "create", "team", "flow", "--idle", "1h", "--size", "cpus=1,memory=1GiB"]);
     flows::python(&place.folder, "other", "", "return text");
     place.folder.write("other/requirements.txt", "six==1.16.0\n");
     place.ok(&["runtime", "start", "other"]);
@@ -147,7 +147,7 @@ fn a_named_one_survives_the_engine(mut place: Place) {
 
 fn memory_that_runs_out_is_told_with_the_size_to_try(place: &Place) {
     flows::python(&place.folder, "greedy", "", "return str(len(b'x' * (1 << 30)))");
-    let start = |size| place.ok(&["runtime", "start", "greedy", "--name", "small", "--size", size]);
+    let start = |size| place.ok(&["runtime", "create", "small", "greedy", "--size", size]);
     start("memory=600MiB");
     let ran = place.run(&["run", "--backend", "docker", "greedy"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
@@ -173,7 +173,7 @@ fn bad_input_is_told_and_loses_nothing() {
         &["`nothing` is neither a runtime nor a flow", "flowgate runtime list"],
     );
     for name in ["", "-x", "a b", "../x", "0123456789abcdef"] {
-        place.fails(&["runtime", "start", "flow", &format!("--name={name}")], 2, &["invalid value", "--name"]);
+        place.fails(&["runtime", "create", "--", name, "flow"], 2, &["invalid value", "NAME"]);
     }
     for (size, message) in
         [("cpus=many", "no number of cpus"), ("memory=1m", "from 512 MiB"), ("disk=1g", "not part of a size")]
@@ -191,7 +191,7 @@ fn bad_input_is_told_and_loses_nothing() {
     // A container of somebody else's, and one whose labels were written by hand.
     place.engine.docker(&["create", "--name", "flowgate-rt-mine", &base, "true"]);
     place.fails(
-        &["runtime", "start", "flow", "--name", "mine"],
+        &["runtime", "create", "mine", "flow"],
         2,
         &["was not made by flowgate", "docker rm --force flowgate-rt-mine"],
     );
@@ -213,27 +213,23 @@ fn bad_input_is_told_and_loses_nothing() {
     place.engine.docker(&["rm", "--force", "flowgate-rt-mine", "flowgate-rt-forged"]);
 
     // One that does not answer: the broker is frozen.
-    place.ok(&["runtime", "start", "flow", "--name", "frozen"]);
+    place.ok(&["runtime", "create", "frozen", "flow"]);
     place.engine.docker(&["pause", "flowgate-rt-frozen"]);
     assert_eq!(place.states(), [("frozen".to_owned(), "Not available".to_owned())]);
     assert_eq!(place.runtime(&["show", "frozen"])["reason"], "its container is paused");
     let ran = place.ok(&["run", "--backend", "docker", "flow"]);
     assert!(!ran.stderr.contains("is used"), "{ran:?}");
-    place.fails(&["runtime", "start", "flow", "--name", "frozen"], 2, &["is paused", "docker unpause"]);
+    place.fails(&["runtime", "create", "frozen", "flow"], 2, &["is paused", "docker unpause"]);
     place.engine.docker(&["unpause", "flowgate-rt-frozen"]);
 
     // Two runtimes whose names begin alike.
-    place.ok(&["runtime", "start", "flow", "--name", "frozen-2"]);
+    place.ok(&["runtime", "create", "frozen-2", "flow"]);
     place.fails(&["runtime", "show", "froz"], 2, &["may be any of 2 runtimes", "frozen, frozen-2"]);
     place.fails(&["runtime", "show", "frozzen"], 2, &["did you mean `frozen`?"]);
     place.fails(&["runtime", "show", "flow"], 2, &["may be any of 2 runtimes"]);
     flows::python(&place.folder, "third", "", "return text");
     place.folder.write("third/requirements.txt", "six==1.16.0\n");
-    place.fails(
-        &["runtime", "start", "third", "--name", "frozen"],
-        2,
-        &["is that of a runtime of another environment"],
-    );
+    place.fails(&["runtime", "create", "frozen", "third"], 2, &["is that of a runtime of another environment"]);
 
     // A flow whose environment cannot be built changes nothing.
     place.folder.write("third/requirements.txt", "no-such-package-at-all==1\n");
@@ -245,7 +241,7 @@ fn bad_input_is_told_and_loses_nothing() {
 #[test]
 fn a_job_reaches_nothing_of_the_runtime_or_of_another_job() {
     let Some(place) = Place::new("runtime-inside") else { return };
-    place.ok(&["runtime", "start", "flow", "--name", "inside"]);
+    place.ok(&["runtime", "create", "inside", "flow"]);
     let out = |name: &str| {
         let done = place.ok(&["run", "--backend", "docker", name]);
         assert!(done.stderr.contains("The warm runtime `inside` is used."), "{done:?}");

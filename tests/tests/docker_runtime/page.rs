@@ -101,20 +101,20 @@ fn every_row_of_the_hosted_page() {
     walk.see(&["runtime", "stop", "flow"], 0);
 
     walk.row("4-6, 10", "Start with other settings", "A size is that of an Azure VM, or says it plainly; `--idle` is how long it may be unused. A runtime with a name is *named*: it stays until somebody stops it.");
-    walk.see(&["runtime", "start", "flow", "--name", "team", "--size", "cpus=1,memory=1GiB"], 0);
+    walk.see(&["runtime", "create", "team", "flow", "--size", "cpus=1,memory=1GiB"], 0);
     walk.say("An unknown size is ignored with a warning. More than the engine's machine has is an error before anything starts:");
-    walk.see(&["runtime", "start", "flow", "--name", "large", "--size", "memory=900000GiB"], 8);
+    walk.see(&["runtime", "create", "large", "flow", "--size", "memory=900000GiB"], 8);
     walk.row("7-8", "Identity", "`--identity` is the client id of the user-assigned identity that pulls images and opens feeds; without it, `environment.identity` of flowgate.yaml counts, and else your own. Which one was used is printed. See [environments](environments.md).");
 
     walk.row("11", "What would be lost", "Another start with other settings changes nothing, and names what does. Where flows run, `stop`, `reset` and `install` ask first; without a terminal they end with 2, unless there is `--yes`.");
-    walk.see(&["runtime", "start", "flow", "--name", "team", "--idle", "10m"], 2);
+    walk.see(&["runtime", "create", "team", "flow", "--idle", "10m"], 2);
 
     walk.row("12-13", "Status", "*Not available* until it answers, then *Running*. A named runtime outlives its engine: its next use starts it again.");
     walk.see(&["runtime", "list"], 0);
     place.engine.docker(&["kill", "flowgate-rt-team"]);
     walk.say("After its container was killed:");
     walk.see(&["runtime", "list"], 0);
-    walk.see(&["runtime", "start", "flow", "--name", "team"], 0);
+    walk.see(&["runtime", "start", "team"], 0);
 
     walk.row("14", "Details", "");
     walk.see(&["runtime", "show", "team", "--format", "json"], 0);

@@ -18,8 +18,13 @@ pub(crate) struct Place {
 impl Place {
     /// One with the flow `flow`; `None`, and said, where this machine cannot.
     pub(crate) fn new(name: &str) -> Option<Self> {
+        Self::on(name, OwnEngine::start)
+    }
+
+    /// The same on an engine that is started otherwise.
+    pub(crate) fn on(name: &str, engine: impl FnOnce() -> Option<OwnEngine>) -> Option<Self> {
         docker_or_skip()?;
-        let engine = OwnEngine::start()?;
+        let engine = engine()?;
         engine.take(&base_image());
         let folder = Folder::new(name);
         flows::python(&folder, "flow", "", "return text + '!'");

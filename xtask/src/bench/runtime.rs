@@ -122,7 +122,7 @@ impl Place {
         }
         say("bench: a warm runtime");
         let own_uv = find("uv").ok_or("`uv` is the peer of the process backend; run `cargo xtask testbed`")?;
-        output(&mut self.flowgate(&["runtime", "start", "flow", "--name", RUNTIME]))?;
+        output(&mut self.flowgate(&["runtime", "create", RUNTIME, "flow"]))?;
         let container = format!("flowgate-rt-{RUNTIME}");
         let (mut warm, mut exec, mut pf) = (Vec::new(), Vec::new(), Vec::new());
         let python = python::with_engine()?;

@@ -14,6 +14,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("setsid", "util-linux"),
     ("ip", "iproute2"),
     ("openssl", "openssl"),
+    ("ssh", "openssh-client"),
+    ("sshd", "openssh-server"),
     ("tar", "tar"),
 ];
 

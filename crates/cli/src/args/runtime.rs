@@ -11,16 +11,27 @@ use super::{MakingArguments, ReportFormat};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RuntimeCommand {
-    /// Start the runtime of a flow, or reuse the one that runs.
+    /// Start the runtime of a flow, or reuse the one that runs; start one again that has ended.
     Start(StartArguments),
+    /// Start a runtime with a name, which stays until it is stopped.
+    Create(CreateArguments),
     /// List the runtimes of the engine.
     List {
+        /// Print each change of a state as it happens, until interrupted.
+        #[arg(long)]
+        watch: bool,
         /// How to print them.
         #[arg(long, value_enum, default_value = "text")]
         format: ReportFormat,
     },
     /// Show a runtime's state, settings and usage.
-    Show(RuntimeTarget),
+    Show {
+        #[command(flatten)]
+        target: RuntimeTarget,
+        /// Print each change of its state as it happens, until it is gone.
+        #[arg(long)]
+        watch: bool,
+    },
     /// List the packages installed in a runtime (what a flow would get: `flowgate environment packages`).
     Packages {
         /// A flow's folder, or a runtime's name or the start of it.
@@ -31,6 +42,8 @@ pub(crate) enum RuntimeCommand {
     Install(InstallArguments),
     /// Replace a runtime with a new one.
     Reset(ResetArguments),
+    /// Move a flow to another base image, or to the newest version of its own, and replace its runtime.
+    Update(UpdateArguments),
     /// Change the idle time or the size of a runtime, while it runs.
     Edit(EditArguments),
     /// End runtimes, and wait until they are gone.
@@ -53,12 +66,29 @@ pub(crate) enum RuntimeCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StartArguments {
-    /// A flow, or a folder that holds one.
+    /// A flow, a folder that holds one, or a run specification, whose `resources` and `identity` count; or the name of a
+    /// runtime that has ended.
+    #[arg(default_value = ".", value_name = "FLOW|NAME")]
+    pub(crate) target: OsString,
+    #[command(flatten)]
+    pub(crate) starting: StartingArguments,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateArguments {
+    /// Its name.
+    #[arg(value_parser = runtime_name)]
+    pub(crate) name: String,
+    /// A flow, a folder that holds one, or a run specification, whose `resources` and `identity` count.
     #[arg(default_value = ".")]
-    pub(crate) flow: PathBuf,
-    /// A name: such a runtime stays until it is stopped. Without one, it ends when it is not used.
-    #[arg(long, value_name = "NAME", value_parser = runtime_name)]
-    pub(crate) name: Option<String>,
+    pub(crate) flow: OsString,
+    #[command(flatten)]
+    pub(crate) starting: StartingArguments,
+}
+
+/// How a runtime is started.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StartingArguments {
     #[command(flatten)]
     pub(crate) settings: RuntimeSettings,
     #[command(flatten)]
@@ -107,6 +137,20 @@ pub(crate) struct ResetArguments {
     #[arg(long)]
     pub(crate) rebuild: bool,
     /// Do not ask, even if flows are running in it.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) making: MakingArguments,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct UpdateArguments {
+    #[command(flatten)]
+    pub(crate) target: RuntimeTarget,
+    /// The image to move to. Without it, the newest version that the registry of the flow's own image has.
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<String>,
+    /// Write the flow, and replace what runs, without asking.
     #[arg(long)]
     pub(crate) yes: bool,
     #[command(flatten)]

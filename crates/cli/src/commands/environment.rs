@@ -17,15 +17,15 @@ use flowgate_runtime::environment::show::Environment;
 use flowgate_runtime::{Cancel, EnvironmentPlan, RuntimeError, Stage, plan};
 
 use super::{Failure, block_on, block_on_this_thread, findings, flows, listen, one_flow, say_identity};
-use crate::args::{BuildArguments, EnvironmentCommand, EnvironmentFlow, ReportFormat};
+use crate::args::{BuildArguments, EnvironmentCommand, EnvironmentFlow, OnCompute, ReportFormat};
 use crate::places::Places;
 use crate::say::{self, Text};
 use crate::status::Status;
 
 mod check_version;
 
-pub(super) fn run(command: &EnvironmentCommand) -> Result<u8, Failure> {
-    let places = Places::of_this_process()?;
+pub(super) fn run(on: &OnCompute, command: &EnvironmentCommand) -> Result<u8, Failure> {
+    let places = Places::of_this_process()?.on(on)?;
     match command {
         EnvironmentCommand::Plan(flow) => block_on_this_thread(show_plan(&places, flow))?,
         EnvironmentCommand::Build(arguments) => build(&listen()?, &places.making(&arguments.making), arguments),

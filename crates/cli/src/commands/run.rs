@@ -29,7 +29,13 @@ mod report;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let cancel = listen()?;
-    let mut places = Places::of_this_process()?.making(&arguments.making);
+    if arguments.on.compute.is_some() && arguments.backend == BackendChoice::Process {
+        return Err(Failure {
+            hint: Some("leave out one of them".to_owned()),
+            ..Failure::usage("`--compute` names a Docker engine, and `--backend process` uses none")
+        });
+    }
+    let mut places = Places::of_this_process()?.making(&arguments.making).on(&arguments.on)?;
     places.engines.warm_use = if arguments.keep { WarmUse::Start } else { WarmUse::IfRunning };
     let destination = arguments.report.as_deref().map(Destination::of).transpose()?;
     let boundary = super::within(&places.working_directory, &arguments.paths);

@@ -1,7 +1,6 @@
 //! `flowgate runtime`.
 
 use std::ffi::OsString;
-use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,43 +9,69 @@ use flowgate_report::escape;
 use flowgate_report::runtime::{Shown, json, terminal};
 use flowgate_runtime::EnvironmentPlan;
 use flowgate_runtime::backend::docker::Docker;
-use flowgate_runtime::backend::{Backend, Image, Limits, Progress};
-use flowgate_runtime::runtimes::size::{self, Size};
-use flowgate_runtime::runtimes::{Started, State, Wanted, WarmRuntime};
+use flowgate_runtime::backend::{Backend, Image, Progress};
+use flowgate_runtime::runtimes::size::{Asked, Size};
+use flowgate_runtime::runtimes::{Started, State, WarmRuntime};
 
+use self::confirm::confirm;
 use self::target::{of_flow, only, resolve};
 use super::environment::{print_packages, unless_cancelled};
-use super::{Failure, block_on, listen, say_identity};
+use super::{Failure, block_on, listen};
 use crate::args::{
-    EditArguments, InstallArguments, ReportFormat, ResetArguments, RuntimeCommand, RuntimeSettings, RuntimeTarget,
-    StartArguments, StopArguments,
+    EditArguments, MakingArguments, OnCompute, ReportFormat, RuntimeCommand, RuntimeTarget, StopArguments,
 };
 use crate::places::Places;
 use crate::say::{self, Text};
-use crate::status::Status;
 
+mod confirm;
 mod convert;
+mod replace;
+mod start;
 mod target;
+mod update;
+mod watch;
 
-pub(super) fn run(command: &RuntimeCommand) -> Result<u8, Failure> {
+pub(super) use self::confirm::ask;
+
+pub(super) fn run(on: &OnCompute, command: &RuntimeCommand) -> Result<u8, Failure> {
     let places = Places::of_this_process()?;
     let cancel = listen()?;
-    block_on(unless_cancelled(&cancel, dispatch(command, &places)))?
+    let done = block_on(unless_cancelled(&cancel, dispatch(on, command, &places)))?;
+    done.map_err(|failure| match &on.compute {
+        // The next step is on the same compute.
+        Some(name) => Failure {
+            hint: failure
+                .hint
+                .map(|hint| hint.replace("`flowgate runtime ", &format!("`flowgate runtime --compute {name} "))),
+            ..failure
+        },
+        None => failure,
+    })
 }
 
-async fn dispatch(command: &RuntimeCommand, places: &Places) -> Result<u8, Failure> {
+async fn dispatch(on: &OnCompute, command: &RuntimeCommand, places: &Places) -> Result<u8, Failure> {
+    let making = |arguments: &MakingArguments| places.clone().making(arguments).on(on);
     match command {
-        RuntimeCommand::Start(arguments) => start(&places.clone().making(&arguments.making), arguments).await,
-        RuntimeCommand::List { format } => list(places, *format).await,
-        RuntimeCommand::Show(target) => show(places, target).await,
+        RuntimeCommand::Start(arguments) => return start::start(places, on, arguments).await,
+        RuntimeCommand::Create(arguments) => return start::create(places, on, arguments).await,
+        RuntimeCommand::Install(arguments) => return replace::install(&making(&arguments.making)?, arguments).await,
+        RuntimeCommand::Reset(arguments) => return replace::reset(&making(&arguments.making)?, arguments).await,
+        RuntimeCommand::Update(arguments) => return update::run(&making(&arguments.making)?, arguments).await,
+        RuntimeCommand::Convert(arguments) => return convert::run(places, arguments).await,
+        _ => {}
+    }
+    let places = &places.clone().on(on)?;
+    match command {
+        RuntimeCommand::List { watch: true, format } => watch::all(places, *format).await,
+        RuntimeCommand::List { watch: false, format } => list(places, *format).await,
+        RuntimeCommand::Show { target, watch: true } => watch::one(places, target).await,
+        RuntimeCommand::Show { target, watch: false } => show(places, target).await,
         RuntimeCommand::Packages { target } => packages(places, target).await,
-        RuntimeCommand::Install(arguments) => install(&places.clone().making(&arguments.making), arguments).await,
-        RuntimeCommand::Reset(arguments) => reset(&places.clone().making(&arguments.making), arguments).await,
         RuntimeCommand::Edit(arguments) => edit(places, arguments).await,
         RuntimeCommand::Stop(arguments) => stop(places, arguments).await,
-        RuntimeCommand::Convert(arguments) => convert::run(places, arguments).await,
         RuntimeCommand::Logs { target } => logs(places, target).await,
         RuntimeCommand::Prune { yes } => prune(places, *yes).await,
+        _ => Ok(0),
     }
 }
 
@@ -63,27 +88,6 @@ async fn engine(places: &Places) -> Result<Docker, Failure> {
     })
 }
 
-async fn start(places: &Places, arguments: &StartArguments) -> Result<u8, Failure> {
-    let (name, plan) = planned(places, &arguments.flow)?;
-    let size = size(&arguments.settings, size::DEFAULT);
-    let docker = engine(places).await?;
-    let status = Status::new(Places::is_live());
-    let progress = Progress(&|said| status.tell(&name, said));
-    let wanted = Wanted {
-        name: arguments.name.clone(),
-        idle: arguments.settings.idle,
-        size,
-        flow: plan.flow.clone(),
-        identity: plan.identity.clone(),
-    };
-    let image = prepare(&docker, &plan, progress).await?;
-    let timeout = Limits::default().start_timeout;
-    let started = docker.start_runtime(&image, &wanted, timeout, progress).await.map_err(Failure::of)?;
-    drop(status);
-    say_identity(&places.engines.environments.packages.identity);
-    tell_started(places, &docker, started, arguments.format).await
-}
-
 /// Says what was started, and prints it.
 async fn tell_started(places: &Places, docker: &Docker, started: Started, format: ReportFormat) -> Result<u8, Failure> {
     for note in &started.notes {
@@ -96,8 +100,8 @@ async fn tell_started(places: &Places, docker: &Docker, started: Started, format
 }
 
 /// The size that was asked for. A name that is not known is told.
-fn size(settings: &RuntimeSettings, base: Size) -> Option<Size> {
-    match settings.size.as_ref()?.size(base) {
+fn size_of(asked: &Asked, base: Size) -> Option<Size> {
+    match asked.size(base) {
         Ok(size) => Some(size),
         Err(warning) => {
             say::note(warning);
@@ -166,57 +170,6 @@ async fn packages(places: &Places, target: &OsString) -> Result<u8, Failure> {
     print_packages(packages.as_ref(), &runtime.image, &runtime.name)
 }
 
-async fn install(places: &Places, arguments: &InstallArguments) -> Result<u8, Failure> {
-    let docker = engine(places).await?;
-    let old = only(resolve(places, &docker, &arguments.target.target).await?, &arguments.target.target)?;
-    let (name, plan) = planned(places, &old.flow)?;
-    let status = Status::new(Places::is_live());
-    let progress = Progress(&|said| status.tell(&name, said));
-    let image = prepare(&docker, &plan, progress).await?;
-    if matches!(&image, Image::Container { key, .. } if *key == old.key) && old.state == State::Running {
-        drop(status);
-        say::note("Nothing to install: the runtime is up to date.");
-        return print_one(places, &docker, old, arguments.target.format).await;
-    }
-    drop(status);
-    // A build takes minutes: what runs in it now counts.
-    let old = only(resolve(places, &docker, old.name.as_ref()).await?, old.name.as_ref())?;
-    confirm(std::slice::from_ref(&old), "replace", arguments.yes).await?;
-    let status = Status::new(Places::is_live());
-    let progress = Progress(&|said| status.tell(&name, said));
-    let started = replace(&docker, &old, &image, &plan, progress).await?;
-    drop(status);
-    say_identity(&places.engines.environments.packages.identity);
-    tell_started(places, &docker, started, arguments.target.format).await
-}
-
-async fn replace(
-    docker: &Docker,
-    old: &WarmRuntime,
-    image: &Image,
-    plan: &EnvironmentPlan,
-    progress: Progress<'_>,
-) -> Result<Started, Failure> {
-    let timeout = Limits::default().start_timeout;
-    docker.replace_runtime(old, image, plan.identity.clone(), timeout, progress).await.map_err(Failure::of)
-}
-
-async fn reset(places: &Places, arguments: &ResetArguments) -> Result<u8, Failure> {
-    let docker = engine(places).await?;
-    let old = only(resolve(places, &docker, &arguments.target.target).await?, &arguments.target.target)?;
-    let (name, plan) = planned(places, &old.flow)?;
-    confirm(std::slice::from_ref(&old), "reset", arguments.yes).await?;
-    let status = Status::new(Places::is_live());
-    let progress = Progress(&|said| status.tell(&name, said));
-    if arguments.rebuild {
-        docker.forget_environment(&old.image).await.map_err(Failure::of)?;
-    }
-    let image = prepare(&docker, &plan, progress).await?;
-    let started = replace(&docker, &old, &image, &plan, progress).await?;
-    drop(status);
-    tell_started(places, &docker, started, arguments.target.format).await
-}
-
 async fn edit(places: &Places, arguments: &EditArguments) -> Result<u8, Failure> {
     let settings = &arguments.settings;
     if settings.idle.is_none() && settings.size.is_none() {
@@ -227,11 +180,11 @@ async fn edit(places: &Places, arguments: &EditArguments) -> Result<u8, Failure>
     if runtime.state != State::Running {
         let message = format!("the runtime `{}` cannot be changed: its state is `{}`", runtime.name, runtime.state);
         return Err(Failure {
-            hint: Some("start it again with `flowgate runtime start`".to_owned()),
+            hint: Some(format!("start it again with `flowgate runtime start {}`", runtime.name)),
             ..Failure::usage(message)
         });
     }
-    if let Some(size) = size(settings, runtime.size) {
+    if let Some(size) = settings.size.as_ref().and_then(|asked| size_of(asked, runtime.size)) {
         docker.resize(&runtime, size).await.map_err(Failure::of)?;
     }
     if let Some(idle) = settings.idle {
@@ -295,58 +248,6 @@ async fn prune(places: &Places, yes: bool) -> Result<u8, Failure> {
         ask(&format!("Remove {}?", plural(ended.len(), "runtime")), "nothing was removed").await?;
     }
     end_all(&docker, &ended, "removed").await
-}
-
-/// Asks before something that runs is lost.
-async fn confirm(runtimes: &[WarmRuntime], what: &str, yes: bool) -> Result<(), Failure> {
-    let busy: Vec<String> = runtimes.iter().filter_map(lost).collect();
-    if busy.is_empty() || yes {
-        return Ok(());
-    }
-    for line in &busy {
-        say::line(line);
-    }
-    ask(&format!("Really {what}?"), "flows are running, and nothing was changed").await
-}
-
-/// What would be lost with a runtime.
-fn lost(runtime: &WarmRuntime) -> Option<String> {
-    if runtime.is_over {
-        return None;
-    }
-    let Some(usage) = runtime.usage else {
-        return Some(format!("{}: it does not answer, so that flows may be running in it", runtime.name));
-    };
-    if usage.jobs == 0 {
-        return None;
-    }
-    let processes = if usage.jobs == 1 {
-        "1 process of a flow is".to_owned()
-    } else {
-        format!("{} processes of flows are", usage.jobs)
-    };
-    let clients = if usage.clients == 1 { "1 client".to_owned() } else { format!("{} clients", usage.clients) };
-    Some(format!("{}: {processes} running for {clients}", runtime.name))
-}
-
-/// A question that is answered on a terminal. Without one, `why` is the reason to end with 2.
-async fn ask(question: &str, why: &str) -> Result<(), Failure> {
-    let refused = |message: String, hint: &str| Failure { hint: Some(hint.to_owned()), ..Failure::usage(message) };
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(refused(
-            format!("cannot ask for confirmation without a terminal: {why}"),
-            "use `--yes` to confirm",
-        ));
-    }
-    say::line(&format!("{question} [y/N]"));
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line).map(|_| line)
-    });
-    match answer.await {
-        Ok(Ok(line)) if matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") => Ok(()),
-        _ => Err(refused("not confirmed".to_owned(), "nothing was changed")),
-    }
 }
 
 /// The plan of the one flow at a path, with the name that messages use.

@@ -1,7 +1,7 @@
 //! `flowgate runtime list|show|start|install|reset|edit --format json`: version 1, schema in
 //! `docs/runtime.schema.json`. Fields may be added; none is renamed or removed.
 
-use flowgate_runtime::runtimes::WarmRuntime;
+use flowgate_runtime::runtimes::{State, Transition, WarmRuntime};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -63,6 +63,41 @@ pub struct WireUsage {
     pub unused_seconds: u64,
     /// For how many seconds it has been running.
     pub up_seconds: u64,
+}
+
+/// A change of a runtime's state: a line of `flowgate runtime list|show --watch --format json`, schema in
+/// `docs/runtime-transition.schema.json`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "flowgate runtime --watch --format json")]
+pub struct WireTransition<'t> {
+    /// The version of this format: 1.
+    pub version: u32,
+    /// When it was seen, in seconds since 1970.
+    pub time: u64,
+    /// The runtime's name.
+    pub runtime: &'t str,
+    /// What its state was; null where it was not there, or was not known.
+    pub from: Option<&'static str>,
+    /// What its state is: `Not available`, `Running`, `Failed` or `Stopping`; null where it is gone.
+    pub state: Option<&'static str>,
+    /// Why, where it is not running.
+    pub reason: Option<&'t str>,
+}
+
+/// One line of JSON.
+///
+/// # Errors
+/// None in practice.
+pub fn transition(transition: &Transition) -> Result<String, serde_json::Error> {
+    let wire = WireTransition {
+        version: 1,
+        time: transition.time,
+        runtime: &transition.runtime,
+        from: transition.from.map(State::name),
+        state: transition.to.map(State::name),
+        reason: transition.reason.as_deref(),
+    };
+    Ok(serde_json::to_string(&wire)? + "\n")
 }
 
 /// One JSON object, with a newline.

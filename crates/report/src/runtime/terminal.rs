@@ -3,14 +3,13 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use flowgate_runtime::runtimes::State;
+use flowgate_runtime::runtimes::{State, Transition};
 
 use super::{Shown, short};
 use crate::check::plural;
 use crate::escape;
+use crate::table::{self, end_of};
 
-/// What a terminal is wide, in columns.
-const WIDTH: usize = 80;
 /// What is shown of a name that a person gave.
 const NAME: usize = 20;
 
@@ -19,8 +18,8 @@ pub fn list(runtimes: &[Shown]) -> String {
     if runtimes.is_empty() {
         return "No runtime. Start one with `flowgate runtime start FLOW`.\n".to_owned();
     }
-    let mut rows = vec![["NAME", "STATE", "UNUSED", "SIZE", "FLOW"].map(str::to_owned)];
-    rows.extend(runtimes.iter().map(|shown| {
+    let head = ["NAME", "STATE", "UNUSED", "SIZE", "FLOW"].map(str::to_owned);
+    let rows = runtimes.iter().map(|shown| {
         let behind = if shown.is_behind == Some(true) { " (behind)" } else { "" };
         [
             escape::line(&end_of(&shown.runtime.name, NAME)),
@@ -29,17 +28,8 @@ pub fn list(runtimes: &[Shown]) -> String {
             shown.runtime.size.to_string(),
             format!("{}{behind}", escape::line(&shown.flow)),
         ]
-    }));
-    let widths: [usize; 4] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let rest = WIDTH.saturating_sub(widths.iter().map(|width| width + 2).sum());
-    let mut out = String::new();
-    for [name, state, unused, size, flow] in &rows {
-        let [a, b, c, d] = widths;
-        let flow = end_of(flow, rest);
-        let _ = writeln!(out, "{name:<a$}  {state:<b$}  {unused:<c$}  {size:<d$}  {flow}");
-    }
-    out
+    });
+    table::render(std::iter::once(head).chain(rows))
 }
 
 /// One runtime, with all that is known of it. `now` is in seconds since 1970.
@@ -106,14 +96,12 @@ fn unused(shown: &Shown) -> String {
     }
 }
 
-/// The end of a text, which tells more than its start.
-fn end_of(text: &str, width: usize) -> String {
-    let count = text.chars().count();
-    if count <= width {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().skip(count - width.saturating_sub(1)).collect();
-    format!("…{kept}")
+/// A change of a state, as a line: after how long it was seen, whose it is, and what is so now.
+pub fn transition(transition: &Transition, after: Duration) -> String {
+    let state = transition.to.map_or("gone", State::name);
+    let reason = transition.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let name = end_of(&transition.runtime, NAME);
+    escape::terminal(&format!("{:>4}  {name}  {state}{reason}\n", short(after)))
 }
 
 #[cfg(test)]

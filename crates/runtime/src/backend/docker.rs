@@ -4,6 +4,7 @@
 //! The stream is the lease. When this process dies, the engine closes the worker's standard input,
 //! the worker ends, and the engine removes the container. [`Docker::sweep`] is the second net.
 
+mod about;
 mod build;
 mod commit;
 mod container;
@@ -17,6 +18,7 @@ mod runtimes;
 mod shared;
 mod stream;
 mod transfer;
+mod transport;
 mod trust;
 mod verify;
 
@@ -44,7 +46,7 @@ use self::leftover::Leftover;
 use self::owner::Owner;
 use self::runtimes::Warm;
 use super::{Backend, BackendKind, Image, Limits, Progress, Runtime, Stop};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Address, Endpoint, USUAL_SOCKET};
 use crate::environment::{Environments, contract};
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
@@ -52,12 +54,8 @@ use crate::plan::EnvironmentPlan;
 use crate::runtimes::{Wanted, WarmUse};
 use crate::session::Session;
 
-/// Where an engine listens unless the user says otherwise.
-pub(crate) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// How long the engine may take to answer at all.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
-/// How long it may take to answer anything else, in seconds.
-const ANSWER_SECONDS: u64 = 60;
 /// How long a removal that is under way may take.
 const REMOVAL: Duration = Duration::from_secs(20);
 
@@ -70,7 +68,7 @@ pub struct Docker {
     engine: bollard::Docker,
     /// For messages: where it is, and who says so.
     endpoint: String,
-    socket: PathBuf,
+    address: Address,
     environments: Environments,
     away: shared::Away,
     warm_use: WarmUse,
@@ -93,10 +91,10 @@ impl Docker {
     /// The engine at `endpoint`, or at the usual socket, without asking it anything.
     ///
     /// # Errors
-    /// [`Stage::Infrastructure`] where there is no socket.
+    /// [`Stage::Infrastructure`] where the endpoint says nothing, or there is no socket.
     pub fn at(endpoint: Option<&Endpoint>, environments: Environments) -> Result<Self, RuntimeError> {
         let (address, endpoint) = match endpoint {
-            None => (format!("unix://{DEFAULT_SOCKET}"), format!("unix://{DEFAULT_SOCKET}")),
+            None => (Address::Socket(PathBuf::from(USUAL_SOCKET)), format!("unix://{USUAL_SOCKET}")),
             Some(Endpoint { source, address: Ok(address) }) => (address.clone(), format!("{address} ({source})")),
             Some(Endpoint { source, address: Err(cause) }) => {
                 let message = format!("{source} does not say where the Docker engine is: {cause}");
@@ -105,20 +103,12 @@ impl Docker {
                 )));
             }
         };
-        let Some(socket) = address.strip_prefix("unix://").map(PathBuf::from) else {
-            let message = format!(
-                "the Docker endpoint {endpoint} is not a local socket (unix://...), the only kind that flowgate speaks to"
-            );
-            return Err(RuntimeError::new(Stage::Infrastructure, message)
-                .with_hint(format!("set DOCKER_HOST to the engine's socket, or {WITHOUT}")));
-        };
-        let connected = bollard::Docker::connect_with_socket(&address, ANSWER_SECONDS, bollard::API_DEFAULT_VERSION);
-        let engine = connected.map_err(|error| match error {
+        let engine = transport::client(&address).map_err(|error| match error {
             Error::SocketNotFoundError(_) => absent(&endpoint, "there is no such socket"),
             other => absent(&endpoint, &causes(&other)),
         })?;
         let (away, warm_use, has_answered) = (shared::Away::default(), WarmUse::Never, Arc::default());
-        Ok(Self { engine, endpoint, socket, environments, away, warm_use, has_answered })
+        Ok(Self { engine, endpoint, address, environments, away, warm_use, has_answered })
     }
 
     /// Runs flows in the warm runtimes of their environments, too.
@@ -249,7 +239,7 @@ impl Docker {
 
     /// Creates the container of a runtime.
     async fn create(&self, id: &str, limits: &Limits) -> Result<(Leftover, String), RuntimeError> {
-        let mut leftover = Leftover::new(self.socket.clone(), leftover::unique_name());
+        let mut leftover = Leftover::new(self.address.clone(), leftover::unique_name());
         let options = CreateContainerOptionsBuilder::new().name(leftover.name()).build();
         let labels = owner::labels(Owner::this_process().as_ref(), limits.deadline);
         let volumes = self.volumes_of(id).await?;

@@ -9,7 +9,7 @@ use flowgate_runtime::runtimes::convert;
 use similar::TextDiff;
 
 use super::super::{Failure, one_flow};
-use super::ask;
+use super::confirm::ask;
 use crate::args::ConvertArguments;
 use crate::places::Places;
 use crate::say;

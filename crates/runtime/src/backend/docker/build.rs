@@ -149,7 +149,7 @@ impl Docker {
     /// Makes the image.
     async fn run_installer(&self, job: &Job<'_>, progress: Progress<'_>) -> Result<(), RuntimeError> {
         let name = owner::build_name(Owner::this_process().as_ref(), self.environments.timeout, &unique());
-        let mut leftover = Leftover::new(self.socket.clone(), name);
+        let mut leftover = Leftover::new(self.address.clone(), name);
         let options = CreateContainerOptionsBuilder::new().name(leftover.name()).build();
         let created = self.engine.create_container(Some(options), body(&job.base.id)).await;
         let container = created.map_err(|error| self.broken("create a container", &error))?.id;

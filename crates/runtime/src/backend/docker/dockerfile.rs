@@ -116,7 +116,7 @@ impl Docker {
                 // Its steps are images, and a failed build leaves the last one: the label says whose they are.
                 let label = format!("{STEP_LABEL}={}", self.lock_name(key));
                 let (context, marks) = prepared.with_line(&format!("LABEL {label}"))?;
-                (context, marks, Some(Steps::new(self.socket.clone(), &label)))
+                (context, marks, Some(Steps::new(self.address.clone(), label)))
             }
         };
         let log = LogTail::default();

@@ -4,12 +4,13 @@
 mod attach;
 mod labels;
 mod start;
+mod watch;
 
 use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
-use bollard::models::{ContainerInspectResponse, ContainerUpdateBody};
+use bollard::models::{ContainerInspectResponse, ContainerUpdateBody, SystemInfo};
 use bollard::query_parameters::{InspectContainerOptions, LogsOptionsBuilder, RemoveImageOptionsBuilder};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -104,12 +105,10 @@ impl Docker {
     /// An error where the machine of the engine has less than a runtime may use.
     async fn has_room(&self, size: Size) -> Result<(), RuntimeError> {
         let info = self.engine.info().await.map_err(|error| self.broken("say what its machine has", &error))?;
-        let cpus = info.ncpu.unwrap_or(i64::MAX) as f64;
-        let memory = u64::try_from(info.mem_total.unwrap_or(i64::MAX)).unwrap_or(u64::MAX);
-        if size.cpus <= cpus && size.memory <= memory {
+        let has = machine(&info);
+        if size.cpus <= has.cpus && size.memory <= has.memory {
             return Ok(());
         }
-        let has = Size { cpus, memory };
         let message = format!("{size} is more than the machine of the Docker engine at {} has: {has}", self.endpoint);
         Err(RuntimeError::new(Stage::Infrastructure, message)
             .with_hint("ask for less, as `--size cpus=1,memory=2GiB`, or use a larger machine"))
@@ -178,6 +177,12 @@ impl Docker {
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+/// What the machine of an engine has. What it does not say does not limit.
+pub(super) fn machine(info: &SystemInfo) -> Size {
+    let memory = u64::try_from(info.mem_total.unwrap_or(i64::MAX)).unwrap_or(u64::MAX);
+    Size { cpus: info.ncpu.unwrap_or(i64::MAX) as f64, memory }
 }
 
 fn seen(container: ContainerInspectResponse) -> Seen {

@@ -4,7 +4,6 @@
 //! its part costs time and nothing else: the environment is built, and why is said.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::images::{Found, KEY_LABEL, RECIPE_LABEL, SCOPE_LABEL};
@@ -143,27 +142,27 @@ impl Docker {
 struct Name<'d> {
     docker: &'d Docker,
     name: String,
-    socket: Option<PathBuf>,
+    is_away: bool,
 }
 
 impl<'d> Name<'d> {
     fn new(docker: &'d Docker, name: &str) -> Self {
-        Self { docker, name: name.to_owned(), socket: Some(docker.socket.clone()) }
+        Self { docker, name: name.to_owned(), is_away: false }
     }
 
     /// Takes the name away, and the image with it where it has no other.
     async fn remove(mut self) {
         // One that is not there is as well.
         let _ = self.docker.remove_image(&self.name).await;
-        self.socket = None;
+        self.is_away = true;
     }
 }
 
 impl Drop for Name<'_> {
     fn drop(&mut self) {
-        if let Some(socket) = &self.socket {
+        if !self.is_away {
             // What cannot be removed now has the label by which `prune` knows it.
-            let _ = leftover::delete(socket, &format!("/images/{}", self.name));
+            leftover::remove_name(&self.docker.address, &self.name);
         }
     }
 }

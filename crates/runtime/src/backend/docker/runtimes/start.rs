@@ -131,7 +131,7 @@ impl Docker {
         let limits = Limits { memory: size.memory, cpus: size.cpus, ..Limits::default() };
         let lease = Lease::Stays { idle, ends_for_good: kind == Kind::Automatic };
         // Created under a unique name and renamed later: where this process dies in between, the runtime's name is free.
-        let mut leftover = Leftover::new(self.socket.clone(), leftover::unique_name());
+        let mut leftover = Leftover::new(self.address.clone(), leftover::unique_name());
         let options = CreateContainerOptionsBuilder::new().name(leftover.name()).build();
         let volumes = self.volumes_of(id).await?;
         let body = container::body(id, &volumes, &limits, labels, lease);
@@ -327,9 +327,8 @@ impl Docker {
 
 fn foreign(name: &str) -> RuntimeError {
     let message = format!("the container `{PREFIX}{name}` has the name of this runtime, and was not made by flowgate");
-    RuntimeError::new(Stage::Usage, message).with_hint(format!(
-        "remove it with `docker rm --force {PREFIX}{name}`, or give the runtime another name (--name)"
-    ))
+    RuntimeError::new(Stage::Usage, message)
+        .with_hint(format!("remove it with `docker rm --force {PREFIX}{name}`, or give the runtime another name"))
 }
 
 fn taken(runtime: &WarmRuntime) -> RuntimeError {
