@@ -87,9 +87,7 @@ impl Totals {
 /// examples, and else with cargo's own runner.
 fn tests(skips: &Path) -> Result<Totals> {
     let mut totals = Totals::NONE;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::iter::once(testbed::folder()?.join("bin")).chain(std::env::split_paths(&path));
-    let path = std::env::join_paths(path).map_err(|error| format!("PATH: {error}"))?;
+    let path = testbed::path()?;
     let passes: &[&[&str]] = if find("cargo-nextest").is_some() {
         &[&["nextest", "run", "--workspace", "--no-fail-fast"], &["test", "--workspace", "--doc", "--no-fail-fast"]]
     } else {

@@ -11,6 +11,7 @@ mod registry;
 mod rootfs;
 mod uv;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,13 @@ pub(crate) fn folder() -> Result<PathBuf> {
     let folder = root().join("target/testbed");
     std::fs::create_dir_all(&folder).map_err(at(&folder))?;
     Ok(folder)
+}
+
+/// The search path, with those programs first.
+pub(crate) fn path() -> Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::iter::once(folder()?.join("bin")).chain(std::env::split_paths(&path));
+    std::env::join_paths(path).map_err(|error| format!("PATH: {error}"))
 }
 
 /// Makes everything. Safe to call at any time, also twice at once.

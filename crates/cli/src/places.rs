@@ -155,6 +155,11 @@ impl Places {
         self
     }
 
+    /// The client id of the identity that was named.
+    pub(crate) fn client_id(&self) -> Option<&str> {
+        self.engines.environments.packages.identity.options().client_id.as_deref()
+    }
+
     /// What the environment of a flow in that folder depends on, beside the flow, of what the boundary lets in.
     pub(crate) fn settings(&self, boundary: &Within, folder: &Path) -> Result<Settings, Failure> {
         let loaded = config::load(boundary, folder).map_err(|error| Failure::usage(error.to_string()))?;

@@ -8,7 +8,7 @@ use crate::alone;
 use crate::place::Place;
 
 /// An image without a single file, which nothing but its pull needs.
-fn tiny(place: &Place) -> String {
+pub(crate) fn tiny(place: &Place) -> String {
     let name = format!("flowgate-test-tiny:{}", std::process::id());
     place.folder.write("empty.tar", [0; 1024]);
     place.docker(&["import", "--change", "CMD [\"x\"]", "empty.tar", &name]);

@@ -6,6 +6,7 @@ mod base;
 mod broken;
 mod cache;
 mod place;
+mod update;
 
 /// One test at a time: they compare what the engine holds before and after.
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());

@@ -26,9 +26,7 @@ impl Computes {
 
     fn command_as(&self, ssh: &str, arguments: &[&str]) -> Command {
         let mut command = self.place.command(arguments);
-        let folder = self.place.folder.path();
         command.env("DOCKER_HOST", "unix:///nowhere/docker.sock").env("PATH", self.sshd.path(ssh));
-        command.env("XDG_CONFIG_HOME", folder.join("config")).env("DOCKER_CONFIG", folder.join("docker"));
         command
     }
 

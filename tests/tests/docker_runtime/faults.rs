@@ -161,9 +161,33 @@ fn memory_that_runs_out_is_told_with_the_size_to_try(place: &Place) {
     place.ok(&["runtime", "stop", "small", "--yes"]);
 }
 
+/// `resources` and `identity` of a run specification count where the command line does not say otherwise.
+fn a_run_specification_says_what_to_start(place: &Place) {
+    let resources = "resources: {instance_type: Standard_B1ms, compute: lab}\n";
+    let identity = "identity: {type: managed, client_id: 11111111-2222-3333-4444-555555555555}\n";
+    place.folder.write("runs/run.yml", format!("flow: ../flow\ndata: data.jsonl\n{resources}{identity}"));
+    let started = place.ok(&["runtime", "start", "runs/run.yml"]);
+    assert!(
+        started.stderr.contains("The compute `lab` of runs/run.yml is not known here, and ignored."),
+        "{started:?}"
+    );
+    for part in ["size      1 cpu, 2 GiB", "identity  11111111-2222-3333-4444-555555555555", "flow      flow"] {
+        assert!(started.stdout.contains(part), "{started:?}");
+    }
+    // It opens feeds as that one when it is replaced, too.
+    assert!(place.ok(&["runtime", "reset", "flow"]).stdout.contains("identity  11111111-"));
+    place.ok(&["runtime", "stop", "flow"]);
+    let sized = place.runtime(&["create", "sized", "runs/run.yml", "--size", "memory=1GiB"]);
+    assert_eq!((&sized["cpus"], &sized["memory"]), (&2.0.into(), &(1u64 << 30).into()));
+    place.ok(&["runtime", "stop", "sized"]);
+    place.folder.write("runs/remote.yml", "flow: azureml:flow\ndata: data.jsonl\n");
+    place.fails(&["runtime", "start", "runs/remote.yml"], 2, &["runs/remote.yml names no flow of this machine"]);
+}
+
 #[test]
 fn bad_input_is_told_and_loses_nothing() {
     let Some(place) = Place::new("runtime-bad") else { return };
+    a_run_specification_says_what_to_start(&place);
     memory_that_runs_out_is_told_with_the_size_to_try(&place);
     let base = flowgate_tests::engine::base_image();
     place.fails(&["runtime", "show", "flow"], 2, &["flow: the flow has no runtime", "flowgate runtime start flow"]);

@@ -34,6 +34,7 @@ impl Walk<'_> {
         let shown: Vec<String> = arguments
             .iter()
             .map(|word| if word.contains(' ') { format!("'{word}'") } else { (*word).to_owned() })
+            .map(|word| word.replace(&self.place.engine.host(), "unix:///run/lab/docker.sock"))
             .collect();
         let _ = write!(self.page, "\n```console\n$ flowgate {}\n{printed}", shown.join(" "));
         if code != 0 {
@@ -67,6 +68,10 @@ fn plain_line(line: &str) -> String {
     let line = until(&line, "unused for ", ',', "2s");
     let line = until(&line, "no identity was found: ", '\0', "...");
     let line = until(&line, "of the Docker engine at ", '\0', "... has: 2 cpus, 16 GiB");
+    let line = until(&line, "  host      unix://", '\0', "/run/lab/docker.sock");
+    let line = until(&line, "  engine    Docker ", ',', "20.10.24");
+    let line = until(&line, ", API ", '\0', "1.41");
+    let line = until(&line, "  machine   ", '\0', "2 cpus, 16 GiB, linux/amd64, Debian GNU/Linux 12 (bookworm)");
     let line = until(&line, "\"created\": ", ',', "1795978617");
     let line = until(&line, "\"unused_seconds\": ", ',', "2");
     let line = until(&line, "\"up_seconds\": ", '\0', "7");
@@ -100,11 +105,17 @@ fn every_row_of_the_hosted_page() {
     walk.see(&["run", "--backend", "docker", "flow"], 0);
     walk.see(&["runtime", "stop", "flow"], 0);
 
-    walk.row("4-6, 10", "Start with other settings", "A size is that of an Azure VM, or says it plainly; `--idle` is how long it may be unused. A runtime with a name is *named*: it stays until somebody stops it.");
+    walk.row("4-6, 10", "Start with other settings", "A size is that of an Azure VM, or says it plainly; `--idle` is how long it may be unused. A runtime with a name is *named*: it stays until somebody stops it. In place of a flow, a run specification may stand: its `resources.instance_type`, its `identity` and, where there is a compute of that name, its `resources.compute` count.");
     walk.see(&["runtime", "create", "team", "flow", "--size", "cpus=1,memory=1GiB"], 0);
     walk.say("An unknown size is ignored with a warning. More than the engine's machine has is an error before anything starts:");
     walk.see(&["runtime", "create", "large", "flow", "--size", "memory=900000GiB"], 8);
-    walk.row("7-8", "Identity", "`--identity` is the client id of the user-assigned identity that pulls images and opens feeds; without it, `environment.identity` of flowgate.yaml counts, and else your own. Which one was used is printed. See [environments](environments.md).");
+    walk.row("9-10", "On another machine", "A *compute* is a Docker engine with a name: one of Docker's own contexts, or one that was added, behind `ssh://`, or `tcp://` with TLS. `run`, `runtime` and `environment` take `--compute`.");
+    walk.see(&["compute", "add", "lab", &place.engine.host()], 0);
+    walk.see(&["runtime", "list", "--compute", "lab"], 0);
+    walk.say("`flowgate compute list` asks every one whether it is there. What does not answer is not added:");
+    walk.see(&["compute", "add", "gone", "unix:///run/gone/docker.sock"], 8);
+    walk.see(&["compute", "remove", "lab", "--yes"], 0);
+    walk.row("7-8", "Identity", "`--identity` is the client id of the user-assigned identity that pulls images and opens feeds; without it, `environment.identity` of flowgate.yaml counts, and else your own. Which one was used is printed, and a runtime that is replaced keeps it. See [environments](environments.md).");
 
     walk.row("11", "What would be lost", "Another start with other settings changes nothing, and names what does. Where flows run, `stop`, `reset` and `install` ask first; without a terminal they end with 2, unless there is `--yes`.");
     walk.see(&["runtime", "create", "team", "flow", "--idle", "10m"], 2);
@@ -183,7 +194,18 @@ fn every_row_of_the_hosted_page() {
     walk.see(&["runtime", "list"], 0);
     place.ok(&["runtime", "stop", "flow"]);
 
-    walk.row("28-30", "Newer base images", "`flowgate environment check-version` asks the registry of a base image for its versions, says which are known to be bad, and that the hosted ones get no more updates; without a network it says *unknown*. Another image in flow.dag.yaml, and `flowgate runtime install`, update a runtime.");
+    walk.row("28-30", "Newer base images", "`update` moves a flow to the newest version of its image that the registry has, but those that are known to be bad, or to the image of `--image`. It shows what it will write, builds the environment first, and the old runtime serves until the new one answers; without a terminal it ends with 2, unless there is `--yes`.");
+    place.engine.docker(&["create", "--name", "newer", &flowgate_tests::engine::base_image(), "true"]);
+    place.engine.docker(&["commit", "--change", "ENV TEAM=fabrikam", "newer", "fabrikam:2"]);
+    place.engine.docker(&["rm", "newer"]);
+    place.folder.write("flowgate.yaml", "");
+    place.folder.write("flow/flow.dag.yaml", format!("{flow}environment:\n  image: fabrikam:1\n"));
+    place.engine.docker(&["tag", &flowgate_tests::engine::base_image(), "fabrikam:1"]);
+    place.ok(&["runtime", "create", "team", "flow"]);
+    walk.see(&["runtime", "update", "team", "--image", "fabrikam:2"], 2);
+    walk.see(&["runtime", "update", "team", "--image", "fabrikam:2", "--yes"], 0);
+    place.ok(&["runtime", "stop", "team"]);
+    walk.say("`flowgate environment check-version` asks the registry of a base image for its versions, says which are known to be bad, and that the hosted ones get no more updates; without a network it says *unknown*.");
 
     walk.row("31, 33", "From a compute instance's custom environment", "A Dockerfile, a conda file or Azure's environment.yaml becomes `environment` and requirements.txt. What changes is shown first, and what is left out is named; without a terminal it ends with 2, unless there is `--yes`.");
     place.folder.write("flow/flow.dag.yaml", flow.as_str());
@@ -194,7 +216,6 @@ fn every_row_of_the_hosted_page() {
     place.fails(&["runtime", "convert", "flow", "--from", "image_build"], 2, &["it has `environment` already"]);
     place.ok(&["check", "flow"]);
 
-    walk.row("9", "Not there yet", "Computes other than the engine of `DOCKER_HOST` or of the Docker context.");
     place.is_empty();
     expect_test::expect_file!["../../../docs/runtimes.md"].assert_eq(&walk.page);
 }
@@ -205,7 +226,7 @@ const HEAD: &str = "\
 The hosted product's page \"Create and manage prompt flow runtimes\", row by row, on a machine of one's own. A test runs each
 command on a real engine and writes this page; only keys, times and what a machine has are made equal.
 
-A command takes the folder of a flow, the name of a runtime or the start of one; `start` takes a flow. With `--format json`,
-`list`, `show`, `start`, `install`, `reset` and `edit` print what [the schema](runtime.schema.json) says. The process backend and
-the Action do not use warm runtimes.
+A command takes the folder of a flow, the name of a runtime or the start of one. With `--format json`, what they print has schemas:
+[of runtimes](runtime.schema.json), [of their transitions](runtime-transition.schema.json) (`list --watch`, `show --watch`) and
+[of computes](compute.schema.json). The process backend and the Action do not use warm runtimes.
 ";

@@ -34,6 +34,8 @@ impl Place {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(self.folder.path(), arguments);
         command.env("DOCKER_HOST", self.engine.host()).env("FLOWGATE_CACHE_DIR", self.folder.path().join("cache"));
+        command.env("XDG_CONFIG_HOME", self.folder.path().join("config"));
+        command.env("DOCKER_CONFIG", self.folder.path().join("docker"));
         command.env_remove("FLOWGATE_FEED_TOKEN").stdin(Stdio::null());
         command
     }

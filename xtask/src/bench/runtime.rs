@@ -2,6 +2,7 @@
 //!
 //! Needs root and an engine that has flowgate's base image (`cargo xtask testbed`), and reaches the public package index.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use flowgate_runtime::environment::base;
 
 use super::measure::{median, succeeded};
 use super::page::{Page, RuntimeFigures};
-use crate::command::{Result, at, binary, cargo, find, output, root, run, say};
+use crate::command::{Result, at, binary, cargo, output, root, run, say};
 use crate::{python, testbed};
 
 /// Runs per figure.
@@ -59,6 +60,8 @@ pub(crate) fn all() -> Result<()> {
 /// Flows and a cache of their own.
 struct Place {
     folder: PathBuf,
+    /// The search path, with the test bed's `uv`.
+    path: OsString,
 }
 
 impl Place {
@@ -82,12 +85,13 @@ impl Place {
             fs::create_dir_all(parent).map_err(at(parent))?;
             fs::write(&path, text).map_err(at(&path))?;
         }
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self { folder: folder.to_owned(), path: testbed::path()? })
     }
 
     fn flowgate(&self, words: &[&str]) -> Command {
         let mut command = Command::new(binary("release", "flowgate"));
         command.args(words).current_dir(&self.folder).env("FLOWGATE_CACHE_DIR", self.folder.join("cache"));
+        command.env("PATH", &self.path);
         command
     }
 
@@ -121,7 +125,8 @@ impl Place {
             bare.push(succeeded(&mut self.bare(&["first", "/bench/flow"]))?);
         }
         say("bench: a warm runtime");
-        let own_uv = find("uv").ok_or("`uv` is the peer of the process backend; run `cargo xtask testbed`")?;
+        let uv = std::env::split_paths(&self.path).map(|folder| folder.join("uv")).find(|file| file.is_file());
+        let uv = uv.ok_or("`uv` is the peer of the process backend; run `cargo xtask testbed`")?;
         output(&mut self.flowgate(&["runtime", "create", RUNTIME, "flow"]))?;
         let container = format!("flowgate-rt-{RUNTIME}");
         let (mut warm, mut exec, mut pf) = (Vec::new(), Vec::new(), Vec::new());
@@ -152,7 +157,7 @@ impl Place {
         say("bench: what a flow lacks");
         let lacks: Result<Vec<f64>> = (0..RUNS).map(|_| self.told(&mut self.run("lacks"))).collect();
         say("bench: a second environment of the process backend");
-        let (environment, install) = self.second_environment(&own_uv)?;
+        let (environment, install) = self.second_environment(&uv)?;
         let mut page = Page::new("Benchmarks: runtimes", RUNS);
         page.runtime(&RuntimeFigures {
             cold: median(cold),

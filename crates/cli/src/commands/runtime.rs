@@ -110,6 +110,11 @@ fn size_of(asked: &Asked, base: Size) -> Option<Size> {
     }
 }
 
+/// As which identity packages are installed, where one is named: on the command line, else in flowgate.yaml.
+fn identity_of(places: &Places, plan: &EnvironmentPlan) -> Option<String> {
+    places.client_id().map(str::to_owned).or_else(|| plan.identity.clone())
+}
+
 async fn prepare(docker: &Docker, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, Failure> {
     let image = docker.prepare(plan, progress).await.map_err(Failure::of)?;
     if let Image::Container { changed: Some(changed), .. } = &image {

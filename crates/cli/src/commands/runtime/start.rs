@@ -10,7 +10,7 @@ use flowgate_runtime::runtimes::size::{self, Asked};
 use flowgate_runtime::runtimes::{Kind, Wanted};
 
 use super::super::{Failure, say_identity, within};
-use super::{engine, planned, prepare, size_of, tell_started};
+use super::{engine, identity_of, planned, prepare, size_of, tell_started};
 use crate::args::{CreateArguments, OnCompute, StartArguments, StartingArguments};
 use crate::places::Places;
 use crate::say;
@@ -87,7 +87,8 @@ async fn begin(what: &What, name: Option<String>, starting: &StartingArguments) 
     let status = Status::new(Places::is_live());
     let progress = Progress(&|said| status.tell(&flow, said));
     let idle = starting.settings.idle;
-    let wanted = Wanted { name, idle, size, flow: plan.flow.clone(), identity: plan.identity.clone() };
+    let identity = identity_of(places, &plan);
+    let wanted = Wanted { name, idle, size, flow: plan.flow.clone(), identity };
     let image = prepare(&docker, &plan, progress).await?;
     let timeout = Limits::default().start_timeout;
     let started = docker.start_runtime(&image, &wanted, timeout, progress).await.map_err(Failure::of)?;

@@ -14,9 +14,9 @@ use similar::TextDiff;
 use super::super::environment::advised;
 use super::super::{Failure, one_flow, say_identity, within};
 use super::confirm::{ask, confirm};
-use super::replace::replace;
+use super::replace::{as_started, replace};
 use super::target::{only, resolve};
-use super::{engine, prepare, print_one, tell_started};
+use super::{prepare, print_one, tell_started};
 use crate::args::UpdateArguments;
 use crate::places::Places;
 use crate::say;
@@ -27,9 +27,7 @@ const FROZEN: &str = "Microsoft no longer updates this image, not even for its s
 
 /// Builds the environment upon the other image first, and changes the flow's file and the runtime once that is there.
 pub(super) async fn run(places: &Places, arguments: &UpdateArguments) -> Result<u8, Failure> {
-    let docker = engine(places).await?;
-    let target = &arguments.target.target;
-    let old = only(resolve(places, &docker, target).await?, target)?;
+    let (places, docker, old) = &as_started(places, &arguments.target.target).await?;
     let base = &places.working_directory;
     let file = one_flow(&old.flow, &display_path(&old.flow, base))?;
     let name = display_path(&file, base);
@@ -72,10 +70,10 @@ pub(super) async fn run(places: &Places, arguments: &UpdateArguments) -> Result<
     let plan = plan(&project, &settings).map_err(refused)?;
     let status = Status::new(Places::is_live());
     let progress = Progress(&|said| status.tell(&name, said));
-    let image = prepare(&docker, &plan, progress).await?;
+    let image = prepare(docker, &plan, progress).await?;
     drop(status);
     // A build takes minutes: what runs in it now counts.
-    let old = only(resolve(places, &docker, old.name.as_ref()).await?, old.name.as_ref())?;
+    let old = only(resolve(places, docker, old.name.as_ref()).await?, old.name.as_ref())?;
     let is_same = matches!(&image, Image::Container { key, .. } if *key == old.key) && old.state == State::Running;
     if !is_same {
         confirm(std::slice::from_ref(&old), "replace", arguments.yes).await?;
@@ -84,14 +82,14 @@ pub(super) async fn run(places: &Places, arguments: &UpdateArguments) -> Result<
         file::replace(&file, before.as_bytes(), after.as_bytes()).map_err(|error| Failure::of_file(&file, &error))?;
     }
     if is_same {
-        return print_one(places, &docker, old, arguments.target.format).await;
+        return print_one(places, docker, old, arguments.target.format).await;
     }
     let status = Status::new(Places::is_live());
     let progress = Progress(&|said| status.tell(&name, said));
-    let started = replace(&docker, &old, &image, &plan, progress).await?;
+    let started = replace(places, docker, &old, &image, &plan, progress).await?;
     drop(status);
     say_identity(&places.engines.environments.packages.identity);
-    tell_started(places, &docker, started, arguments.target.format).await
+    tell_started(places, docker, started, arguments.target.format).await
 }
 
 /// The newest version of the image that a flow is on; `None` for flowgate's own.
