@@ -7,6 +7,7 @@ mod fuzz;
 mod lock;
 mod oracle;
 mod python;
+mod soak;
 mod suite;
 mod testbed;
 
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
   bench            measure a check of the tree FLOWGATE_BENCH_TREE, and of generated ones: docs/benchmarks.md
   bench runtime      measure lines in runtimes against the engine alone: docs/benchmarks-runtime.md
   bench environment  measure building environments against `docker build`: docs/benchmarks-environment.md
+  soak             many starts and lines, as root, and what they leave: docs/soak.md
   lock             resolve the packages of flowgate's base image anew, and prove them
   fuzz [SECONDS]   run every fuzz target in turn, 900 seconds each unless told otherwise";
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         ["bench"] => bench::all(),
         ["bench", "environment"] => bench::environment(),
         ["bench", "runtime"] => bench::runtime(),
+        ["soak"] => soak::soak(),
         ["lock"] => lock::refresh(),
         ["read", list] => bench::read(None, list),
         ["read", tree, list] => bench::read(Some(tree), list),
