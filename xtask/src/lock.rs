@@ -25,6 +25,12 @@ const NEEDS_HEADER: &str = "\
 
 ";
 
+/// What uv's own lock begins with.
+const UV_HEADER: &str = "\
+# uv for flowgate's own base image, by which environments are made in seconds. `cargo xtask lock` writes it.
+
+";
+
 /// Resolves the lock anew, writes it, and proves it: each Python of the recipe can install it, the base image is built
 /// from it and passes its contract check, and a flow runs. What is not proven is undone.
 ///
@@ -33,22 +39,25 @@ const NEEDS_HEADER: &str = "\
 pub(crate) fn refresh() -> Result<()> {
     testbed::make()?;
     let folder = root().join("crates/flow/src/lock");
-    let (lock, engine) = (folder.join("requirements.txt"), folder.join("engine.txt"));
-    let before = fs::read_to_string(&lock).map_err(at(&lock))?;
-    let engine_before = fs::read_to_string(&engine).map_err(at(&engine))?;
+    let [lock, engine, uv] = ["requirements.txt", "engine.txt", "uv.txt"].map(|name| folder.join(name));
+    let read = |path: &Path| fs::read_to_string(path).map_err(at(path));
+    let [before, engine_before, uv_before] = [read(&lock)?, read(&engine)?, read(&uv)?];
     let work = root().join("target/lock");
     remove(&work)?;
     fs::create_dir_all(&work).map_err(at(&work))?;
-    let after = HEADER.to_owned() + &resolved(&work)?;
-    for change in changes(&before, &after) {
+    let after = HEADER.to_owned() + &resolved(&work, &format!("promptflow=={PROMPTFLOW_VERSION}\npromptflow-tools\n"))?;
+    let uv_after = UV_HEADER.to_owned() + &resolved(&work, "uv\n")?;
+    for change in changes(&before, &after).into_iter().chain(changes(&uv_before, &uv_after)) {
         say(&format!("lock: {change}"));
     }
     let engine_after = NEEDS_HEADER.to_owned() + &needs(&work, &after)?;
     fs::write(&engine, &engine_after).map_err(at(&engine))?;
     fs::write(&lock, &after).map_err(at(&lock))?;
+    fs::write(&uv, &uv_after).map_err(at(&uv))?;
     if let Err(why) = prove(&work, &lock) {
         fs::write(&lock, &before).map_err(at(&lock))?;
         fs::write(&engine, &engine_before).map_err(at(&engine))?;
+        fs::write(&uv, &uv_before).map_err(at(&uv))?;
         return Err(format!("{why}\nlock: not proven; {} is as it was", lock.display()));
     }
     remove(&work)?;
@@ -60,9 +69,9 @@ fn uv() -> Result<PathBuf> {
     Ok(testbed::folder()?.join("bin/uv"))
 }
 
-fn resolved(work: &Path) -> Result<String> {
+fn resolved(work: &Path, requirements: &str) -> Result<String> {
     let (wanted, packages) = (work.join("wanted.txt"), work.join("packages.txt"));
-    fs::write(&wanted, format!("promptflow=={PROMPTFLOW_VERSION}\npromptflow-tools\n")).map_err(at(&wanted))?;
+    fs::write(&wanted, requirements).map_err(at(&wanted))?;
     let mut compile = Command::new(uv()?);
     compile.args(["pip", "compile", "--quiet", "--universal", "--python-version", PYTHONS[0], "--generate-hashes"]);
     compile.args(["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--output-file"]);

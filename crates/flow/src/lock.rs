@@ -12,6 +12,9 @@ use crate::requirements::Line;
 /// Packages at fixed versions with their hashes, as pip reads them.
 pub const LOCK: &str = include_str!("lock/requirements.txt");
 
+/// uv at a fixed version with its hashes: part of the base image, and not of private environments.
+pub const UV: &str = include_str!("lock/uv.txt");
+
 /// Lines of a package of the engine and of what it asks for.
 const ENGINE: &str = include_str!("lock/engine.txt");
 

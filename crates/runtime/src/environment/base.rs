@@ -1,9 +1,9 @@
 //! The recipe of flowgate's own base image: an official Python image on Debian, and on it the
-//! packages of the lock. Microsoft's images get no more updates; this one can always be made anew.
+//! packages of the lock, with uv to install more. Microsoft's images get no more updates; this one can always be made anew.
 
 use std::borrow::Cow;
 
-use flowgate_flow::lock::LOCK;
+use flowgate_flow::lock::{LOCK, UV};
 
 use super::key::Content;
 
@@ -48,13 +48,14 @@ pub fn from(python: &str) -> String {
 /// The content address of the recipe: what stands for the base image in an environment's key. It needs no engine.
 pub fn recipe(python: &str, platform: &str) -> String {
     let mut content = Content::default();
-    let texts: [Cow<'static, str>; 6] = [
+    let texts: [Cow<'static, str>; 7] = [
         RECIPE.into(),
         from(python).into(),
         platform.to_owned().into(),
         PROMPTFLOW_VERSION.into(),
         USER.into(),
         LOCK.into(),
+        UV.into(),
     ];
     content.add("recipe", texts);
     content.address()

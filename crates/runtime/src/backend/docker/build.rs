@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
-use flowgate_flow::lock::LOCK;
+use flowgate_flow::lock::{LOCK, UV};
 use flowgate_flow::requirements;
 use tokio::time::timeout;
 
@@ -286,7 +286,7 @@ fn with_engine(request: &InstallRequest, present: &BTreeMap<String, String>) -> 
 
 /// The packages of the lock, each with its hash.
 fn locked() -> InstallRequest {
-    let lines = requirements::read(LOCK).lines.into_iter().map(|line| line.text).collect();
+    let lines = [LOCK, UV].iter().flat_map(|lock| requirements::read(lock).lines).map(|line| line.text).collect();
     InstallRequest { requirements: lines, options: vec!["--require-hashes".to_owned()], ..InstallRequest::default() }
 }
 
