@@ -51,7 +51,11 @@ fn auto_does_not_pass_over_a_broken_engine() {
         &format!("no Docker engine answers at {none} (DOCKER_HOST): there is no such socket"),
     );
     fails(&[("DOCKER_HOST", &dead)], &format!("no Docker engine answers at {dead} (DOCKER_HOST): "));
-    fails(&[("DOCKER_HOST", "tcp://127.0.0.1:1")], "tcp://127.0.0.1:1 (DOCKER_HOST) is not a local socket");
+    fails(&[("DOCKER_HOST", "tcp://127.0.0.1:1")], "no Docker engine answers at tcp://127.0.0.1:1 (DOCKER_HOST): ");
+    fails(
+        &[("DOCKER_HOST", "tcp://192.0.2.1:1")],
+        "DOCKER_HOST does not say where the Docker engine is: `tcp://192.0.2.1:1` has no TLS",
+    );
     context(&dead);
     fails(&[], &format!("no Docker engine answers at {dead} (the Docker context `dead`): "));
     fails(&[("DOCKER_CONTEXT", "gone")], "the Docker context `gone` does not say where the Docker engine is: ");

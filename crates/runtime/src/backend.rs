@@ -18,29 +18,6 @@ pub mod process;
 #[cfg(feature = "test-support")]
 pub mod scripted;
 
-/// A made environment, ready to start runtimes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Image {
-    /// An image of the engine.
-    Container {
-        /// Its name, for people.
-        name: String,
-        /// `sha256:...`.
-        id: String,
-        /// The environment's content address.
-        key: String,
-        /// Which packages changed since the flow's last environment: a fragment.
-        changed: Option<String>,
-        /// The folder of the flow that it was made for.
-        flow: PathBuf,
-    },
-    /// A virtual environment: its Python.
-    Venv {
-        /// The interpreter.
-        python: PathBuf,
-    },
-}
-
 /// What a runtime may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
@@ -116,14 +93,36 @@ pub trait Backend: Send + Sync {
     ///
     /// # Errors
     /// [`crate::Stage::Environment`] with what is missing, or [`crate::Stage::Infrastructure`].
-    async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError>;
+    async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Box<dyn Prepared>, RuntimeError>;
+}
+
+/// An environment that is there.
+#[async_trait]
+pub trait Prepared: Send + Sync {
+    /// Its image, where it is one.
+    fn image(&self) -> Option<&Image>;
 
     /// Starts a runtime and waits until its worker answers.
     ///
     /// # Errors
     /// [`crate::Stage::Runtime`] with the end of the worker's log, or
     /// [`crate::Stage::Infrastructure`].
-    async fn start(&self, image: &Image, limits: &Limits) -> Result<Runtime, RuntimeError>;
+    async fn start(&self, limits: &Limits) -> Result<Runtime, RuntimeError>;
+}
+
+/// An environment as an image of an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its name, for people.
+    pub name: String,
+    /// `sha256:...`.
+    pub id: String,
+    /// The environment's content address.
+    pub key: String,
+    /// Which packages changed since the flow's last environment: a fragment.
+    pub changed: Option<String>,
+    /// The folder of the flow that it was made for.
+    pub flow: PathBuf,
 }
 
 /// A started runtime. Its stream is its lease: when the session is dropped, or this process dies,

@@ -42,6 +42,7 @@ pub mod secret;
 pub mod session;
 mod streams;
 mod sync;
+mod weight;
 pub mod wire;
 pub mod worker;
 

@@ -7,6 +7,7 @@ mod lane;
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use crate::engines::Choice;
 use crate::error::{RuntimeError, Stage};
 use crate::event::RunEvent;
 use crate::needs;
-use crate::outcome::{FlowError, FlowOutcome, LineResult, Outcome, RunReport};
+use crate::outcome::{Fault, FlowError, FlowOutcome, LineResult, Outcome, RunReport};
 use crate::plan::{EnvironmentPlan, Settings, plan};
 use crate::session::Session;
 
@@ -31,8 +32,8 @@ use crate::session::Session;
 const ENVIRONMENTS_AT_ONCE: usize = 2;
 /// How many flows run in one runtime at the same time.
 const FLOWS_AT_ONCE: usize = 4;
-/// How many bytes of answers are kept for each flow; lines beyond it fail.
-pub const RESULTS_BYTES: usize = 256 << 20;
+/// What all answers of a run may take of this machine's memory, in bytes; lines beyond it fail.
+const MAX_KEPT: usize = 1 << 30;
 
 /// A flow and the rows to run it on.
 #[derive(Debug, Clone)]
@@ -145,7 +146,8 @@ pub async fn run(
     events: Events<'_>,
     cancel: Cancel,
 ) -> RunReport {
-    let run = Run { backend, cases: &cases, options, events, cancel, began: Instant::now() };
+    let (began, kept) = (Instant::now(), AtomicUsize::new(MAX_KEPT));
+    let run = Run { backend, cases: &cases, options, events, cancel, began, kept };
     let mut outcomes = Vec::new();
     let mut groups: Vec<(EnvironmentPlan, VecDeque<usize>)> = Vec::new();
     let mut by_key: HashMap<String, usize> = HashMap::new();
@@ -189,12 +191,26 @@ struct Run<'r> {
     events: Events<'r>,
     cancel: Cancel,
     began: Instant,
+    /// How many bytes of answers may still be kept.
+    kept: AtomicUsize,
 }
 
 /// A flow's outcome with the index of its case.
 type Indexed = (usize, FlowOutcome);
 
 impl Run<'_> {
+    /// Whether there is room to keep an answer of that weight; else why it is not kept.
+    fn keep(&self, weight: usize) -> Result<(), Fault> {
+        let taken = self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(weight));
+        taken.map(drop).map_err(|_| {
+            let message = format!(
+                "the results of this run are more than {} MiB of memory, which is the most that a run keeps",
+                MAX_KEPT >> 20
+            );
+            judge::fault("OutputTooLarge", message)
+        })
+    }
+
     /// Runs the flows of one environment. Where a worker dies, the flows that had not begun get a
     /// new one: each round takes at least one flow, so this ends.
     async fn environment(&self, plan: EnvironmentPlan, mut flows: VecDeque<usize>) -> Vec<Indexed> {
@@ -207,20 +223,21 @@ impl Run<'_> {
             });
         };
         let progress = Progress(&tell);
-        let image = match self.unless_cancelled(self.backend.prepare(&plan, progress)).await {
-            Some(Ok(image)) => image,
+        let prepared = match self.unless_cancelled(self.backend.prepare(&plan, progress)).await {
+            Some(Ok(prepared)) => prepared,
             other => return self.none_ran(flows, &plan, None, other.and_then(Result::err)),
         };
-        if let Image::Container { changed: Some(changed), .. } = &image {
+        let image = prepared.image();
+        if let Some(changed) = image.and_then(|image| image.changed.as_ref()) {
             (self.events)(RunEvent::Notice { flow: first, message: changed.clone() });
         }
         let mut done = Vec::new();
         while !flows.is_empty() {
             progress.step("starting the runtime");
-            let runtime = match self.unless_cancelled(self.backend.start(&image, &self.options.limits)).await {
+            let runtime = match self.unless_cancelled(prepared.start(&self.options.limits)).await {
                 Some(Ok(runtime)) => runtime,
                 other => {
-                    done.extend(self.none_ran(flows, &plan, Some(&image), other.and_then(Result::err)));
+                    done.extend(self.none_ran(flows, &plan, image, other.and_then(Result::err)));
                     return done;
                 }
             };
@@ -236,7 +253,7 @@ impl Run<'_> {
                 while session.dead().is_none()
                     && let Some(index) = next()
                 {
-                    done.push(self.flow(index, &session, &room, &plan, &image).await);
+                    done.push(self.flow(index, &session, &room, &plan, image).await);
                 }
                 done
             });
@@ -283,14 +300,8 @@ impl Run<'_> {
         FlowOutcome {
             flow: self.cases.get(index).map(|case| case.name.clone()).unwrap_or_default(),
             backend: self.backend.kind(),
-            key: match image {
-                Some(Image::Container { key, .. }) => Some(key.clone()),
-                Some(Image::Venv { .. }) | None => plan.map(EnvironmentPlan::fingerprint),
-            },
-            image: image.and_then(|image| match image {
-                Image::Container { name, .. } => Some(name.clone()),
-                Image::Venv { .. } => None,
-            }),
+            key: image.map(|image| image.key.clone()).or_else(|| plan.map(EnvironmentPlan::fingerprint)),
+            image: image.map(|image| image.name.clone()),
             error: None,
             lines: Vec::new(),
             elapsed: Duration::ZERO,

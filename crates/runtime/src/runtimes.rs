@@ -82,6 +82,31 @@ impl fmt::Display for State {
     }
 }
 
+/// How far a runtime is that does not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It has a container, and does not answer yet.
+    Starting,
+    /// Its container is paused.
+    Paused,
+    /// It does not answer any more.
+    Silent,
+    /// Its container has ended.
+    Ended,
+}
+
+impl Phase {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Paused => "paused",
+            Self::Silent => "silent",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// How long a runtime may be unused; `None` is for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Idle(pub Option<Duration>);
@@ -165,10 +190,10 @@ pub struct WarmRuntime {
     pub kind: Kind,
     /// What it is doing.
     pub state: State,
+    /// How far it is, where it is not running.
+    pub stage: Option<Phase>,
     /// Why, where it is not running: a lower-case fragment.
     pub reason: Option<String>,
-    /// Whether its container has ended, so that its next use starts it again.
-    pub is_over: bool,
     /// The content address of its environment.
     pub key: String,
     /// The folder of the flow that it was started for.
@@ -192,6 +217,11 @@ pub struct WarmRuntime {
 }
 
 impl WarmRuntime {
+    /// Whether its container has ended, so that its next use starts it again.
+    pub fn is_over(&self) -> bool {
+        self.stage == Some(Phase::Ended)
+    }
+
     /// How long it may be unused, as far as is known.
     pub fn idle(&self) -> Idle {
         self.usage.map_or(self.started_with, |usage| usage.idle)
@@ -209,6 +239,8 @@ pub struct Transition {
     pub from: Option<State>,
     /// What it is; `None` where it is gone.
     pub to: Option<State>,
+    /// How far it is, where it is not running.
+    pub stage: Option<Phase>,
     /// Why, where it is not running: a lower-case fragment.
     pub reason: Option<String>,
 }

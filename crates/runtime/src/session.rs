@@ -25,7 +25,7 @@ use crate::log::{LOG_BYTES, LogTail};
 use crate::pack::Archive;
 use crate::streams::NetKind;
 use crate::wire::{self, Ended, FatalBody, Frame, Hello, JobLimits, Kind, Open, WireError, WorkerState, clip};
-use crate::worker;
+use crate::{weight, worker};
 
 pub use channel::Channel;
 pub use net::{Connection, Net, Serve};
@@ -39,6 +39,8 @@ const ANSWERS: usize = 4;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long a worker may take to answer a question about itself.
 const COMMAND: Duration = Duration::from_secs(10);
+/// What one answer may take of this machine's memory once it is read, in bytes.
+const MAX_WEIGHT: usize = 256 << 20;
 
 /// A started worker that has said hello. When it is dropped, its stream closes and the worker
 /// ends.
@@ -116,6 +118,8 @@ pub enum ChannelError {
     Protocol(String),
     /// What should be sent does not fit into a frame: so many bytes.
     TooLarge(usize),
+    /// An answer would take so many bytes of this machine's memory once it is read, and is not.
+    TooHeavy(usize),
     /// The worker has gone.
     Worker(RuntimeError),
 }
@@ -514,5 +518,9 @@ fn body<T: DeserializeOwned>(payload: &[u8]) -> Result<T, String> {
 }
 
 fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, ChannelError> {
+    let weight = weight::of(payload);
+    if weight > MAX_WEIGHT {
+        return Err(ChannelError::TooHeavy(weight));
+    }
     body(payload).map_err(|error| ChannelError::Protocol(format!("the job sent {error}")))
 }

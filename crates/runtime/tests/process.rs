@@ -14,7 +14,7 @@ use common::{Folder, error, options, outcomes, run};
 use flowgate_runtime::backend::process::{Process, ProcessOptions};
 use flowgate_runtime::backend::{Progress, Said};
 use flowgate_runtime::outcome::{ExitReason, FlowError};
-use flowgate_runtime::{Backend, Cancel, EnvironmentPlan, Image, Limits, Outcome, RunEvent, Stage, Verdict, plan};
+use flowgate_runtime::{Cancel, EnvironmentPlan, Limits, Outcome, RunEvent, Stage, Verdict, plan};
 use serde_json::{Value, json};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -218,13 +218,6 @@ async fn the_flows_own_requirements_come_on_top_within_their_constraints() {
     );
 }
 
-fn python(image: Image) -> PathBuf {
-    match image {
-        Image::Venv { python } => python,
-        Image::Container { .. } => unreachable!("the process backend makes virtual environments"),
-    }
-}
-
 fn has_uv() -> bool {
     std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|folder| folder.join("uv").is_file())
 }
@@ -232,7 +225,7 @@ fn has_uv() -> bool {
 /// A cache of its own, which has the environment that all others are copies of. Gives that one's folder.
 async fn with_base(cache_dir: &Path) -> PathBuf {
     let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow(""))]);
-    let python = python(backend(cache()).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap());
+    let python = backend(cache()).python(&planned(&folder), Progress(&|_| {})).await.unwrap();
     let home = python.ancestors().nth(4).unwrap();
     let link = cache_dir.join("venvs").join(home.file_name().unwrap());
     std::fs::create_dir_all(link.parent().unwrap()).unwrap();
@@ -259,7 +252,7 @@ async fn a_second_environment_is_a_copy_that_leaves_the_first_as_it_was() {
     let hear = |one: Said<'_>| said.lock().unwrap().push(format!("{one:?}"));
     let prepare = async |name: &str| {
         let plan = plan(&folder.case(name, json!([])).project, &Default::default()).unwrap();
-        let python = python(backend.prepare(&plan, Progress(&hear)).await.unwrap());
+        let python = backend.python(&plan, Progress(&hear)).await.unwrap();
         let print = "import importlib.metadata as m, tabulate; print(m.version('idna'), tabulate.__file__)";
         let output = std::process::Command::new(&python).args(["-I", "-c", print]).output().unwrap();
         let output = String::from_utf8(output.stdout).unwrap();
@@ -287,7 +280,7 @@ async fn an_install_that_fails_says_why_and_leaves_no_environment() {
     let folder = Folder::new()
         .with(&[("flow/flow.dag.yaml", &flow("")), ("flow/requirements.txt", "flowgate-has-no-such-package==0.0.1\n")]);
     let base = with_base(&folder.0.join("cache")).await;
-    let error = backend(folder.0.join("cache")).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap_err();
+    let error = backend(folder.0.join("cache")).python(&planned(&folder), Progress(&|_| {})).await.unwrap_err();
     assert_eq!(error.stage, Stage::Environment);
     let said = "requirements.txt:1: `flowgate-has-no-such-package==0.0.1` cannot be had from the indexes: ";
     assert!(error.message.starts_with(said) && error.log.is_none(), "{error:?}");
@@ -308,7 +301,7 @@ async fn requirements_that_do_not_go_with_the_engine_or_have_no_hash_are_refused
         ),
     ] {
         let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow("")), ("flow/requirements.txt", requirements)]);
-        let error = backend(cache()).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap_err();
+        let error = backend(cache()).python(&planned(&folder), Progress(&|_| {})).await.unwrap_err();
         assert_eq!(error.stage, Stage::Environment);
         assert!(error.message.contains(said), "{requirements}: {error:?}");
     }
@@ -327,14 +320,14 @@ async fn a_build_that_is_broken_off_is_swept_and_two_at_once_share_one() {
         }
     };
     tokio::select! {
-        done = first.prepare(&plan, Progress(&begin)) => panic!("{done:?}"),
+        done = first.python(&plan, Progress(&begin)) => panic!("{done:?}"),
         () = begun.cancelled() => {}
     }
     let said = Mutex::new(Vec::new());
     let hear = |one: Said<'_>| said.lock().unwrap().push(format!("{one:?}"));
     let progress = Progress(&hear);
     let (one, two) = (backend(cache.clone()), backend(cache.clone()));
-    let (one, two) = tokio::join!(one.prepare(&plan, progress), two.prepare(&plan, progress));
+    let (one, two) = tokio::join!(one.python(&plan, progress), two.python(&plan, progress));
     assert_eq!(one.unwrap(), two.unwrap());
     let said = said.into_inner().unwrap();
     let count = |start: &str| said.iter().filter(|text| text.contains(start)).count();
@@ -351,7 +344,7 @@ async fn requirements_that_name_local_files_are_refused_by_name() {
         ("flow/requirements.txt", "requests\n./wheels/x-1.0-py3-none-any.whl\n"),
         ("flow/wheels/x-1.0-py3-none-any.whl", ""),
     ]);
-    let error = backend(folder.0.join("cache")).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap_err();
+    let error = backend(folder.0.join("cache")).python(&planned(&folder), Progress(&|_| {})).await.unwrap_err();
     assert!(error.message.contains("requirements.txt:2") && error.message.contains("./wheels/x-1.0"), "{error:?}");
 }
 
@@ -364,7 +357,7 @@ async fn an_unfit_python_is_named() {
     let prepare = async |python: Option<PathBuf>| {
         let cache_dir = folder.0.join("cache");
         let options = ProcessOptions { cache_dir, python, uv: None, env: Vec::new(), timeout: Duration::from_secs(60) };
-        Process::new(options).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap_err()
+        Process::new(options).python(&planned(&folder), Progress(&|_| {})).await.unwrap_err()
     };
     let error = prepare(Some(python)).await;
     assert!(error.message.ends_with("is Python 3.8, and promptflow 1.18.5 needs 3.10 to 3.13"), "{error:?}");
@@ -392,7 +385,7 @@ async fn a_worker_that_cannot_start_says_why_and_leaves_nothing() {
     assert!(made.success());
     let start = async |python: &str, seconds: u64| {
         let limits = Limits { start_timeout: Duration::from_secs(seconds), ..Limits::default() };
-        let error = backend.start(&Image::Venv { python: folder.0.join(python) }, &limits).await.err().unwrap();
+        let error = backend.start(&folder.0.join(python), &limits).await.err().unwrap();
         assert_eq!(error.stage, Stage::Runtime);
         error
     };
@@ -431,7 +424,7 @@ async fn kill_9_of_the_client_leaves_no_process() {
                 open('PIDS.new', 'w').write(' '.join(map(str, pids)))\nos.rename('PIDS.new', 'PIDS')\ntime.sleep(600)";
     let folder = Folder::new().with(&[("flow/flow.dag.yaml", &flow(""))]);
     // The client makes the environment first, outside of what is killed.
-    backend(cache()).prepare(&planned(&folder), Progress(&|_| {})).await.unwrap();
+    backend(cache()).python(&planned(&folder), Progress(&|_| {})).await.unwrap();
     let pids = folder.0.join("pids");
     // The client runs in this process group; its own pid is what the flow must stop at.
     let gate = folder.0.join("flow/a.py");

@@ -160,6 +160,19 @@ async fn whatever_a_job_forges_spoils_its_own_line_only() {
     }
 }
 
+/// Text of two bytes a value takes a hundred times as much once it is read.
+#[tokio::test]
+async fn an_answer_of_a_million_values_is_not_read_and_its_job_goes_on() {
+    let many = json!({ "x": vec![0; 1_600_000] });
+    let (folder, backend) = (flow(), at_line(1, move || vec![Reply::Send(Kind::Result, completed(1, &many))]));
+    let (report, _) = run(&backend, case(&folder, 3), &options(HOUR, 1), &Cancel::new()).await;
+    let outcome = &report.flows[0];
+    assert_eq!(outcomes(outcome), [Outcome::Passed, Outcome::Failed, Outcome::Passed]);
+    assert_eq!(error(&outcome.lines[1]), "OutputTooLarge");
+    assert_eq!(outcome.lines[1].output, None);
+    assert_eq!(backend.counts().started(), 1);
+}
+
 #[tokio::test]
 async fn an_answer_that_nobody_asked_for_does_not_become_the_next_lines_answer() {
     let twice = || vec![Reply::Usual, Reply::Send(Kind::Result, completed(1, &json!({"forged": true})))];

@@ -1,7 +1,11 @@
 //! What goes wrong around runtimes: their state converges, nothing is left, and the message says what to do.
 
+use std::io::{BufRead, BufReader};
+use std::sync::{Arc, Mutex};
+
 use flowgate_tests::engine::wait_for;
 use flowgate_tests::{Finished, flows};
+use serde_json::Value;
 
 use super::place::{PREFIX, Place};
 
@@ -12,12 +16,49 @@ fn running(name: &str) -> Vec<(String, String)> {
 #[test]
 fn what_is_killed_or_done_twice_leaves_nothing_behind() {
     let Some(place) = Place::new("runtime-faults") else { return };
+    states_are_told_as_they_change(&place);
     two_starts_are_one_runtime(&place);
     a_killed_start_leaves_nothing(&place);
     a_run_that_is_killed_ends_its_jobs_alone(&place);
     what_runs_is_not_lost_without_asking(&place);
     an_idle_one_leaves(&place);
     a_named_one_survives_the_engine(place);
+}
+
+fn states_are_told_as_they_change(place: &Place) {
+    let mut watch = place.start(&["runtime", "list", "--watch", "--format", "json"]);
+    let output = BufReader::new(watch.stdout.take().expect("its output"));
+    let seen: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let heard = Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            heard.lock().expect("the lines").push(serde_json::from_str(&line).expect("JSON"));
+        }
+    });
+    // In whatever steps: that this is the last one.
+    let comes = |expected: [Value; 3]| {
+        wait_for(&format!("{expected:?}"), || {
+            let seen = seen.lock().expect("the lines");
+            let last = seen.last()?;
+            assert_eq!((&last["version"], &last["runtime"]), (&1.into(), &"watched".into()), "{last}");
+            (["from", "state", "stage"].map(|key| last[key].clone()) == expected).then_some(())
+        });
+    };
+    let (away, running) = (Value::from("Not available"), Value::from("Running"));
+    place.ok(&["runtime", "create", "watched", "flow"]);
+    comes([away.clone(), running.clone(), Value::Null]);
+    place.engine.docker(&["pause", "flowgate-rt-watched"]);
+    comes([running.clone(), away.clone(), "paused".into()]);
+    place.engine.docker(&["unpause", "flowgate-rt-watched"]);
+    comes([away.clone(), running.clone(), Value::Null]);
+    place.engine.docker(&["kill", "flowgate-rt-watched"]);
+    comes([running, away.clone(), "ended".into()]);
+    place.ok(&["runtime", "prune", "--yes"]);
+    comes([away, Value::Null, Value::Null]);
+    assert!(watch.try_wait().expect("its state").is_none(), "it goes on");
+    watch.kill().expect("it runs");
+    watch.wait().expect("it ends");
+    place.is_empty();
 }
 
 fn two_starts_are_one_runtime(place: &Place) {

@@ -13,7 +13,7 @@ use flowgate_runtime::endpoint::{Address, Endpoint};
 use flowgate_runtime::{RuntimeError, Stage};
 use tokio::task::JoinSet;
 
-use super::runtime::ask;
+use super::runtime::{ask, only_an_engine};
 use super::{Failure, block_on, listen};
 use crate::args::{ComputeCommand, ReportFormat};
 use crate::commands::environment::unless_cancelled;
@@ -78,10 +78,7 @@ async fn add(places: &Places, name: &str, host: &str, tls: Option<&Path>) -> Res
     let changed = computes::with(&path, &text, name, host, tls.as_deref()).map_err(Failure::of)?;
     let endpoint = Endpoint { source: format!("the compute `{name}`"), address: Ok(address) };
     let compute = Compute { name: name.to_owned(), origin: Origin::File, endpoint };
-    let about = about(places, &compute).await.map_err(|error| Failure {
-        hint: Some("it was not added; flowgate needs an answer of the engine first".to_owned()),
-        ..Failure::of(error)
-    })?;
+    let about = about(places, &compute).await.map_err(|error| only_an_engine(error, "it was not added"))?;
     write(&path, &text, &changed)?;
     let shown = Shown { compute, is_current: false, answer: Ok(about) };
     say::print(&terminal::show(&shown), Text::People)?;

@@ -7,11 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use flowgate_report::check::{display_path, plural};
 use flowgate_report::escape;
 use flowgate_report::runtime::{Shown, json, terminal};
-use flowgate_runtime::EnvironmentPlan;
 use flowgate_runtime::backend::docker::Docker;
-use flowgate_runtime::backend::{Backend, Image, Progress};
+use flowgate_runtime::backend::{Image, Progress};
 use flowgate_runtime::runtimes::size::{Asked, Size};
 use flowgate_runtime::runtimes::{Started, State, WarmRuntime};
+use flowgate_runtime::{EnvironmentPlan, RuntimeError};
 
 use self::confirm::confirm;
 use self::target::{of_flow, only, resolve};
@@ -77,15 +77,17 @@ async fn dispatch(on: &OnCompute, command: &RuntimeCommand, places: &Places) -> 
 
 /// The engine, once what dead owners left in it is removed.
 async fn engine(places: &Places) -> Result<Docker, Failure> {
-    places.engines.docker().await.map_err(|error| {
-        let failure = Failure::of(error);
-        // The other backend helps with a run, and not here.
-        let hint = failure.hint.map(|hint| match hint.split_once(", or run flows with") {
-            Some((start, _)) => format!("{start}; the process backend has no warm runtimes"),
-            None => hint,
-        });
-        Failure { hint, ..failure }
-    })
+    places.engines.docker().await.map_err(|error| only_an_engine(error, "the process backend has no warm runtimes"))
+}
+
+/// Where no engine answers, the other backend helps with a run, and not here.
+pub(super) fn only_an_engine(error: RuntimeError, instead: &str) -> Failure {
+    let failure = Failure::of(error);
+    let hint = failure.hint.map(|hint| match hint.split_once(", or run flows with") {
+        Some((start, _)) => format!("{start}; {instead}"),
+        None => hint,
+    });
+    Failure { hint, ..failure }
 }
 
 /// Says what was started, and prints it.
@@ -116,8 +118,8 @@ fn identity_of(places: &Places, plan: &EnvironmentPlan) -> Option<String> {
 }
 
 async fn prepare(docker: &Docker, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, Failure> {
-    let image = docker.prepare(plan, progress).await.map_err(Failure::of)?;
-    if let Image::Container { changed: Some(changed), .. } = &image {
+    let image = docker.image(plan, progress).await.map_err(Failure::of)?;
+    if let Some(changed) = &image.changed {
         progress.0(flowgate_runtime::backend::Said::Note(changed));
     }
     Ok(image)
@@ -240,7 +242,7 @@ async fn logs(places: &Places, target: &OsString) -> Result<u8, Failure> {
 async fn prune(places: &Places, yes: bool) -> Result<u8, Failure> {
     let docker = engine(places).await?;
     let runtimes = docker.runtimes().await.map_err(Failure::of)?;
-    let ended: Vec<WarmRuntime> = runtimes.into_iter().filter(|runtime| runtime.is_over).collect();
+    let ended: Vec<WarmRuntime> = runtimes.into_iter().filter(|runtime| runtime.is_over()).collect();
     if ended.is_empty() {
         say::print("0 runtimes removed\n", Text::People)?;
         return Ok(0);

@@ -1,7 +1,7 @@
 //! `flowgate runtime list|show|start|install|reset|edit --format json`: version 1, schema in
 //! `docs/runtime.schema.json`. Fields may be added; none is renamed or removed.
 
-use flowgate_runtime::runtimes::{State, Transition, WarmRuntime};
+use flowgate_runtime::runtimes::{Phase, State, Transition, WarmRuntime};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -26,6 +26,8 @@ pub struct WireRuntime {
     pub r#type: String,
     /// `Not available`, `Running`, `Failed` or `Stopping`: the names of the hosted product.
     pub state: String,
+    /// How far it is, where it is not running: `starting`, `paused`, `silent` or `ended`.
+    pub stage: Option<&'static str>,
     /// Why, where it is not running.
     pub reason: Option<String>,
     /// The content address of its environment.
@@ -80,6 +82,8 @@ pub struct WireTransition<'t> {
     pub from: Option<&'static str>,
     /// What its state is: `Not available`, `Running`, `Failed` or `Stopping`; null where it is gone.
     pub state: Option<&'static str>,
+    /// How far it is, where it is not running: `starting`, `paused`, `silent` or `ended`.
+    pub stage: Option<&'static str>,
     /// Why, where it is not running.
     pub reason: Option<&'t str>,
 }
@@ -95,6 +99,7 @@ pub fn transition(transition: &Transition) -> Result<String, serde_json::Error> 
         runtime: &transition.runtime,
         from: transition.from.map(State::name),
         state: transition.to.map(State::name),
+        stage: transition.stage.map(Phase::name),
         reason: transition.reason.as_deref(),
     };
     Ok(serde_json::to_string(&wire)? + "\n")
@@ -115,6 +120,7 @@ fn wire(shown: &Shown) -> WireRuntime {
         name: runtime.name.clone(),
         r#type: runtime.kind.to_string(),
         state: runtime.state.name().to_owned(),
+        stage: runtime.stage.map(Phase::name),
         reason: runtime.reason.clone(),
         key: runtime.key.clone(),
         flow: shown.flow.clone(),

@@ -45,7 +45,7 @@ use self::container::Lease;
 use self::leftover::Leftover;
 use self::owner::Owner;
 use self::runtimes::Warm;
-use super::{Backend, BackendKind, Image, Limits, Progress, Runtime, Stop};
+use super::{Backend, BackendKind, Image, Limits, Prepared, Progress, Runtime, Stop};
 use crate::endpoint::{Address, Endpoint, USUAL_SOCKET};
 use crate::environment::{Environments, contract};
 use crate::error::{RuntimeError, Stage};
@@ -84,7 +84,7 @@ impl Docker {
         let docker = Self::at(endpoint, environments)?;
         match docker.first(docker.engine.ping()).await? {
             Ok(_) => Ok(docker),
-            Err(error) => Err(absent(&docker.endpoint, &causes(&error))),
+            Err(error) => Err(docker.absent(&causes(&error))),
         }
     }
 
@@ -104,8 +104,8 @@ impl Docker {
             }
         };
         let engine = transport::client(&address).map_err(|error| match error {
-            Error::SocketNotFoundError(_) => absent(&endpoint, "there is no such socket"),
-            other => absent(&endpoint, &causes(&other)),
+            Error::SocketNotFoundError(_) => absent(&endpoint, &address, "there is no such socket"),
+            other => absent(&endpoint, &address, &causes(&other)),
         })?;
         let (away, warm_use, has_answered) = (shared::Away::default(), WarmUse::Never, Arc::default());
         Ok(Self { engine, endpoint, address, environments, away, warm_use, has_answered })
@@ -127,12 +127,12 @@ impl Docker {
             return Ok(question.await);
         }
         match timeout(FIRST_ANSWER, question).await {
-            Err(_) => Err(absent(&self.endpoint, &silence())),
+            Err(_) => Err(self.absent(&silence())),
             Ok(answer @ (Ok(_) | Err(Error::DockerResponseServerError { .. }))) => {
                 self.has_answered.store(true, Ordering::Relaxed);
                 Ok(answer)
             }
-            Ok(Err(error)) => Err(absent(&self.endpoint, &causes(&error))),
+            Ok(Err(error)) => Err(self.absent(&causes(&error))),
         }
     }
 
@@ -143,6 +143,10 @@ impl Docker {
             Ok(Err(gone)) => self.gone(&causes(&gone)),
             Err(_) => self.gone(&silence()),
         }
+    }
+
+    fn absent(&self, cause: &str) -> RuntimeError {
+        absent(&self.endpoint, &self.address, cause)
     }
 
     fn gone(&self, cause: &str) -> RuntimeError {
@@ -210,12 +214,53 @@ impl Docker {
     fn broken(&self, what: &str, error: &Error) -> RuntimeError {
         if let Error::HyperLegacyError { err } = error {
             return match err.is_connect() {
-                true => absent(&self.endpoint, &causes(error)),
+                true => self.absent(&causes(error)),
                 false => self.gone(&causes(error)),
             };
         }
         let message = format!("the Docker engine at {} did not {what}: {}", self.endpoint, causes(error));
         RuntimeError::new(Stage::Infrastructure, message)
+    }
+
+    /// Makes sure that the image of an environment is there.
+    ///
+    /// # Errors
+    /// As those of [`Backend::prepare`].
+    pub async fn image(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError> {
+        let made = self.environment(plan, progress).await?;
+        let (name, id) = (made.name, made.found.id);
+        Ok(Image { name, id, key: made.key, changed: made.changed, flow: plan.flow.clone() })
+    }
+
+    /// A warm runtime of that image, or one that is there for the run.
+    async fn start(&self, image: &Image, limits: &Limits) -> Result<Runtime, RuntimeError> {
+        let Image { name, id, key, flow, .. } = image;
+        if self.warm_use == WarmUse::Never {
+            return self.launch(name, id, limits).await;
+        }
+        let wanted = |name, flow, identity| Wanted { name, idle: None, size: None, flow, identity };
+        let (wanted, mut notice) = match self.warm(key).await? {
+            Warm::Running(runtime) => return Ok(runtime),
+            Warm::Ended(named) => (Some(wanted(Some(named.name), named.flow, named.identity)), None),
+            Warm::None(None) if self.warm_use == WarmUse::Start => (Some(wanted(None, flow.clone(), None)), None),
+            Warm::None(notice) => (None, notice),
+        };
+        if let Some(wanted) = wanted {
+            let is_asked_for = wanted.name.is_none();
+            match self.start_runtime(image, &wanted, limits.start_timeout, Progress(&|_| {})).await {
+                Ok(_) => match self.warm(key).await? {
+                    Warm::Running(runtime) => return Ok(runtime),
+                    Warm::Ended(_) => {}
+                    Warm::None(why) => notice = why,
+                },
+                // What is in its way does not stop the run.
+                Err(error) if error.stage == Stage::Usage || !is_asked_for => {
+                    notice = Some(format!("No warm runtime is used: {}.", error.message));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Runtime { notice, ..self.launch(name, id, limits).await? })
     }
 
     /// Runs the worker in a fresh container. Whatever goes wrong, and also where this is dropped
@@ -316,50 +361,26 @@ impl Backend for Docker {
         BackendKind::Docker
     }
 
-    async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError> {
-        let made = self.environment(plan, progress).await?;
-        Ok(Image::Container {
-            name: made.name,
-            id: made.found.id,
-            key: made.key,
-            changed: made.changed,
-            flow: plan.flow.clone(),
-        })
+    async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Box<dyn Prepared>, RuntimeError> {
+        let image = self.image(plan, progress).await?;
+        Ok(Box::new(PreparedImage { docker: self.clone(), image }))
+    }
+}
+
+/// An image with its engine.
+struct PreparedImage {
+    docker: Docker,
+    image: Image,
+}
+
+#[async_trait]
+impl Prepared for PreparedImage {
+    fn image(&self) -> Option<&Image> {
+        Some(&self.image)
     }
 
-    async fn start(&self, image: &Image, limits: &Limits) -> Result<Runtime, RuntimeError> {
-        let Image::Container { name, id, key, flow, .. } = image else {
-            return Err(RuntimeError::new(
-                Stage::Environment,
-                "a virtual environment cannot be started in a container",
-            ));
-        };
-        if self.warm_use == WarmUse::Never {
-            return self.launch(name, id, limits).await;
-        }
-        let wanted = |name, flow, identity| Wanted { name, idle: None, size: None, flow, identity };
-        let (wanted, mut notice) = match self.warm(key).await? {
-            Warm::Running(runtime) => return Ok(runtime),
-            Warm::Ended(named) => (Some(wanted(Some(named.name), named.flow, named.identity)), None),
-            Warm::None(None) if self.warm_use == WarmUse::Start => (Some(wanted(None, flow.clone(), None)), None),
-            Warm::None(notice) => (None, notice),
-        };
-        if let Some(wanted) = wanted {
-            let is_asked_for = wanted.name.is_none();
-            match self.start_runtime(image, &wanted, limits.start_timeout, Progress(&|_| {})).await {
-                Ok(_) => match self.warm(key).await? {
-                    Warm::Running(runtime) => return Ok(runtime),
-                    Warm::Ended(_) => {}
-                    Warm::None(why) => notice = why,
-                },
-                // What is in its way does not stop the run.
-                Err(error) if error.stage == Stage::Usage || !is_asked_for => {
-                    notice = Some(format!("No warm runtime is used: {}.", error.message));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Runtime { notice, ..self.launch(name, id, limits).await? })
+    async fn start(&self, limits: &Limits) -> Result<Runtime, RuntimeError> {
+        self.docker.start(&self.image, limits).await
     }
 }
 
@@ -367,10 +388,20 @@ fn silence() -> String {
     format!("it accepts connections, but does not answer within {} s", FIRST_ANSWER.as_secs())
 }
 
-fn absent(endpoint: &str, cause: &str) -> RuntimeError {
-    let next = match cause.to_ascii_lowercase().contains("permission denied") {
-        true => "add your user to the group that owns the socket (mostly `docker`)",
-        false => "start Docker, set DOCKER_HOST to its socket",
+fn absent(endpoint: &str, address: &Address, cause: &str) -> RuntimeError {
+    let next = match address {
+        Address::Socket(_) if cause.to_ascii_lowercase().contains("permission denied") => {
+            "add your user to the group that owns the socket (mostly `docker`)".to_owned()
+        }
+        Address::Socket(_) => "start Docker, set DOCKER_HOST to its socket".to_owned(),
+        Address::Tcp { .. } => {
+            "see that it listens there, and that its certificates are of the same authority".to_owned()
+        }
+        Address::Ssh { user, host, port, .. } => {
+            let user = user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+            let port = port.map(|port| format!("-p {port} ")).unwrap_or_default();
+            format!("see that `ssh {port}{user}{host} docker version` works without a question")
+        }
     };
     RuntimeError::new(Stage::Infrastructure, format!("no Docker engine answers at {endpoint}: {cause}"))
         .with_hint(format!("{next}, or {WITHOUT}"))

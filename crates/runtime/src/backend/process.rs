@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::folders::{self, WorkFolder};
-use super::{Backend, BackendKind, Image, Limits, Progress, Pruned, Runtime, Stop};
+use super::{Backend, BackendKind, Image, Limits, Prepared, Progress, Pruned, Runtime, Stop};
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
 use crate::plan::{Base, EnvironmentPlan};
@@ -64,32 +64,23 @@ impl Process {
     pub fn prune(&self, all: bool) -> Result<Vec<Pruned>, RuntimeError> {
         venvs::prune(&self.options.cache_dir, if all { Duration::ZERO } else { UNUSED })
     }
-}
 
-#[async_trait]
-impl Backend for Process {
-    fn kind(&self) -> BackendKind {
-        BackendKind::Process
+    /// Makes sure that the virtual environment of a plan is there: its Python.
+    ///
+    /// # Errors
+    /// As those of [`Backend::prepare`].
+    pub async fn python(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<PathBuf, RuntimeError> {
+        prepare::prepare(&self.options, plan, progress).await
     }
 
-    async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError> {
-        if plan.base != Base::Own {
-            let image = plan.base_name();
-            progress.step(&format!("ignoring the image {image}: the process backend does not use images"));
-        }
-        Ok(Image::Venv { python: prepare::prepare(&self.options, plan, progress).await? })
-    }
-
-    async fn start(&self, image: &Image, limits: &Limits) -> Result<Runtime, RuntimeError> {
-        let Image::Venv { python } = image else {
-            return Err(RuntimeError::new(
-                Stage::Environment,
-                "the process backend runs in virtual environments, not in images",
-            ));
-        };
+    /// Starts the worker with a Python.
+    ///
+    /// # Errors
+    /// As those of [`Prepared::start`].
+    pub async fn start(&self, python: &Path, limits: &Limits) -> Result<Runtime, RuntimeError> {
         let parent = self.options.cache_dir.join("work");
         let folder = folders::blocking(move || WorkFolder::new(&parent)).await?;
-        let (cache, held) = (self.options.cache_dir.clone(), python.clone());
+        let (cache, held) = (self.options.cache_dir.clone(), python.to_owned());
         let held = folders::blocking(move || venvs::hold(&cache, &held)).await?;
         let mut child = spawn(python, folder.path())?;
         let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
@@ -108,6 +99,39 @@ impl Backend for Process {
                 Err(error.or_full(&self.options.cache_dir))
             }
         }
+    }
+}
+
+#[async_trait]
+impl Backend for Process {
+    fn kind(&self) -> BackendKind {
+        BackendKind::Process
+    }
+
+    async fn prepare(&self, plan: &EnvironmentPlan, progress: Progress<'_>) -> Result<Box<dyn Prepared>, RuntimeError> {
+        if plan.base != Base::Own {
+            let image = plan.base_name();
+            progress.step(&format!("ignoring the image {image}: the process backend does not use images"));
+        }
+        let python = self.python(plan, progress).await?;
+        Ok(Box::new(PreparedVenv { process: self.clone(), python }))
+    }
+}
+
+/// The Python of a virtual environment.
+struct PreparedVenv {
+    process: Process,
+    python: PathBuf,
+}
+
+#[async_trait]
+impl Prepared for PreparedVenv {
+    fn image(&self) -> Option<&Image> {
+        None
+    }
+
+    async fn start(&self, limits: &Limits) -> Result<Runtime, RuntimeError> {
+        self.process.start(&self.python, limits).await
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 
-use super::{Backend, BackendKind, Image, Limits, Progress, Runtime, Stop};
+use super::{Backend, BackendKind, Image, Limits, Prepared, Progress, Runtime, Stop};
 use crate::error::{RuntimeError, Stage};
 use crate::log::LogTail;
 use crate::plan::EnvironmentPlan;
@@ -110,15 +110,28 @@ impl Backend for Scripted {
         BackendKind::Process
     }
 
-    async fn prepare(&self, _: &EnvironmentPlan, progress: Progress<'_>) -> Result<Image, RuntimeError> {
+    async fn prepare(&self, _: &EnvironmentPlan, progress: Progress<'_>) -> Result<Box<dyn Prepared>, RuntimeError> {
         progress.step("reading the script");
         match &self.prepare_error {
             Some(error) => Err(error.clone()),
-            None => Ok(Image::Venv { python: "python".into() }),
+            None => Ok(Box::new(PreparedScript { script: Arc::clone(&self.script), counts: self.counts() })),
         }
     }
+}
 
-    async fn start(&self, _: &Image, limits: &Limits) -> Result<Runtime, RuntimeError> {
+/// The environment of a script.
+struct PreparedScript {
+    script: Script,
+    counts: Arc<Counts>,
+}
+
+#[async_trait]
+impl Prepared for PreparedScript {
+    fn image(&self) -> Option<&Image> {
+        None
+    }
+
+    async fn start(&self, limits: &Limits) -> Result<Runtime, RuntimeError> {
         let number = self.counts.started.fetch_add(1, Ordering::SeqCst);
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let script = Arc::clone(&self.script);
@@ -130,7 +143,12 @@ impl Backend for Scripted {
         log.finish();
         let (reader, writer) = tokio::io::split(ours);
         let session = Session::start(reader, writer, log, limits.start_timeout).await?;
-        Ok(Runtime { session, notice: None, cpus: None, stop: Box::new(Scene { task, counts: self.counts() }) })
+        Ok(Runtime {
+            session,
+            notice: None,
+            cpus: None,
+            stop: Box::new(Scene { task, counts: Arc::clone(&self.counts) }),
+        })
     }
 }
 

@@ -46,12 +46,18 @@ impl Run<'_> {
                 "AggregationTimeoutError",
                 format!("the aggregation took longer than {}", judge::seconds(limit)),
             ),
-            Some(Ok(Ok(AggregatedBody { metrics, error, nodes }))) => {
+            Some(Ok(Ok((AggregatedBody { metrics, error, nodes }, weight)))) => {
                 shared.hear_nodes(&nodes);
-                outcome.metrics = metrics;
-                outcome.aggregation_error = error.map(|error| judge::told(error, self.backend.kind()));
-                return;
+                match self.keep(weight) {
+                    Ok(()) => {
+                        outcome.metrics = metrics;
+                        outcome.aggregation_error = error.map(|error| judge::told(error, self.backend.kind()));
+                        return;
+                    }
+                    Err(fault) => fault,
+                }
             }
+            Some(Ok(Err(ChannelError::TooHeavy(weight)))) => judge::too_heavy(weight),
             Some(Ok(Err(ChannelError::Ended(ended)))) => {
                 shared.hear_end(&ended);
                 judge::ended_early(&ended, "during the aggregation")

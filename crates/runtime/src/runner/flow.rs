@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
 use super::judge::{self, Judged};
-use super::{Indexed, RESULTS_BYTES, Room, Run};
+use super::{Indexed, Room, Run};
 use crate::backend::{BackendKind, Image};
 use crate::error::{RuntimeError, Stage};
 use crate::event::RunEvent;
@@ -66,7 +66,6 @@ pub(super) struct Lines<'c> {
     /// Whether no line is left to take: who waits for a place waits for nothing then.
     pub(super) exhausted: watch::Sender<bool>,
     pub(super) results: Vec<Option<LineResult>>,
-    room: usize,
     pub(super) keeps_aggregation_inputs: bool,
     /// By line, for the completed ones.
     pub(super) aggregation_inputs: Vec<(usize, Map<String, Value>)>,
@@ -126,15 +125,7 @@ impl Lines<'_> {
     }
 
     /// Judges an answer and keeps what the aggregation needs of it.
-    pub(super) fn keep(&mut self, line: usize, mut body: LineBody, size: usize) -> Judged {
-        let Some(room) = self.room.checked_sub(size) else {
-            let message = format!(
-                "the results of the flow are more than {} MiB of JSON, which is the most that a run keeps",
-                RESULTS_BYTES >> 20
-            );
-            return Judged::wrong(Outcome::Failed, judge::fault("OutputTooLarge", message));
-        };
-        self.room = room;
+    pub(super) fn keep(&mut self, line: usize, mut body: LineBody) -> Judged {
         let aggregation_inputs = std::mem::take(&mut body.aggregation_inputs);
         let judged = judge::line(body, self.backend);
         if judged.outcome == Outcome::Passed && self.keeps_aggregation_inputs {
@@ -155,10 +146,10 @@ impl Run<'_> {
         session: &Session,
         room: &Room,
         plan: &EnvironmentPlan,
-        image: &Image,
+        image: Option<&Image>,
     ) -> Indexed {
         let inside = Inside { index, session, room };
-        let mut outcome = self.blank(index, Some(plan), Some(image));
+        let mut outcome = self.blank(index, Some(plan), image);
         let rows = self.cases.get(index).map_or(&[][..], |case| &case.rows);
         let lines = Mutex::new(Lines {
             rows,
@@ -168,7 +159,6 @@ impl Run<'_> {
             kept: None,
             exhausted: watch::Sender::new(false),
             results: vec![None; rows.len()],
-            room: RESULTS_BYTES,
             keeps_aggregation_inputs: false,
             aggregation_inputs: Vec::new(),
             halted: None,
@@ -325,6 +315,7 @@ impl Run<'_> {
                 Err(refused(judge::ended_early(&ended, "while it loaded the flow")))
             }
             (_, Some(Err(ChannelError::Protocol(what)))) => Err(refused(judge::violation(&what))),
+            (_, Some(Err(ChannelError::TooHeavy(weight)))) => Err(refused(judge::too_heavy(weight))),
             (_, Some(Err(ChannelError::TooLarge(_)))) | (None, _) => {
                 Err(refused(judge::fault("FlowTooLarge", "the flow file's name does not fit into a frame")))
             }

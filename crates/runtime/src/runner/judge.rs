@@ -121,8 +121,15 @@ pub(super) fn unanswered(line: usize, error: ChannelError) -> Judged {
             );
             Judged::wrong(Outcome::Errored, fault("InputTooLarge", message))
         }
+        ChannelError::TooHeavy(weight) => Judged::wrong(Outcome::Failed, too_heavy(weight)),
         ChannelError::Worker(error) => Judged::wrong(Outcome::Errored, of_runtime(&error)),
     }
+}
+
+/// An answer of many small values, which take far more than their text.
+pub(super) fn too_heavy(weight: usize) -> Fault {
+    let message = format!("the answer has so many values that it would take {} MiB of memory to read", weight >> 20);
+    fault("OutputTooLarge", message)
 }
 
 pub(super) fn timed_out(line: usize, limit: Duration) -> Judged {

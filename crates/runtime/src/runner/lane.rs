@@ -130,10 +130,13 @@ impl Run<'_> {
         let spoilt = matches!(answer, Err(_) | Ok(Err(ChannelError::Protocol(_))));
         let judged = match answer {
             Err(_) => judge::timed_out(line, self.options.line_timeout),
-            Ok(Ok((body, size))) => {
+            Ok(Ok((body, weight))) => {
                 let mut shared = lock(lines);
                 shared.hear_nodes(&body.nodes);
-                shared.keep(line, body, size)
+                match self.keep(weight) {
+                    Ok(()) => shared.keep(line, body),
+                    Err(fault) => Judged::wrong(Outcome::Failed, fault),
+                }
             }
             Ok(Err(error)) => {
                 if let ChannelError::Ended(ended) = &error {

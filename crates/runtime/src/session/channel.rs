@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::{Answer, ChannelError, Output, Shared, json, parse};
 use crate::pack::Archive;
+use crate::weight;
 use crate::wire::{self, Aggregate, AggregatedBody, Ended, Frame, Kind, LineBody, Loaded, Opened};
 
 /// How long a worker may take to bury a job that was killed or closed.
@@ -100,7 +101,7 @@ impl Channel {
         parse(&payload)
     }
 
-    /// Runs one line; also says how many bytes its answer had.
+    /// Runs one line; also says how much memory its answer takes at most, in bytes.
     ///
     /// # Errors
     /// See [`ChannelError`]; an answer for another line is [`ChannelError::Protocol`].
@@ -114,16 +115,16 @@ impl Channel {
                 line + 1
             )));
         }
-        Ok((body, payload.len()))
+        Ok((body, weight::of(&payload)))
     }
 
-    /// Runs the aggregation.
+    /// Runs the aggregation; also says how much memory its answer takes at most, in bytes.
     ///
     /// # Errors
     /// See [`ChannelError`].
-    pub async fn aggregate(&mut self, request: &Aggregate) -> Result<AggregatedBody, ChannelError> {
+    pub async fn aggregate(&mut self, request: &Aggregate) -> Result<(AggregatedBody, usize), ChannelError> {
         let payload = self.ask(Kind::Aggregate, Kind::Aggregated, request).await?;
-        parse(&payload)
+        Ok((parse(&payload)?, weight::of(&payload)))
     }
 
     /// Lets the job end by itself and waits until nothing of it is left.

@@ -21,7 +21,7 @@ pub(super) async fn confirm(runtimes: &[WarmRuntime], what: &str, yes: bool) -> 
 
 /// What would be lost with a runtime.
 fn lost(runtime: &WarmRuntime) -> Option<String> {
-    if runtime.is_over {
+    if runtime.is_over() {
         return None;
     }
     let Some(usage) = runtime.usage else {

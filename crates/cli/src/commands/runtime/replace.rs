@@ -22,7 +22,7 @@ pub(super) async fn install(places: &Places, arguments: &InstallArguments) -> Re
     let status = Status::new(Places::is_live());
     let progress = Progress(&|said| status.tell(&name, said));
     let image = prepare(docker, &plan, progress).await?;
-    if matches!(&image, Image::Container { key, .. } if *key == old.key) && old.state == State::Running {
+    if image.key == old.key && old.state == State::Running {
         drop(status);
         say::note("Nothing to install: the runtime is up to date.");
         return print_one(places, docker, old.clone(), arguments.target.format).await;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use flowgate_flow::load::{self, Disk};
 use flowgate_flow::{FileKind, Spanned, run};
+use flowgate_runtime::backend::docker::Docker;
 use flowgate_runtime::backend::{Limits, Progress};
 use flowgate_runtime::runtimes::size::{self, Asked};
 use flowgate_runtime::runtimes::{Kind, Wanted};
@@ -20,20 +21,22 @@ use crate::status::Status;
 pub(super) async fn start(places: &Places, on: &OnCompute, arguments: &StartArguments) -> Result<u8, Failure> {
     let what = What::of(places, on, &arguments.target, &arguments.starting)?;
     let named = arguments.target.to_string_lossy();
-    let runtimes = engine(&what.places).await?.runtimes().await.map_err(Failure::of)?;
+    let docker = engine(&what.places).await?;
+    let runtimes = docker.runtimes().await.map_err(Failure::of)?;
     match runtimes.into_iter().find(|runtime| runtime.name == named) {
         Some(runtime) => {
             let name = (runtime.kind == Kind::Named).then_some(runtime.name);
-            begin(&What { flow: runtime.flow, ..what }, name, &arguments.starting).await
+            begin(&docker, &What { flow: runtime.flow, ..what }, name, &arguments.starting).await
         }
-        None => begin(&what, None, &arguments.starting).await,
+        None => begin(&docker, &what, None, &arguments.starting).await,
     }
 }
 
 /// Starts a runtime of that name.
 pub(super) async fn create(places: &Places, on: &OnCompute, arguments: &CreateArguments) -> Result<u8, Failure> {
     let what = What::of(places, on, &arguments.flow, &arguments.starting)?;
-    begin(&what, Some(arguments.name.clone()), &arguments.starting).await
+    let docker = engine(&what.places).await?;
+    begin(&docker, &what, Some(arguments.name.clone()), &arguments.starting).await
 }
 
 /// What is to be started, and where.
@@ -68,31 +71,35 @@ impl What {
             if let Some(name) = text(specification.compute)
                 && on.compute.is_none()
             {
-                let on = OnCompute { compute: Some(name.clone()) };
-                places = places.clone().on(&on).or_else(|_| {
-                    say::note(&format!("The compute `{name}` of {shown} is not known here, and ignored."));
-                    Ok::<_, Failure>(places)
-                })?;
+                let (_, _, computes) = places.computes()?;
+                match computes.named(&name) {
+                    Ok(_) => places = places.on(&OnCompute { compute: Some(name) })?,
+                    Err(_) => say::note(&format!("The compute `{name}` of {shown} is not known here, and ignored.")),
+                }
             }
         }
         Ok(Self { places, flow, size })
     }
 }
 
-async fn begin(what: &What, name: Option<String>, starting: &StartingArguments) -> Result<u8, Failure> {
+async fn begin(
+    docker: &Docker,
+    what: &What,
+    name: Option<String>,
+    starting: &StartingArguments,
+) -> Result<u8, Failure> {
     let places = &what.places;
     let (flow, plan) = planned(places, &what.flow)?;
     let size = what.size.as_ref().and_then(|asked| size_of(asked, size::DEFAULT));
-    let docker = engine(places).await?;
     let status = Status::new(Places::is_live());
     let progress = Progress(&|said| status.tell(&flow, said));
     let idle = starting.settings.idle;
     let identity = identity_of(places, &plan);
     let wanted = Wanted { name, idle, size, flow: plan.flow.clone(), identity };
-    let image = prepare(&docker, &plan, progress).await?;
+    let image = prepare(docker, &plan, progress).await?;
     let timeout = Limits::default().start_timeout;
     let started = docker.start_runtime(&image, &wanted, timeout, progress).await.map_err(Failure::of)?;
     drop(status);
     say_identity(&places.engines.environments.packages.identity);
-    tell_started(places, &docker, started, starting.format).await
+    tell_started(places, docker, started, starting.format).await
 }

@@ -4,7 +4,7 @@ use flowgate_flow::base_image::{NEWEST, is_microsofts, known_bad};
 use flowgate_flow::load::{self, Overlay};
 use flowgate_report::check::display_path;
 use flowgate_report::file;
-use flowgate_runtime::backend::{Image, Progress};
+use flowgate_runtime::backend::Progress;
 use flowgate_runtime::registry::RegistryErrorKind;
 use flowgate_runtime::runtimes::update::{newest, repository, with_image};
 use flowgate_runtime::runtimes::{State, convert};
@@ -74,7 +74,7 @@ pub(super) async fn run(places: &Places, arguments: &UpdateArguments) -> Result<
     drop(status);
     // A build takes minutes: what runs in it now counts.
     let old = only(resolve(places, docker, old.name.as_ref()).await?, old.name.as_ref())?;
-    let is_same = matches!(&image, Image::Container { key, .. } if *key == old.key) && old.state == State::Running;
+    let is_same = image.key == old.key && old.state == State::Running;
     if !is_same {
         confirm(std::slice::from_ref(&old), "replace", arguments.yes).await?;
     }

@@ -20,7 +20,7 @@ use super::Docker;
 use crate::backend::Limits;
 use crate::environment::REPOSITORY;
 use crate::error::{RuntimeError, Stage};
-use crate::runtimes::{Idle, Size, State, Usage, WarmRuntime};
+use crate::runtimes::{Idle, Phase, Size, State, Usage, WarmRuntime};
 use crate::wire::WorkerState;
 
 pub(super) use attach::Warm;
@@ -68,10 +68,12 @@ impl Docker {
         match timeout(GLANCE, asked).await {
             Ok(Ok(state)) => runtime.usage = Some(usage(&state)),
             Ok(Err(error)) => {
-                (runtime.state, runtime.reason) = (State::NotAvailable, Some(error.message));
+                (runtime.state, runtime.stage) = (State::NotAvailable, Some(Phase::Silent));
+                runtime.reason = Some(error.message);
             }
             Err(_) => {
-                (runtime.state, runtime.reason) = (State::NotAvailable, Some("it is starting".to_owned()));
+                (runtime.state, runtime.stage) = (State::NotAvailable, Some(Phase::Starting));
+                runtime.reason = Some("it is starting".to_owned());
             }
         }
         runtime

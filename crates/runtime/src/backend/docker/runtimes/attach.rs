@@ -48,7 +48,7 @@ impl Docker {
         let (mut why, mut ended) = (None, None);
         for id in containers.into_iter().filter_map(|container| container.id) {
             let Some(runtime) = self.look(&id).await?.and_then(|seen| seen.runtime) else { continue };
-            if runtime.is_over && runtime.kind == Kind::Named {
+            if runtime.is_over() && runtime.kind == Kind::Named {
                 ended = Some(runtime);
                 continue;
             }

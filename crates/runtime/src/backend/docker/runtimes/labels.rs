@@ -8,7 +8,7 @@ use bollard::models::{ContainerInspectResponse, ContainerSummary, ContainerSumma
 
 use super::super::owner::{self, Owner};
 use super::PREFIX;
-use crate::runtimes::{Idle, Kind, Size, State, Wanted, WarmRuntime};
+use crate::runtimes::{Idle, Kind, Phase, Size, State, Wanted, WarmRuntime};
 use crate::worker;
 
 /// The runtime's name.
@@ -74,14 +74,13 @@ pub(super) fn read(name: &str, id: &str, container: &ContainerInspectResponse) -
         return None;
     }
     let host = container.host_config.as_ref()?;
-    let (state, reason) = state_of(container);
-    let is_over = matches!(status_of(container).as_str(), "exited" | "dead");
+    let (state, stage, reason) = state_of(container);
     Some(WarmRuntime {
         name: name.to_owned(),
         kind,
         state,
+        stage,
         reason,
-        is_over,
         key: key.to_owned(),
         flow: PathBuf::from(label(FLOW_LABEL)?),
         image: label(IMAGE_LABEL)?.to_owned(),
@@ -104,26 +103,29 @@ fn status_of(container: &ContainerInspectResponse) -> String {
     status.map(|status| status.to_string()).unwrap_or_default()
 }
 
-fn state_of(container: &ContainerInspectResponse) -> (State, Option<String>) {
-    let Some(state) = &container.state else { return (State::NotAvailable, Some("its state is unknown".to_owned())) };
-    let status = status_of(container);
+fn state_of(container: &ContainerInspectResponse) -> (State, Option<Phase>, Option<String>) {
     let reason = |text: &str| Some(text.to_owned());
+    let Some(state) = &container.state else {
+        return (State::NotAvailable, Some(Phase::Silent), reason("its state is unknown"));
+    };
+    let status = status_of(container);
+    let starting = Some(Phase::Starting);
     match status.as_str() {
-        "running" => (State::Running, None),
-        "created" => (State::NotAvailable, reason("its container is about to start")),
-        "restarting" => (State::NotAvailable, reason("its container is restarting")),
-        "paused" => (State::NotAvailable, reason("its container is paused")),
-        "removing" => (State::Stopping, None),
+        "running" => (State::Running, None, None),
+        "created" => (State::NotAvailable, starting, reason("its container is about to start")),
+        "restarting" => (State::NotAvailable, starting, reason("its container is restarting")),
+        "paused" => (State::NotAvailable, Some(Phase::Paused), reason("its container is paused")),
+        "removing" => (State::Stopping, None, None),
         // The engine says it, too, where a job alone was killed and the worker ended much later.
         _ if state.oom_killed == Some(true) && state.exit_code == Some(137) => {
-            (State::Failed, reason("its memory limit was reached"))
+            (State::Failed, Some(Phase::Ended), reason("its memory limit was reached"))
         }
         // Ended by the engine: 0 and 143 at its shutdown, 137 where that took too long.
         _ => match state.exit_code {
             Some(code) if ![0, 137, 143].contains(&code) => {
-                (State::Failed, Some(format!("its worker ended with exit code {code}")))
+                (State::Failed, Some(Phase::Ended), Some(format!("its worker ended with exit code {code}")))
             }
-            _ => (State::NotAvailable, reason("its container had ended")),
+            _ => (State::NotAvailable, Some(Phase::Ended), reason("its container had ended")),
         },
     }
 }

@@ -34,9 +34,7 @@ impl Docker {
         start_timeout: Duration,
         progress: Progress<'_>,
     ) -> Result<Started, RuntimeError> {
-        let Image::Container { name: image_name, key, .. } = image else {
-            return Err(RuntimeError::new(Stage::Usage, "the process backend has no warm runtimes"));
-        };
+        let Image { name: image_name, key, .. } = image;
         let name = wanted.name.as_deref().unwrap_or_else(|| automatic_name(key));
         let (mut notes, mut wanted) = (Vec::new(), wanted.clone());
         let deadline = Instant::now() + start_timeout;
@@ -63,7 +61,7 @@ impl Docker {
                     }
                 }
                 State::Stopping => self.remove(&seen.container).await?,
-                State::NotAvailable | State::Failed if runtime.is_over => {
+                State::NotAvailable | State::Failed if runtime.is_over() => {
                     let why = runtime.reason.as_deref().unwrap_or("its container had ended");
                     notes.push(format!("The runtime was started again: {why}."));
                     // As it was, but for what is asked for now.
@@ -91,7 +89,7 @@ impl Docker {
         name: &str,
         wanted: &Wanted,
     ) -> Result<Option<(Leftover, String)>, RuntimeError> {
-        let Image::Container { name: image_name, id, key, .. } = image else { return Ok(None) };
+        let Image { name: image_name, id, key, .. } = image;
         // Who only attaches creates nothing.
         if self.look(&format!("{PREFIX}{name}")).await?.is_some() {
             return Ok(None);
@@ -154,9 +152,7 @@ impl Docker {
         start_timeout: Duration,
         progress: Progress<'_>,
     ) -> Result<Started, RuntimeError> {
-        let Image::Container { name: image_name, id, key, .. } = image else {
-            return Err(RuntimeError::new(Stage::Usage, "the process backend has no warm runtimes"));
-        };
+        let Image { name: image_name, id, key, .. } = image;
         let name = (old.kind == Kind::Named).then(|| old.name.clone());
         let is_same = old.key == *key;
         let options = Wanted { name, idle: Some(old.idle()), size: Some(old.size), flow: old.flow.clone(), identity };

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::super::{Docker, owner};
 use super::labels::NAME_LABEL;
 use crate::error::RuntimeError;
-use crate::runtimes::{State, Transition, WarmRuntime};
+use crate::runtimes::{Phase, Transition, WarmRuntime};
 
 /// What may change the state of a container. What is not among them is mostly our own doing: `exec_create`.
 const ACTIONS: [&str; 10] =
@@ -24,7 +24,7 @@ impl Docker {
     /// enough.
     ///
     /// # Errors
-    /// [`crate::Stage::Infrastructure`] where the engine goes away.
+    /// [`crate::Phase::Infrastructure`] where the engine goes away.
     pub async fn watch(&self, mut tell: impl FnMut(&Transition) -> bool) -> Result<(), RuntimeError> {
         let filters = [("type", vec!["container"]), ("label", vec![NAME_LABEL]), ("event", ACTIONS.to_vec())];
         let options = EventsOptionsBuilder::new().filters(&filters.into_iter().collect()).build();
@@ -38,7 +38,7 @@ impl Docker {
                     return Ok(());
                 }
             }
-            let starts = seen.iter().any(|runtime| runtime.state == State::NotAvailable && !runtime.is_over);
+            let starts = seen.iter().any(|runtime| runtime.stage == Some(Phase::Starting));
             known = seen;
             let again = Instant::now() + if starts { STARTING } else { Duration::from_secs(86_400) };
             tokio::select! {
@@ -63,6 +63,7 @@ fn transitions(before: &[WarmRuntime], after: &[WarmRuntime], time: u64) -> Vec<
         runtime: runtime.name.clone(),
         from: Some(runtime.state),
         to: None,
+        stage: None,
         reason: None,
     });
     let changed = after.iter().filter_map(|runtime| {
@@ -73,6 +74,7 @@ fn transitions(before: &[WarmRuntime], after: &[WarmRuntime], time: u64) -> Vec<
             runtime: runtime.name.clone(),
             from: was.map(|(state, _)| state),
             to: Some(runtime.state),
+            stage: runtime.stage,
             reason: runtime.reason.clone(),
         })
     });

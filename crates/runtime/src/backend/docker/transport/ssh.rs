@@ -54,8 +54,8 @@ pub(super) fn client(address: &Address, timeout: u64) -> Result<Docker, Error> {
 /// What follows `ssh` on its command line.
 fn arguments(address: &Address) -> Vec<String> {
     let Address::Ssh { user, host, port, socket } = address else { return Vec::new() };
-    // Nobody is there to be asked; a host that ssh does not know is refused as its configuration says.
-    let mut arguments: Vec<String> = ["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"].map(str::to_owned).into();
+    // Nobody is there to be asked, and its own words come before an engine is given up; a host that ssh does not know is refused as its configuration says.
+    let mut arguments: Vec<String> = ["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=8"].map(str::to_owned).into();
     if let Some(user) = user {
         arguments.extend(["-l".to_owned(), user.clone()]);
     }
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn ssh_is_called_as_the_docker_command_line_calls_it() {
         let of = |text: &str| arguments(&Address::parse(text, None).expect("an address")).join(" ");
-        let options = "-T -o BatchMode=yes -o ConnectTimeout=10";
+        let options = "-T -o BatchMode=yes -o ConnectTimeout=8";
         assert_eq!(of("ssh://lab"), format!("{options} -- lab docker system dial-stdio"));
         assert_eq!(
             of("ssh://me@[::1]:22/run/docker.sock"),
