@@ -48,8 +48,23 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 /// # Errors
 /// It cannot be built.
 pub(crate) fn flowgate() -> Result<PathBuf> {
-    run(&mut cargo(&["build", "--quiet", "--workspace", "--bins", "--tests"]))?;
+    let words = ["build", "--quiet", "--workspace", "--bins", "--tests", "--message-format=json-render-diagnostics"];
+    let built = output(&mut cargo(&words))?;
+    if is_compiled_twice(&built) {
+        say("note: this program and the tests are compiled from two sets of dependencies: see `xtask/Cargo.toml`");
+    }
     Ok(binary("debug", "flowgate"))
+}
+
+/// Whether what this program was compiled with had to be compiled again, by what a build of the workspace says.
+fn is_compiled_twice(built: &str) -> bool {
+    let messages = built.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let is_own = |message: &serde_json::Value| {
+        message["target"]["name"] == "flowgate_runtime"
+            && message["target"]["kind"][0] == "lib"
+            && message["profile"]["test"] == false
+    };
+    messages.into_iter().any(|message| is_own(&message) && message["fresh"] == false)
 }
 
 /// A binary of the workspace, as a profile builds it.

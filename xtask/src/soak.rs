@@ -18,6 +18,8 @@ const ROUNDS: usize = 10;
 const ROWS: usize = 250;
 /// Memory moves with what is being collected and shared at the moment of a look; a leak of 1 KiB a line would be 10 MiB.
 const MEMORY_MAY_GROW: f64 = 4.0;
+/// Where the machine's engine writes the number of its process.
+const DAEMON: &str = "/var/run/docker.pid";
 const RUNTIME: &str = "soak";
 const FLOW: &str = "\
 inputs: {text: {type: string, default: words}}
@@ -100,8 +102,8 @@ impl Soak {
 
     /// Starts and stops, one after the other.
     fn starts(&self) -> Result<Vec<Look>> {
-        let daemon = output(Command::new("pidof").arg("dockerd"))?;
-        let daemon = [daemon.split_whitespace().next().ok_or("no dockerd runs")?.to_owned()];
+        let daemon = fs::read_to_string(DAEMON).map_err(at(DAEMON.as_ref()))?;
+        let daemon = [daemon.trim().to_owned()];
         let mut looks = Vec::new();
         for number in 0..=STARTS {
             if number % STARTS_A_LOOK == 0 {

@@ -1,0 +1,3 @@
+//! Builds nothing: `Cargo.toml` says why it is here.
+
+fn main() {}
