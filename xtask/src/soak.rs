@@ -9,8 +9,9 @@ use std::process::{Child, Command, Stdio};
 
 use crate::command::{Result, at, binary, flowgate, output, remove, root, say};
 
-/// Runtimes that are started and stopped, and how many of them lie between two looks.
+/// Runtimes that are started and stopped, how many of them at once, and how many lie between two looks.
 const STARTS: usize = 500;
+const STARTS_AT_ONCE: usize = 2;
 const STARTS_A_LOOK: usize = 50;
 /// Clients at once, the rounds in which each runs the data set once, and its rows: 10,000 lines.
 const CLIENTS: usize = 4;
@@ -100,23 +101,43 @@ impl Soak {
         command
     }
 
-    /// Starts and stops, one after the other.
+    /// Starts and stops.
     fn starts(&self) -> Result<Vec<Look>> {
         let daemon = fs::read_to_string(DAEMON).map_err(at(DAEMON.as_ref()))?;
         let daemon = [daemon.trim().to_owned()];
+        let names: Vec<String> = (0..STARTS_AT_ONCE).map(|number| format!("{RUNTIME}-{number}")).collect();
         let mut looks = Vec::new();
-        for number in 0..=STARTS {
-            if number % STARTS_A_LOOK == 0 {
-                let look = self.look(number, &daemon, &[self.folder.join("cache")])?;
+        for done in (0..=STARTS).step_by(STARTS_AT_ONCE) {
+            if done % STARTS_A_LOOK == 0 {
+                let look = self.look(done, &daemon, &[self.folder.join("cache")])?;
                 say(&format!("soak: {look:?}"));
                 looks.push(look);
             }
-            if number < STARTS {
-                output(&mut self.flowgate(&["runtime", "start", "flow"]))?;
-                output(&mut self.flowgate(&["runtime", "stop", "flow"]))?;
+            if done < STARTS {
+                self.all(names.iter().map(|name| ["runtime", "create", name, "flow"]))?;
+                self.all(names.iter().map(|name| ["runtime", "stop", name, "--yes"]))?;
             }
         }
         Ok(looks)
+    }
+
+    /// Runs commands at once, and gives what each wrote to standard error.
+    fn all<'w, const N: usize>(&self, commands: impl Iterator<Item = [&'w str; N]>) -> Result<Vec<String>> {
+        let start = |words: [&str; N]| {
+            let mut command = self.flowgate(&words);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
+        };
+        let children: std::io::Result<Vec<Child>> = commands.map(start).collect();
+        let mut said = Vec::new();
+        for child in children.map_err(|error| error.to_string())? {
+            let done = child.wait_with_output().map_err(|error| error.to_string())?;
+            let words = String::from_utf8_lossy(&done.stderr).into_owned();
+            if !done.status.success() {
+                return Err(format!("a command failed: {words}"));
+            }
+            said.push(words);
+        }
+        Ok(said)
     }
 
     /// Lines of several clients at once, through one runtime.
@@ -147,19 +168,11 @@ impl Soak {
 
     /// Each client runs the data set once.
     fn round(&self) -> Result<()> {
-        let run = || {
-            let mut run = self.flowgate(&["run", "--backend", "docker", "--data", "data.jsonl", "flow"]);
-            run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
-        };
-        let clients: std::io::Result<Vec<Child>> = (0..CLIENTS).map(|_| run()).collect();
-        for client in clients.map_err(|error| error.to_string())? {
-            let done = client.wait_with_output().map_err(|error| error.to_string())?;
-            let said = String::from_utf8_lossy(&done.stderr);
-            if !done.status.success() || !said.contains("is used.") {
-                return Err(format!("a run failed, or used another runtime: {said}"));
-            }
+        let run = ["run", "--backend", "docker", "--data", "data.jsonl", "flow"];
+        match self.all([run; CLIENTS].into_iter())?.iter().find(|said| !said.contains("is used.")) {
+            None => Ok(()),
+            Some(said) => Err(format!("a run used another runtime: {said}")),
         }
-        Ok(())
     }
 
     fn look(&self, done: usize, processes: &[String], folders: &[PathBuf]) -> Result<Look> {
@@ -223,7 +236,7 @@ fn steady(what: &str, looks: &[Look]) -> Result<()> {
 fn text(starts: &[Look], lines: &[Look]) -> String {
     let mut out = format!(
         "# Soak\n\nOne run of `cargo xtask soak`, which fails where something grows.\n\n## {STARTS} starts and stops\n\n\
-         `flowgate runtime start` and `stop`, one after the other. The daemon is the engine's; files are those in flowgate's \
+         `flowgate runtime create` and `stop`, {STARTS_AT_ONCE} at once. The daemon is the engine's; files are those in flowgate's \
          cache.\n\n| starts | daemon's memory, MiB | its descriptors | running containers | containers | volumes and networks | \
          files |\n|---|---|---|---|---|---|---|\n"
     );
