@@ -70,7 +70,10 @@ pub(crate) fn soak() -> Result<()> {
     let folder = std::env::temp_dir().join(format!("flowgate-soak-{}", std::process::id()));
     remove(&folder)?;
     let soak = Soak::new(&folder)?;
-    let looks = soak.starts().and_then(|starts| Ok((starts, soak.lines()?)));
+    let looks = soak.lines().and_then(|lines| {
+        output(&mut soak.flowgate(&["runtime", "stop", RUNTIME, "--yes"]))?;
+        Ok((soak.starts()?, lines))
+    });
     let _ = soak.flowgate(&["runtime", "stop", RUNTIME, "--yes"]).output();
     remove(&folder)?;
     let (starts, lines) = looks?;

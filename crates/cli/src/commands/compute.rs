@@ -20,6 +20,9 @@ use crate::commands::environment::unless_cancelled;
 use crate::places::Places;
 use crate::say::{self, Text};
 
+/// What is said last where a compute does not answer.
+const NOT_ADDED: &str = "it was not added";
+
 pub(super) fn run(command: &ComputeCommand) -> Result<u8, Failure> {
     let places = Places::of_this_process()?;
     let cancel = listen()?;
@@ -76,9 +79,14 @@ async fn add(places: &Places, name: &str, host: &str, tls: Option<&Path>) -> Res
         return Err(Failure::usage("`--tls` is for `tcp://` alone"));
     }
     let changed = computes::with(&path, &text, name, host, tls.as_deref()).map_err(Failure::of)?;
+    let is_socket = matches!(address, Address::Socket(_));
     let endpoint = Endpoint { source: format!("the compute `{name}`"), address: Ok(address) };
     let compute = Compute { name: name.to_owned(), origin: Origin::File, endpoint };
-    let about = about(places, &compute).await.map_err(|error| only_an_engine(error, "it was not added"))?;
+    let about = about(places, &compute).await.map_err(|error| {
+        let failure = only_an_engine(error, NOT_ADDED);
+        let hint = failure.hint.filter(|hint| hint.ends_with(NOT_ADDED) && !is_socket);
+        Failure { hint: hint.or(Some(format!("see that an engine listens there; {NOT_ADDED}"))), ..failure }
+    })?;
     write(&path, &text, &changed)?;
     let shown = Shown { compute, is_current: false, answer: Ok(about) };
     say::print(&terminal::show(&shown), Text::People)?;
