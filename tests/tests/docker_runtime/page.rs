@@ -72,6 +72,7 @@ fn plain_line(line: &str) -> String {
     let line = until(&line, "  engine    Docker ", ',', "20.10.24");
     let line = until(&line, ", API ", '\0', "1.41");
     let line = until(&line, "  machine   ", '\0', "2 cpus, 16 GiB, linux/amd64, Debian GNU/Linux 12 (bookworm)");
+    let line = until(&line, " passed  ", 'd', "0.01 s  ");
     let line = until(&line, "\"created\": ", ',', "1795978617");
     let line = until(&line, "\"unused_seconds\": ", ',', "2");
     let line = until(&line, "\"up_seconds\": ", '\0', "7");
