@@ -4,10 +4,10 @@
 
 mod environment;
 mod hostile;
-mod measure;
+pub(crate) mod measure;
 mod page;
 mod reading;
-mod runtime;
+pub(crate) mod runtime;
 mod synthetic;
 
 use std::path::{Path, PathBuf};

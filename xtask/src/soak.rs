@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::bench::measure::memory;
+use crate::bench::runtime::FLOW;
 use crate::command::{Result, at, binary, flowgate, output, remove, root, say};
 
 /// Runtimes that are started and stopped, how many of them at once, and how many lie between two looks.
@@ -25,12 +27,6 @@ const SETTLED: Duration = Duration::from_millis(500);
 /// Where the machine's engine writes the number of its process.
 const DAEMON: &str = "/var/run/docker.pid";
 const RUNTIME: &str = "soak";
-const FLOW: &str = "\
-inputs: {text: {type: string, default: words}}
-outputs: {text: {type: string, reference: \"${echo.output}\"}}
-nodes:
-- {name: echo, type: python, source: {type: code, path: echo.py}, inputs: {text: \"${inputs.text}\"}}
-";
 /// It leaves a file, a descriptor, a thread and a process behind.
 const CODE: &str = "\
 import subprocess, threading, time
@@ -201,15 +197,15 @@ impl Soak {
 
     fn look(&self, done: usize, processes: &[String], folders: &[PathBuf]) -> Result<Look> {
         let count = |words: &[&str]| Ok::<_, String>(output(Command::new("docker").args(words))?.lines().count());
-        let (mut memory, mut descriptors) = (0.0, 0);
+        let (mut used, mut descriptors) = (0.0, 0);
         for process in processes {
-            memory += pss(process)?;
+            used += memory(process)?;
             let folder = PathBuf::from(format!("/proc/{process}/fd"));
             descriptors += fs::read_dir(&folder).map_err(at(&folder))?.count();
         }
         Ok(Look {
             done,
-            memory,
+            memory: used,
             descriptors,
             processes: count(&["ps", "--quiet"])? + self.below(processes)?,
             files: folders.iter().map(|folder| files(folder)).sum(),
@@ -226,14 +222,6 @@ impl Soak {
         let container = format!("flowgate-rt-{RUNTIME}");
         Ok(output(Command::new("docker").args(["top", &container]))?.lines().count().saturating_sub(1))
     }
-}
-
-/// The memory of a process in MiB, what it shares with others counted in part.
-fn pss(process: &str) -> Result<f64> {
-    let path = PathBuf::from(format!("/proc/{process}/smaps_rollup"));
-    let text = fs::read_to_string(&path).map_err(at(&path))?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    kib.map(|kib| kib / 1024.0).ok_or_else(|| format!("{} does not say its Pss", path.display()))
 }
 
 /// Files and folders below a folder.

@@ -106,18 +106,17 @@ impl Places {
     /// Uses the engine of that compute.
     pub(crate) fn on(mut self, compute: &OnCompute) -> Result<Self, Failure> {
         if let Some(name) = &compute.compute {
-            let (_, _, computes) = self.computes()?;
-            let compute = computes.named(name).map_err(Failure::of)?;
-            self.engines.docker_endpoint = Some(compute.endpoint.clone());
+            let computes = self.computes()?;
+            self.engines.docker_endpoint = Some(computes.named(name).map_err(Failure::of)?.endpoint.clone());
         }
         Ok(self)
     }
 
-    /// The file of the user's own computes, its text, and every compute that is known.
-    pub(crate) fn computes(&self) -> Result<(PathBuf, String, Computes), Failure> {
+    /// Every compute that is known.
+    pub(crate) fn computes(&self) -> Result<Computes, Failure> {
         let folder = self.config.as_ref().ok_or_else(|| Failure {
             hint: Some("set XDG_CONFIG_HOME".to_owned()),
-            ..Failure::usage("there is no home folder to keep computes in")
+            ..Failure::usage("no home directory found for `computes.yaml`")
         })?;
         let path = folder.join(computes::FILE_NAME);
         let text = match std::fs::read(&path) {
@@ -128,9 +127,9 @@ impl Places {
         };
         let default = docker_host().unwrap_or_else(Endpoint::usual);
         let config = self.docker_config.as_deref();
-        let docker = computes::Docker { folder: config.and_then(Path::parent), default, current: current_name(config) };
-        let computes = Computes::read(&path, &text, &docker).map_err(Failure::of)?;
-        Ok((path, text, computes))
+        let docker =
+            computes::DockerSettings { folder: config.and_then(Path::parent), default, current: current_name(config) };
+        Computes::read(&path, &text, &docker).map_err(Failure::of)
     }
 
     /// Makes environments as the user says.

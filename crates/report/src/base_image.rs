@@ -5,6 +5,9 @@ pub mod terminal;
 
 use flowgate_check::Finding;
 
+/// What is said of [`VersionReport::frozen`] images.
+pub const FROZEN: &str = "Microsoft no longer updates this image, not even for its security";
+
 /// A base image and what its registry says about it.
 #[derive(Debug, Clone, Default)]
 pub struct VersionReport {

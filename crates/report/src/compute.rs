@@ -10,7 +10,7 @@ use flowgate_runtime::computes::{About, Compute};
 pub struct Shown {
     /// The compute.
     pub compute: Compute,
-    /// Whether it is used where nobody names one.
+    /// Whether commands use it without `--compute`.
     pub is_current: bool,
     /// What its engine says, or why it says nothing: a lower-case fragment.
     pub answer: Result<About, String>,

@@ -15,7 +15,7 @@ use crate::runtimes::Size;
 
 /// The name of the file, in flowgate's folder of the user's configuration.
 pub const FILE_NAME: &str = "computes.yaml";
-/// The name of the engine that is used where nobody names one, as Docker's own default context has it.
+/// The name of the engine that is used by default, as Docker's own default context has it.
 pub const DEFAULT: &str = "default";
 /// The first line of a new file.
 const HEADER: &str = "# Docker engines that `flowgate --compute NAME` knows beside Docker's own contexts.\n";
@@ -63,8 +63,12 @@ pub struct Compute {
 pub struct Computes {
     /// The default one, Docker's contexts, and those of the file, each by name.
     pub all: Vec<Compute>,
-    /// The name of the one that is used where nobody names one.
+    /// The name of the one that is used without `--compute`.
     pub current: String,
+    /// The user's own file.
+    pub path: PathBuf,
+    /// What it says; nothing where it is not there.
+    pub text: String,
 }
 
 /// An engine and its machine. What it does not say is empty.
@@ -104,7 +108,7 @@ struct Written {
 
 /// What Docker itself knows of engines.
 #[derive(Debug, Clone)]
-pub struct Docker<'a> {
+pub struct DockerSettings<'a> {
     /// The folder of its `config.json`.
     pub folder: Option<&'a Path>,
     /// `DOCKER_HOST`, else the usual socket.
@@ -118,7 +122,7 @@ impl Computes {
     ///
     /// # Errors
     /// [`Stage::Usage`] where the file cannot be read as one: its place and why.
-    pub fn read(path: &Path, text: &str, docker: &Docker<'_>) -> Result<Self, RuntimeError> {
+    pub fn read(path: &Path, text: &str, docker: &DockerSettings<'_>) -> Result<Self, RuntimeError> {
         let mut all =
             vec![Compute { name: DEFAULT.to_owned(), origin: Origin::Default, endpoint: docker.default.clone() }];
         let contexts = docker.folder.map(Endpoint::contexts).unwrap_or_default();
@@ -133,7 +137,7 @@ impl Computes {
             all.push(Compute { name, origin: Origin::File, endpoint });
         }
         let current = docker.current.clone().unwrap_or_else(|| DEFAULT.to_owned());
-        Ok(Self { all, current })
+        Ok(Self { all, current, path: path.to_owned(), text: text.to_owned() })
     }
 
     /// The compute of that name. A Docker context outranks one of the file, which cannot be added then.
@@ -305,7 +309,7 @@ mod tests {
     #[test]
     fn computes_are_dockers_and_those_of_the_file() {
         let default = Endpoint { source: "x".to_owned(), address: Address::parse("unix:///x", None) };
-        let docker = Docker { folder: None, default, current: None };
+        let docker = DockerSettings { folder: None, default, current: None };
         let text = "computes:\n  lab: {host: ssh://lab}\n  odd: {host: lab}\n";
         let computes = Computes::read(Path::new(PATH), text, &docker).unwrap();
         assert_eq!(computes.current, DEFAULT);

@@ -138,11 +138,6 @@ impl Address {
             socket: socket.map(str::to_owned),
         })
     }
-
-    /// Whether the engine is reached over a network.
-    pub fn is_remote(&self) -> bool {
-        !matches!(self, Self::Socket(_))
-    }
 }
 
 impl fmt::Display for Address {

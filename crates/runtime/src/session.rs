@@ -518,9 +518,15 @@ fn body<T: DeserializeOwned>(payload: &[u8]) -> Result<T, String> {
 }
 
 fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, ChannelError> {
+    parse_weighed(payload).map(|(body, _)| body)
+}
+
+/// A body, and how much memory it takes at most, in bytes.
+fn parse_weighed<T: DeserializeOwned>(payload: &[u8]) -> Result<(T, usize), ChannelError> {
     let weight = weight::of(payload);
     if weight > MAX_WEIGHT {
         return Err(ChannelError::TooHeavy(weight));
     }
-    body(payload).map_err(|error| ChannelError::Protocol(format!("the job sent {error}")))
+    let body = body(payload).map_err(|error| ChannelError::Protocol(format!("the job sent {error}")))?;
+    Ok((body, weight))
 }

@@ -101,7 +101,11 @@ fn what_cannot_be_a_compute_is_said(computes: &Computes, certs: &str) {
     let silent = format!("tcp://{}", silent.local_addr().expect("its address"));
     computes.fails(&["compute", "add", "lab", &silent], 8, &["does not answer within", "it was not added"]);
     computes.fails(&["compute", "add", "lab", &address, "--tls", certs], 2, &["`--tls` is for `tcp://` alone"]);
-    computes.fails(&["compute", "add", "default", &address], 2, &["where no other one is named", "another name"]);
+    computes.fails(
+        &["compute", "add", "default", &address],
+        2,
+        &["is reserved for Docker's default engine", "another name"],
+    );
     computes.fails(&["compute", "add", "lab", &computes.tcp, "--tls", "nowhere"], 2, &["cannot read", "ca.pem"]);
     assert_eq!(computes.file(), "");
 }

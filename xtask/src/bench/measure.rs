@@ -1,10 +1,10 @@
 //! Time and memory of other programs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::command::{Result, binary, output};
+use crate::command::{Result, at, binary, output};
 
 /// How many cores a program gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,4 +106,12 @@ fn quiet(mut command: Command) -> Result<std::process::Child> {
 pub(super) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// The memory of a process in MiB, what it shares with others counted in part.
+pub(crate) fn memory(process: &str) -> Result<f64> {
+    let path = PathBuf::from(format!("/proc/{process}/smaps_rollup"));
+    let text = std::fs::read_to_string(&path).map_err(at(&path))?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    kib.map(|kib| kib / 1024.0).ok_or_else(|| format!("{} does not say its Pss", path.display()))
 }

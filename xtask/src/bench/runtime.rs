@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use flowgate_runtime::environment::base;
 
-use super::measure::{median, succeeded};
+use super::measure::{median, memory, succeeded};
 use super::page::{Page, RuntimeFigures};
 use crate::command::{Result, at, binary, cargo, output, root, run, say};
 use crate::{python, testbed};
@@ -22,7 +22,7 @@ const JOBS: usize = 100;
 /// Lines of the client that shares a runtime.
 const LINES: usize = 200;
 const RUNTIME: &str = "bench";
-const FLOW: &str = "\
+pub(crate) const FLOW: &str = "\
 inputs: {text: {type: string, default: words}}
 outputs: {text: {type: string, reference: \"${echo.output}\"}}
 nodes:
@@ -247,14 +247,6 @@ impl Place {
         child.wait().map_err(|error| error.to_string())?;
         memory
     }
-}
-
-/// The memory of a process in MiB, what it shares with others counted in part.
-fn memory(process: &str) -> Result<f64> {
-    let path = PathBuf::from(format!("/proc/{process}/smaps_rollup"));
-    let text = fs::read_to_string(&path).map_err(at(&path))?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    kib.map(|kib| kib / 1024.0).ok_or_else(|| format!("{} does not say its Pss", path.display()))
 }
 
 fn seconds(json: &str) -> Result<Vec<f64>> {

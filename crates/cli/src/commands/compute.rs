@@ -38,7 +38,7 @@ pub(super) fn run(command: &ComputeCommand) -> Result<u8, Failure> {
 
 /// Asks all of them at once: one that does not answer takes its time.
 async fn list(places: &Places, format: ReportFormat) -> Result<u8, Failure> {
-    let (_, _, Computes { all, current }) = places.computes()?;
+    let Computes { all, current, .. } = places.computes()?;
     let mut asked = JoinSet::new();
     for (number, compute) in all.into_iter().enumerate() {
         let (places, is_current) = (places.clone(), compute.name == current);
@@ -51,9 +51,9 @@ async fn list(places: &Places, format: ReportFormat) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// An engine that does not answer is what is shown, and an infrastructure's failure for a script.
+/// Shows an engine that does not answer, too; the exit code says it.
 async fn show(places: &Places, name: Option<&str>, format: ReportFormat) -> Result<u8, Failure> {
-    let (_, _, computes) = places.computes()?;
+    let computes = places.computes()?;
     let name = name.unwrap_or(&computes.current);
     let compute = computes.named(name).map_err(Failure::of)?.clone();
     let shown = [shown(places, compute, name == computes.current).await];
@@ -62,10 +62,10 @@ async fn show(places: &Places, name: Option<&str>, format: ReportFormat) -> Resu
 }
 
 async fn add(places: &Places, name: &str, host: &str, tls: Option<&Path>) -> Result<u8, Failure> {
-    let (path, text, computes) = places.computes()?;
+    let computes = places.computes()?;
     if let Some(known) = computes.all.iter().find(|compute| compute.name == name) {
         let (what, hint) = match known.origin {
-            Origin::Default => ("is the name of the engine in use where no other one is named", None),
+            Origin::Default => ("is reserved for Docker's default engine", None),
             Origin::Context => ("is a Docker context, and a compute already", None),
             Origin::File => ("is the name of a compute already", Some(format!("flowgate compute remove {name}"))),
         };
@@ -78,7 +78,7 @@ async fn add(places: &Places, name: &str, host: &str, tls: Option<&Path>) -> Res
     if tls.is_some() && !matches!(address, Address::Tcp { .. }) {
         return Err(Failure::usage("`--tls` is for `tcp://` alone"));
     }
-    let changed = computes::with(&path, &text, name, host, tls.as_deref()).map_err(Failure::of)?;
+    let changed = computes::with(&computes.path, &computes.text, name, host, tls.as_deref()).map_err(Failure::of)?;
     let is_socket = matches!(address, Address::Socket(_));
     let endpoint = Endpoint { source: format!("the compute `{name}`"), address: Ok(address) };
     let compute = Compute { name: name.to_owned(), origin: Origin::File, endpoint };
@@ -87,14 +87,14 @@ async fn add(places: &Places, name: &str, host: &str, tls: Option<&Path>) -> Res
         let hint = failure.hint.filter(|hint| hint.ends_with(NOT_ADDED) && !is_socket);
         Failure { hint: hint.or(Some(format!("see that an engine listens there; {NOT_ADDED}"))), ..failure }
     })?;
-    write(&path, &text, &changed)?;
+    write(&computes, &changed)?;
     let shown = Shown { compute, is_current: false, answer: Ok(about) };
     say::print(&terminal::show(&shown), Text::People)?;
     Ok(0)
 }
 
 async fn remove(places: &Places, name: &str, yes: bool) -> Result<u8, Failure> {
-    let (path, text, computes) = places.computes()?;
+    let computes = places.computes()?;
     let compute = computes.named(name).map_err(Failure::of)?;
     match compute.origin {
         Origin::File => {}
@@ -105,10 +105,12 @@ async fn remove(places: &Places, name: &str, yes: bool) -> Result<u8, Failure> {
             });
         }
         Origin::Default => {
-            return Err(Failure::usage(format!("`{name}` is there always: DOCKER_HOST, else the usual socket")));
+            return Err(Failure::usage(format!(
+                "`{name}` cannot be removed: it is DOCKER_HOST, else the usual socket"
+            )));
         }
     }
-    let changed = computes::without(&path, &text, name).map_err(Failure::of)?;
+    let changed = computes::without(&computes.path, &computes.text, name).map_err(Failure::of)?;
     match about(places, compute).await {
         Ok(about) if about.runtimes > 0 && !yes => {
             let runtimes = plural(about.runtimes, "runtime");
@@ -116,16 +118,11 @@ async fn remove(places: &Places, name: &str, yes: bool) -> Result<u8, Failure> {
             ask(&format!("Forget {name}?"), "it has runtimes, and nothing was changed").await?;
         }
         Ok(_) => {}
-        Err(error) => say::note(&format!("{}; what runs there, if anything, stays.", capitalized(&error.message))),
+        Err(error) => say::note(&format!("Runtimes on `{name}`, if any, stay: {}.", error.message)),
     }
-    write(&path, &text, &changed)?;
+    write(&computes, &changed)?;
     say::print(&flowgate_report::escape::terminal(&format!("removed {name}\n")), Text::People)?;
     Ok(0)
-}
-
-fn capitalized(text: &str) -> String {
-    let mut rest = text.chars();
-    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
 }
 
 async fn shown(places: &Places, compute: Compute, is_current: bool) -> Shown {
@@ -141,7 +138,8 @@ async fn about(places: &Places, compute: &Compute) -> Result<About, RuntimeError
 }
 
 /// Writes the file, unless somebody else changed it meanwhile.
-fn write(path: &Path, before: &str, after: &str) -> Result<(), Failure> {
+fn write(computes: &Computes, after: &str) -> Result<(), Failure> {
+    let (path, before) = (&computes.path, &computes.text);
     let failed = |error: io::Error| Failure::of_file(path, &error);
     if before.is_empty() && !path.exists() {
         let folder = path.parent().unwrap_or(Path::new("."));

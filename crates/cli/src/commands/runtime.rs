@@ -51,27 +51,23 @@ pub(super) fn run(on: &OnCompute, command: &RuntimeCommand) -> Result<u8, Failur
 
 async fn dispatch(on: &OnCompute, command: &RuntimeCommand, places: &Places) -> Result<u8, Failure> {
     let making = |arguments: &MakingArguments| places.clone().making(arguments).on(on);
+    let here = || places.clone().on(on);
     match command {
-        RuntimeCommand::Start(arguments) => return start::start(places, on, arguments).await,
-        RuntimeCommand::Create(arguments) => return start::create(places, on, arguments).await,
-        RuntimeCommand::Install(arguments) => return replace::install(&making(&arguments.making)?, arguments).await,
-        RuntimeCommand::Reset(arguments) => return replace::reset(&making(&arguments.making)?, arguments).await,
-        RuntimeCommand::Update(arguments) => return update::run(&making(&arguments.making)?, arguments).await,
-        RuntimeCommand::Convert(arguments) => return convert::run(places, arguments).await,
-        _ => {}
-    }
-    let places = &places.clone().on(on)?;
-    match command {
-        RuntimeCommand::List { watch: true, format } => watch::all(places, *format).await,
-        RuntimeCommand::List { watch: false, format } => list(places, *format).await,
-        RuntimeCommand::Show { target, watch: true } => watch::one(places, target).await,
-        RuntimeCommand::Show { target, watch: false } => show(places, target).await,
-        RuntimeCommand::Packages { target } => packages(places, target).await,
-        RuntimeCommand::Edit(arguments) => edit(places, arguments).await,
-        RuntimeCommand::Stop(arguments) => stop(places, arguments).await,
-        RuntimeCommand::Logs { target } => logs(places, target).await,
-        RuntimeCommand::Prune { yes } => prune(places, *yes).await,
-        _ => Ok(0),
+        RuntimeCommand::Start(arguments) => start::start(places, on, arguments).await,
+        RuntimeCommand::Create(arguments) => start::create(places, on, arguments).await,
+        RuntimeCommand::List { watch: true, format } => watch::all(&here()?, *format).await,
+        RuntimeCommand::List { watch: false, format } => list(&here()?, *format).await,
+        RuntimeCommand::Show { target, watch: true } => watch::one(&here()?, target).await,
+        RuntimeCommand::Show { target, watch: false } => show(&here()?, target).await,
+        RuntimeCommand::Packages { target } => packages(&here()?, target).await,
+        RuntimeCommand::Install(arguments) => replace::install(&making(&arguments.making)?, arguments).await,
+        RuntimeCommand::Reset(arguments) => replace::reset(&making(&arguments.making)?, arguments).await,
+        RuntimeCommand::Update(arguments) => update::run(&making(&arguments.making)?, arguments).await,
+        RuntimeCommand::Edit(arguments) => edit(&here()?, arguments).await,
+        RuntimeCommand::Stop(arguments) => stop(&here()?, arguments).await,
+        RuntimeCommand::Convert(arguments) => convert::run(places, arguments).await,
+        RuntimeCommand::Logs { target } => logs(&here()?, target).await,
+        RuntimeCommand::Prune { yes } => prune(&here()?, *yes).await,
     }
 }
 

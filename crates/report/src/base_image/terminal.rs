@@ -1,6 +1,6 @@
 //! For people.
 
-use super::VersionReport;
+use super::{FROZEN, VersionReport};
 use crate::check::{level_name, plural};
 use crate::escape;
 
@@ -19,7 +19,7 @@ pub fn render(report: &VersionReport) -> String {
         line("because", unknown);
     }
     if report.frozen {
-        line("note", "Microsoft no longer updates this image, not even for its security");
+        line("note", FROZEN);
     }
     for finding in &report.findings {
         line(level_name(finding.level), &format!("[{}] {}", finding.rule, finding.message));

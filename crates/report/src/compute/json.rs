@@ -1,4 +1,4 @@
-//! `flowgate compute list|show|add --format json`: version 1, schema in `docs/compute.schema.json`. Fields may be added; none
+//! `flowgate compute list|show --format json`: version 1, schema in `docs/compute.schema.json`. Fields may be added; none
 //! is renamed or removed.
 
 use flowgate_runtime::computes::{About, Origin};
@@ -24,7 +24,7 @@ pub struct WireCompute {
     pub name: String,
     /// `default`, `context` (Docker's) or `file` (added with `flowgate compute add`).
     pub origin: &'static str,
-    /// Whether it is used where nobody names one.
+    /// Whether commands use it without `--compute`.
     pub current: bool,
     /// Where its engine is; null where what gives it cannot be read.
     pub host: Option<String>,

@@ -41,7 +41,7 @@ pub fn show(shown: &Shown) -> String {
         },
     );
     if shown.is_current {
-        row("", "used where no other one is named");
+        row("", "used without `--compute`");
     }
     match &shown.answer {
         Err(why) => row("engine", &format!("no answer: {why}")),
@@ -106,7 +106,7 @@ mod tests {
             default
               host      unix:///var/run/docker.sock
               from      the usual socket
-                        used where no other one is named
+                        used without `--compute`
               engine    Docker 28.5.2, API 1.51
               machine   2 cpus, 16 GiB, linux/amd64, Debian GNU/Linux 12 (bookworm)
               runtimes  3

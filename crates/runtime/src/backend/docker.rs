@@ -91,7 +91,7 @@ impl Docker {
     /// The engine at `endpoint`, or at the usual socket, without asking it anything.
     ///
     /// # Errors
-    /// [`Stage::Infrastructure`] where the endpoint says nothing, or there is no socket.
+    /// [`Stage::Infrastructure`] if the endpoint is invalid or its socket does not exist.
     pub fn at(endpoint: Option<&Endpoint>, environments: Environments) -> Result<Self, RuntimeError> {
         let (address, endpoint) = match endpoint {
             None => (Address::Socket(PathBuf::from(USUAL_SOCKET)), format!("unix://{USUAL_SOCKET}")),

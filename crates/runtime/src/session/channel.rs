@@ -7,9 +7,8 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Answer, ChannelError, Output, Shared, json, parse};
+use super::{Answer, ChannelError, Output, Shared, json, parse, parse_weighed};
 use crate::pack::Archive;
-use crate::weight;
 use crate::wire::{self, Aggregate, AggregatedBody, Ended, Frame, Kind, LineBody, Loaded, Opened};
 
 /// How long a worker may take to bury a job that was killed or closed.
@@ -107,7 +106,7 @@ impl Channel {
     /// See [`ChannelError`]; an answer for another line is [`ChannelError::Protocol`].
     pub async fn line(&mut self, line: usize, inputs: &Map<String, Value>) -> Result<(LineBody, usize), ChannelError> {
         let payload = self.ask(Kind::Line, Kind::Result, &wire::Line { line, inputs }).await?;
-        let body: LineBody = parse(&payload)?;
+        let (body, weight): (LineBody, usize) = parse_weighed(&payload)?;
         if body.line != line as u64 {
             return Err(ChannelError::Protocol(format!(
                 "the job answered for row {} where row {} was asked for",
@@ -115,7 +114,7 @@ impl Channel {
                 line + 1
             )));
         }
-        Ok((body, weight::of(&payload)))
+        Ok((body, weight))
     }
 
     /// Runs the aggregation; also says how much memory its answer takes at most, in bytes.
@@ -124,7 +123,7 @@ impl Channel {
     /// See [`ChannelError`].
     pub async fn aggregate(&mut self, request: &Aggregate) -> Result<(AggregatedBody, usize), ChannelError> {
         let payload = self.ask(Kind::Aggregate, Kind::Aggregated, request).await?;
-        Ok((parse(&payload)?, weight::of(&payload)))
+        parse_weighed(&payload)
     }
 
     /// Lets the job end by itself and waits until nothing of it is left.

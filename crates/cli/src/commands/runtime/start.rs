@@ -71,8 +71,7 @@ impl What {
             if let Some(name) = text(specification.compute)
                 && on.compute.is_none()
             {
-                let (_, _, computes) = places.computes()?;
-                match computes.named(&name) {
+                match places.computes()?.named(&name) {
                     Ok(_) => places = places.on(&OnCompute { compute: Some(name) })?,
                     Err(_) => say::note(&format!("The compute `{name}` of {shown} is not known here, and ignored.")),
                 }

@@ -2,28 +2,23 @@
 
 use flowgate_flow::base_image::{NEWEST, is_microsofts, known_bad};
 use flowgate_flow::load::{self, Overlay};
+use flowgate_report::base_image::FROZEN;
 use flowgate_report::check::display_path;
 use flowgate_report::file;
-use flowgate_runtime::backend::Progress;
 use flowgate_runtime::registry::RegistryErrorKind;
+use flowgate_runtime::runtimes::convert;
 use flowgate_runtime::runtimes::update::{newest, repository, with_image};
-use flowgate_runtime::runtimes::{State, convert};
 use flowgate_runtime::{RuntimeError, plan};
 use similar::TextDiff;
 
 use super::super::environment::advised;
-use super::super::{Failure, one_flow, say_identity, within};
-use super::confirm::{ask, confirm};
-use super::replace::{as_started, replace};
-use super::target::{only, resolve};
-use super::{prepare, print_one, tell_started};
+use super::super::{Failure, one_flow, within};
+use super::confirm::ask;
+use super::print_one;
+use super::replace::{Built, By, as_started};
 use crate::args::UpdateArguments;
 use crate::places::Places;
 use crate::say;
-use crate::status::Status;
-
-/// What is said of an image that is known to be bad, or gets no more updates.
-const FROZEN: &str = "Microsoft no longer updates this image, not even for its security.";
 
 /// Builds the environment upon the other image first, and changes the flow's file and the runtime once that is there.
 pub(super) async fn run(places: &Places, arguments: &UpdateArguments) -> Result<u8, Failure> {
@@ -55,7 +50,12 @@ pub(super) async fn run(places: &Places, arguments: &UpdateArguments) -> Result<
     };
     warn(wanted.as_deref().or(now));
     if after == before {
-        say::note(&format!("{name} is on the newest image that is known."));
+        match (&arguments.image, now) {
+            (Some(image), _) => say::note(&format!("{name} names `{image}` already.")),
+            (None, Some(_)) => say::note(&format!("{name} is on the newest image that is known.")),
+            // That its image comes with flowgate was said.
+            (None, None) => {}
+        }
     } else {
         let diff = TextDiff::from_lines(before.as_str(), after.as_str());
         say::patch(&diff.unified_diff().header(&name, &name).to_string())?;
@@ -68,28 +68,15 @@ pub(super) async fn run(places: &Places, arguments: &UpdateArguments) -> Result<
     let project = load::load_project(&changed, &file);
     let refused = |error: RuntimeError| advised(&boundary, &name, &project, error);
     let plan = plan(&project, &settings).map_err(refused)?;
-    let status = Status::new(Places::is_live());
-    let progress = Progress(&|said| status.tell(&name, said));
-    let image = prepare(docker, &plan, progress).await?;
-    drop(status);
-    // A build takes minutes: what runs in it now counts.
-    let old = only(resolve(places, docker, old.name.as_ref()).await?, old.name.as_ref())?;
-    let is_same = image.key == old.key && old.state == State::Running;
-    if !is_same {
-        confirm(std::slice::from_ref(&old), "replace", arguments.yes).await?;
-    }
+    let by = By { places, docker, name: &name, plan: &plan, yes: arguments.yes, format: arguments.target.format };
+    let built = by.build(old).await?;
     if after != before {
         file::replace(&file, before.as_bytes(), after.as_bytes()).map_err(|error| Failure::of_file(&file, &error))?;
     }
-    if is_same {
-        return print_one(places, docker, old, arguments.target.format).await;
+    match built {
+        Built::Same(old) => print_one(places, docker, old, by.format).await,
+        Built::Other(old, image) => by.replace(&old, &image).await,
     }
-    let status = Status::new(Places::is_live());
-    let progress = Progress(&|said| status.tell(&name, said));
-    let started = replace(places, docker, &old, &image, &plan, progress).await?;
-    drop(status);
-    say_identity(&places.engines.environments.packages.identity);
-    tell_started(places, docker, started, arguments.target.format).await
 }
 
 /// The newest version of the image that a flow is on; `None` for flowgate's own.
@@ -132,6 +119,6 @@ fn warn(image: Option<&str>) {
         say::line(&format!("warning: Microsoft says of {}: {}", version.tag, version.bad.unwrap_or_default()));
     }
     if is_microsofts(image) {
-        say::note(FROZEN);
+        say::note(&format!("{FROZEN}."));
     }
 }

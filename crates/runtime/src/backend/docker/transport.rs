@@ -47,7 +47,7 @@ pub(super) fn ask_now<F: Future<Output = ()>>(address: &Address, question: impl 
         // A name that does not resolve must not keep it.
         runtime.shutdown_background();
     };
-    // Where there is no thread to be had, the next sweep removes what stays.
+    // If no thread can be started, the next sweep cleans up.
     std::thread::scope(|scope| {
         let _ = std::thread::Builder::new().spawn_scoped(scope, ask);
     });

@@ -54,7 +54,8 @@ pub(super) fn client(address: &Address, timeout: u64) -> Result<Docker, Error> {
 /// What follows `ssh` on its command line.
 fn arguments(address: &Address) -> Vec<String> {
     let Address::Ssh { user, host, port, socket } = address else { return Vec::new() };
-    // Nobody is there to be asked, and its own words come before an engine is given up; a host that ssh does not know is refused as its configuration says.
+    // Never prompts, and times out before we do, so that its own error is reported. Host keys are checked as the user
+    // configured it.
     let mut arguments: Vec<String> = ["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=8"].map(str::to_owned).into();
     if let Some(user) = user {
         arguments.extend(["-l".to_owned(), user.clone()]);
